@@ -1,0 +1,45 @@
+# make book | test | lint | twins | clean | help. Each sets up .venv by itself.
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON  ?= python3
+VENV    ?= .venv
+PROFILE ?= ci
+JOBS    ?= 1
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.installed
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+
+.PHONY: help book test lint twins clean
+
+help: ## show this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@echo "Options: PROFILE=smoke|ci|full  JOBS=chapters at a time  PYTHON=interpreter for the new environment"
+
+book: $(READY) ## execute the chapters that changed and build the HTML book
+	@$(BIN)/a2a book --profile $(PROFILE) --jobs $(JOBS)
+
+test: $(READY) ## check the style and run all tests
+	@echo "make: checking the style and running the tests"
+	@failed=0; $(BIN)/ruff check . || failed=1; $(BIN)/python -m pytest -q --durations=10 || failed=1; exit $$failed
+
+lint: $(READY) ## check the style only
+	@$(BIN)/ruff check .
+
+twins: $(READY) ## rewrite notebooks/*.ipynb from book/*.md
+	@$(BIN)/a2a book --twins
+
+clean: ## remove the environment, the built book and all runs
+	rm -rf $(VENV) _build runs
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: a2a needs Python 3.11 or newer; name one with PYTHON=python3.11" >&2; exit 1; }
+	@echo "make: setting up $(VENV) with the versions of requirements.txt (about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.8
+	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -r requirements.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@

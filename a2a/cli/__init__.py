@@ -1,0 +1,72 @@
+"""The command line `a2a`: one module a command, and one way in which errors reach the user.
+
+Exit codes: 0 done, 1 failure, 2 wrong use; `a2a prepare` adds 3 for subjects that had to be left out.
+"""
+
+import sys
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Annotated, NoReturn
+
+import typer
+
+import a2a
+from a2a.cli import bench, book, complete, info, prepare, train
+from a2a.errors import InputError
+
+COMMANDS = (prepare.prepare, train.train, complete.complete, bench.bench, book.book, info.info)
+
+app = typer.Typer(
+    name="a2a",
+    help="Any2all: one diffusion prior completes a stack of brain-image modalities from whatever was acquired.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in COMMANDS:
+    settings = complete.ANY_MODALITY if command is complete.complete else None
+    app.command(context_settings=settings)(command)
+
+
+def _version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        typer.echo(f"a2a {a2a.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command; `main` reads ``--debug`` itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code; errors become one sentence unless ``--debug`` is given.
+
+    Parameters
+    ----------
+    arguments
+        Words after ``a2a``; by default those of the process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(words, prog_name="a2a")
+    except Exception as error:
+        if "--debug" in takewhile(lambda word: word.startswith("-"), words):
+            raise
+        wrong_use = isinstance(error, InputError)
+        typer.echo(f"a2a: {_sentence(error) if wrong_use else f'{type(error).__name__}: {_sentence(error)}'}", err=True)
+        sys.exit(2 if wrong_use else 1)
+    sys.exit(0)
+
+
+def _sentence(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].strip() if lines else "no message; run again with --debug before the command."

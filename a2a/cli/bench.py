@@ -1,0 +1,28 @@
+"""``a2a bench``: run an experiment on the test split of a slice store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    experiment: Annotated[Path, typer.Argument(help="Experiment, e.g. experiments/phantom-any2all-64.yaml.")],
+    prior: Annotated[Path, typer.Option(help="Weights: a .safetensors file with its .json beside it.")],
+    data: Annotated[Path, typer.Option(help="Slice store made by `a2a prepare`.")],
+    out: Annotated[Path, typer.Option(help="CSV file of results; its provenance is written beside it.")],
+    batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Evaluate the network in bf16.")] = False,
+) -> None:
+    """Measure samplers: every job of the experiment that the table does not hold yet for these weights and data.
+
+    Prints mean, standard deviation and bootstrap interval over subjects.
+    """
+    from a2a.benchmark import Experiment, run
+    from a2a.data.store import SliceStore
+    from a2a.evaluation.metrics import summary
+    from a2a.prior import Prior
+
+    table = run(Experiment.load(experiment), Prior.load(prior, bf16=bf16), SliceStore.open(data), out, batch)
+    shown = table[table.metric.isin(["psnr", "ssim"])].drop(columns=["slices", "evaluations", "seconds"])
+    typer.echo(summary(shown).drop(columns="identical").round(3).to_string(index=False))

@@ -1,0 +1,53 @@
+"""``a2a book``: execute the chapters and build the HTML."""
+
+from typing import Annotated
+
+import typer
+
+from a2a.errors import InputError
+
+
+def book(
+    profile: Annotated[str, typer.Option(help="Size of the work: smoke, ci or full.")] = "ci",
+    chapter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Execute only this one; repeatable.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Parameter of the --chapter; repeatable.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Chapters at a time.")] = 1,
+    twins: Annotated[bool, typer.Option("--twins", help="Only rewrite notebooks/*.ipynb from book/*.md.")] = False,
+) -> None:
+    """Execute the chapters whose code, parameters or data changed, and build the HTML book.
+
+    With --chapter, execute that chapter alone, with --set in other ways than the book shows it; the notebook is
+    kept under runs/.
+    """
+    from a2a.book import Book
+    from a2a.chapters import write_twins
+    from a2a.paths import repository
+    from a2a.run import run_all
+
+    if twins:
+        changed = write_twins(repository())
+        typer.echo("\n".join(map(str, changed)) or "notebooks/ is up to date")
+        return
+    if setting and len(chapter or []) != 1:
+        raise InputError("Option --set needs exactly one --chapter whose parameters it sets.")
+    whole = Book.read(repository())
+    if not chapter:
+        index = whole.make(profile, jobs, _report)
+        typer.echo(f"The book: {index}")
+        return
+    chosen = [whole.chapter(name) for name in chapter]
+    given = chosen[0].parse(setting or [])
+    if "profile" in given:
+        raise InputError("The parameter 'profile' is set by the option --profile.")
+    tasks = whole.tasks(chosen, profile, given)
+    run_all(tasks, whole.root, jobs, _report)
+    typer.echo("\n".join(f"Executed notebook: {task.folder / 'executed.ipynb'}" for task in tasks))
+
+
+def _report(line: str) -> None:
+    """Print a line of progress at once, also into a pipe."""
+    typer.echo(f"book: {line}", err=True)

@@ -1,0 +1,131 @@
+"""``a2a complete``: a patient's own files in, maps of all modalities out."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from a2a.errors import InputError
+
+if TYPE_CHECKING:
+    from a2a.stack import StackSpec
+
+KSPACE = "-kspace"
+ANY_MODALITY = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Typer's settings for this command: its options for files are named after the modalities of the weights."""
+
+
+def complete(
+    context: typer.Context,
+    prior: Annotated[Path, typer.Option(help="Weights: a .safetensors file with its .json beside it.")],
+    given: Annotated[str, typer.Option(help='What is given, such as "T1 + y(FLAIR)"; y(...) is undersampled k-space.')],
+    out: Annotated[Path, typer.Option(help="Folder for maps, contact sheet and report.")],
+    sampler: Annotated[Literal["mds", "mps"], typer.Option(help="MDS or MPS, see the book.")] = "mds",
+    steps: Annotated[int | None, typer.Option(min=1, help="Network evaluations; by default MDS 150, MPS 1000.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Posterior samples for mean and deviation.")] = 4,
+    planes: Annotated[
+        str | None, typer.Option(metavar="FIRST-LAST", help="Only these planes, counted upwards from 0, to try it out.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of sampler and simulated noise.")] = 0,
+    acceleration: Annotated[int, typer.Option(min=1, help="R of k-space that is simulated from an image.")] = 4,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier completion in --out.")] = False,
+) -> None:
+    """Complete one patient: every modality of the weights, as NIfTI on the grid of the given images.
+
+    Name one file for each given modality: --t1 t1.nii.gz --flair flair.nii.gz, or --flair-kspace y.npz. A measured
+    modality that comes as a NIfTI image is undersampled first, to try the method out.
+    """
+    import torch
+
+    from a2a.acquire import acquire
+    from a2a.complete import complete_patient, require_free
+    from a2a.prior import Prior
+    from a2a.sampling import Sampling
+
+    require_free(out, overwrite)
+    chosen = None if planes is None else parse_planes(planes)
+    weights = Prior.load(prior)
+    weights.network.to("cuda" if torch.cuda.is_available() else "cpu")
+    files = parse_files(context.args, weights.spec)
+    acquisition = acquire(given, files, weights, Sampling(acceleration=acceleration), seed)
+    if chosen:
+        acquisition = acquisition.between(*chosen)
+    if not files:
+        typer.echo("Nothing is given, so the prior is sampled unconditionally.", err=True)
+    elif not acquisition.originals:
+        typer.echo("No image is given, so the maps lie on a grid of their own.", err=True)
+    complete_patient(
+        out,
+        acquisition,
+        weights,
+        sampler=sampler,
+        steps=steps,
+        samples=samples,
+        batch=batch,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    typer.echo(f"Maps, report and pictures are in {out}; look at {out / 'contact_sheet.png'}.")
+
+
+def parse_files(words: list[str], spec: "StackSpec") -> dict[str, Path]:
+    """Read ``--t1 a.nii.gz --flair-kspace=y.npz`` into {"T1": ..., "T2FLAIR": ...}.
+
+    Parameters
+    ----------
+    words
+        What is left of the command line.
+    spec
+        The modalities after which options may be named.
+
+    Raises
+    ------
+    InputError
+        If a word is no such option, a file is missing after it or of the wrong kind, or a modality is named twice.
+    """
+    files: dict[str, Path] = {}
+    rest = list(words)
+    while rest:
+        option, equals, value = rest.pop(0).partition("=")
+        name = _modality(option, spec)
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise InputError(f"{option}: a file is missing after it.")
+            value = rest.pop(0)
+        is_kspace = option.endswith(KSPACE)
+        if is_kspace != value.endswith(".npz"):
+            wanted = "an .npz file" if is_kspace else f"a NIfTI image; for k-space write {option}{KSPACE}"
+            raise InputError(f"{option} {value}: needed is {wanted}.")
+        if name in files:
+            raise InputError(f"{option} {value}: {name} is named twice, the other file is {files[name]}.")
+        files[name] = Path(value)
+    return files
+
+
+def _modality(option: str, spec: "StackSpec") -> str:
+    """Return the modality after which an option is named."""
+    try:
+        if not option.startswith("--"):
+            raise InputError(f"Unexpected {option!r}.")
+        return spec.names[spec.index(option[2:].removesuffix(KSPACE))]
+    except InputError:
+        names = ", ".join(spec.names)
+        what = f"--NAME image.nii.gz or --NAME{KSPACE} data.npz with NAME one of {names}"
+        raise InputError(f"{option}: no such option (see --help); files are given as {what}.") from None
+
+
+def parse_planes(text: str) -> tuple[int, int]:
+    """Read ``10-15``.
+
+    Raises
+    ------
+    InputError
+        If the text is of another form or the first plane lies above the last.
+    """
+    found = re.fullmatch(r"(\d+)-(\d+)", text.strip())
+    first, last = map(int, found.groups()) if found else (1, 0)
+    if first > last:
+        raise InputError(f"--planes {text}: needed are two numbers upwards, such as 10-15.")
+    return first, last

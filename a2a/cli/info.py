@@ -1,0 +1,52 @@
+"""``a2a info``: what is installed, what is shipped, what needs a download."""
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+
+def info() -> None:
+    """Show versions, the device, shipped weights, data cards, and what needs a download."""
+    from a2a.paths import repository
+
+    for line in [*_machine(repository()), "", *_weights(repository("weights")), "", *_cards(repository("data_cards"))]:
+        typer.echo(line)
+
+
+def _machine(root: Path) -> Iterator[str]:
+    """Versions and device."""
+    from a2a.provenance import accelerator, commit, machine, package_versions, processor
+
+    here = machine()
+    yield f"a2a {here['a2a']}, commit {commit(root)}, Python {here['python']}"
+    yield ", ".join(f"{name} {found}" for name, found in package_versions().items())
+    yield f"Accelerator: {accelerator() or 'none'}"
+    yield f"Processor: {processor()}, {here['threads']} threads"
+
+
+def _weights(folder: Path) -> Iterator[str]:
+    """Every shipped prior with the plain values of its model card."""
+    from a2a.weights import read_card
+
+    files = sorted(folder.rglob("*.safetensors"))
+    yield f"Weights in {folder}:" if files else f"No weights in {folder}; train a prior with `a2a train`."
+    for file in files:
+        yield f"  {file.relative_to(folder)} ({file.stat().st_size / 2**20:.1f} MiB)"
+        for name, value in read_card(file).items():
+            if isinstance(value, str | int | float):
+                yield from textwrap.wrap(f"{name}: {value}", 110, initial_indent="    ", subsequent_indent="      ")
+
+
+def _cards(folder: Path) -> Iterator[str]:
+    """Every data card, and how to get the data set where it is not built in."""
+    from a2a.data.cards import load_card
+
+    yield f"Data cards in {folder}:"
+    for file in sorted(folder.glob("*.yaml")):
+        card = load_card(file)
+        yield f"  {card.name}: {card.title} ({', '.join(card.spec.names)}); profiles {', '.join(card.profiles)}"
+        built_in = card.source.kind == "phantom"
+        needs = "Built in, no download." if built_in else f"Needs a download. {card.how_to_get}"
+        yield from textwrap.wrap(needs, 110, initial_indent="    ", subsequent_indent="    ")

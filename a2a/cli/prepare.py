@@ -1,0 +1,46 @@
+"""``a2a prepare``: from a data card to a slice store."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from a2a.progress import format_seconds
+
+if TYPE_CHECKING:
+    from a2a.data.prepare import PrepareReport
+
+SOME_SKIPPED = 3
+
+
+def prepare(
+    card: Annotated[str, typer.Argument(help="Data card: a YAML file, or the name of one in data_cards/.")],
+    out: Annotated[Path, typer.Option(help="Folder of the slice store to write.")],
+    root: Annotated[Path | None, typer.Option(help="Folder that holds the files of the data set.")] = None,
+    profile: Annotated[str, typer.Option(help="Size of the set: a profile of the card.")] = "ci",
+    size: Annotated[int | None, typer.Option(help="Pixels of the training grid; the card's by default.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the slice store in --out.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
+) -> None:
+    """Make a data set ready for training: orient, scale, slice, and write a slice store.
+
+    Subjects that cannot be used are named with the reason and left out; the exit code is then 3.
+    """
+    from a2a.data.prepare import prepare as prepare_store
+
+    report = prepare_store(card, out, root, profile, size, overwrite, workers or os.cpu_count() or 1)
+    typer.echo(_summary(report))
+    for skipped in report.skipped:
+        typer.echo(f"Skipped {skipped.subject}: {skipped.reason}", err=True)
+    if report.skipped:
+        raise typer.Exit(SOME_SKIPPED)
+
+
+def _summary(report: "PrepareReport") -> str:
+    """One line: what is in the store and whether it had to be made."""
+    rows = ", ".join(f"{count} {split}" for split, count in report.rows.items())
+    what = f"{report.path}: {rows} slices of {report.subjects} subjects"
+    if report.reused:
+        return f"{what}; already there, made from the same card, files and versions, and reused."
+    return f"{what}, in {format_seconds(report.seconds)}; look at {report.path / 'sheets'}."

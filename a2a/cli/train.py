@@ -1,0 +1,45 @@
+"""``a2a train``: train a prior from a YAML configuration and a slice store."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="Configuration, e.g. experiments/priors/phantom-any2all-64.yaml.")],
+    data: Annotated[Path, typer.Option(help="Slice store made by `a2a prepare`.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/priors/NAME.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes without one.")] = 1,
+    stop_after: Annotated[int | None, typer.Option(min=1, help="Stop with a checkpoint after this step.")] = None,
+) -> None:
+    """Train a prior; writes checkpoint, log.csv and finally prior.safetensors with its model card.
+
+    Start it again with --resume after an interruption: the weights come out the same.
+    """
+    from a2a.data.store import SliceStore
+    from a2a.training import load_config
+    from a2a.training import train as run
+    from a2a.training.checkpoint import CHECKPOINT
+
+    settings = load_config(config)
+    folder = out or Path("runs/priors") / settings.name
+    words = ["a2a", "train", str(config), "--data", str(data), "--out", str(folder)]
+    words += ["--devices", str(devices)] if devices > 1 else []
+    again = f"continue with: {shlex.join([*words, '--resume'])}"
+    try:
+        weights = run(settings, SliceStore.open(data), folder, resume=resume, devices=devices, stop_after=stop_after)
+    except KeyboardInterrupt:
+        begun = (folder / CHECKPOINT).is_file()
+        _say(f"Interrupted; {again if begun else 'there is no checkpoint yet, start the run again.'}", error=True)
+        raise typer.Exit(130) from None
+    _say(f"Weights: {weights}" if weights else f"Stopped early; {again}")
+
+
+def _say(text: str, error: bool = False) -> None:
+    """Print once, although with several devices each process comes here."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        typer.echo(text, err=error)

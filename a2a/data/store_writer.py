@@ -1,0 +1,127 @@
+"""Writing a slice store: all of it or nothing. See `a2a.data.store` for what is in it."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from a2a.data.profiles import SPLITS
+from a2a.data.store import COLUMNS, FORMAT, INDEX, MANIFEST, sha256
+from a2a.errors import InputError
+from a2a.files import write_json
+from a2a.stack import StackSpec
+
+
+class StoreWriter:
+    """Writes a store in a temporary folder beside its place and renames it when it is complete.
+
+    Used as a context: leaving it by an exception removes the temporary folder and touches nothing else.
+    Rows are appended to the arrays on disk, so memory does not grow with the set.
+
+    Parameters
+    ----------
+    path
+        Where the store will be.
+    spec
+        Modalities of the stack.
+    size
+        Pixels along each side.
+    overwrite
+        Replace a slice store that is there.
+
+    Raises
+    ------
+    InputError
+        If something is at `path` and `overwrite` is not set, or what is there is no slice store.
+    """
+
+    def __init__(self, path: Path | str, spec: StackSpec, size: int, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self.spec, self.size = spec, size
+        self._shape = (len(spec), size, size)
+        self._rows: list[tuple] = []
+        self._counts = dict.fromkeys(SPLITS, 0)
+        self._files: dict = {}
+        require_free(self.path, overwrite)
+        self.folder = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+
+    def __enter__(self) -> "StoreWriter":
+        shutil.rmtree(self.folder, ignore_errors=True)  # a process of this number that was killed may have left one
+        (self.folder / "sheets").mkdir(parents=True)
+        self._files = {name: open(self.folder / f"{name}.npy", "w+b") for name in SPLITS}
+        for name in SPLITS:
+            self._header(name)
+        return self
+
+    def _header(self, name: str) -> None:
+        """Write the header for the rows so far; NumPy leaves room in it for the number to grow in place."""
+        file = self._files[name]
+        file.seek(0)
+        shape = (self._counts[name], *self._shape)
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+
+    def add(self, split: str, subject: str, planes: list[int], z_mm: list[float], images: np.ndarray) -> None:
+        """Append the slices ``(N, n, H, W)`` in [0, 1] of one subject.
+
+        Raises
+        ------
+        InputError
+            If their shape does not fit the store or values leave [0, 1].
+        """
+        if images.shape != (len(planes), *self._shape):
+            raise InputError(f"Slices of {subject} have shape {images.shape}; the store needs (N, {self._shape}).")
+        if not (images.min() >= 0 and images.max() <= 1):
+            raise InputError(f"Slices of {subject} leave [0, 1].")
+        self._files[split].write(np.ascontiguousarray(images, dtype="<f2").tobytes())
+        start = self._counts[split]
+        rows = enumerate(zip(planes, z_mm, strict=True), start)
+        self._rows += [(split, row, subject, plane, f"{z:.4f}") for row, (plane, z) in rows]
+        self._counts[split] += len(planes)
+
+    def finish(self, manifest: dict) -> None:
+        """Write index and manifest (checksums, spec and size are added) and move the store into place."""
+        for name, file in self._files.items():
+            self._header(name)
+            file.close()
+        with open(self.folder / INDEX, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *self._rows])
+        names = [*(f"{s}.npy" for s in SPLITS), INDEX]
+        own = {"format": FORMAT, "spec": self.spec.to_list(), "size": self.size, "rows": self._counts}
+        write_json(self.folder / MANIFEST, manifest | own | {"sha256": {n: sha256(self.folder / n) for n in names}})
+        old = self.path.with_name(f".{self.path.name}.{os.getpid()}.old")
+        if self.path.exists():
+            self.path.rename(old)
+        self.folder.rename(self.path)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def __exit__(self, *error: object) -> None:
+        for file in self._files.values():
+            file.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def require_free(path: Path, overwrite: bool) -> None:
+    """Refuse to write over what is there, unless it is a slice store and `overwrite` is set; an empty folder is free.
+
+    Raises
+    ------
+    InputError
+        Names the folder and what to do.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not is_store(path):
+        raise InputError(f"{path} is not empty and holds no slice store; choose another folder for --out.")
+    if not overwrite:
+        raise InputError(f"{path} is not empty; add --overwrite to replace it, or choose another folder for --out.")
+
+
+def is_store(path: Path) -> bool:
+    """Whether the folder was written by this module, in this or an earlier format."""
+    try:
+        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["format"]).startswith("a2a slice store")
+    except (OSError, ValueError, TypeError, KeyError):
+        return False

@@ -1,0 +1,111 @@
+"""The diffusion process: how a clean stack becomes noise, and one step of the way back.
+
+All tables are float64: at the last time of the cosine schedule ``abar`` is 2.4e-9 and its reciprocal root 20,291.
+Explained in the chapter "The diffusion prior".
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a2a.errors import InputError
+
+END = -1  # the time index of the clean stack: abar(END) = 1
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """Variance schedule of ``q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I)``, t = 0 ... T-1.
+
+    Parameters
+    ----------
+    kind
+        ``"cosine"`` (Nichol and Dhariwal 2021, Eq. 17, betas at most 0.999) or ``"linear"`` (Ho et al. 2020:
+        betas from 1e-4 to 0.02 at T = 1000, scaled for other T).
+    length
+        Number of times T.
+
+    Examples
+    --------
+    >>> schedule = NoiseSchedule("cosine", 1000)
+    >>> len(schedule.transitions(150)), schedule.transitions(150)[0][0], schedule.transitions(150)[-1]
+    (150, 999, (0, -1))
+    """
+
+    kind: Literal["cosine", "linear"] = "cosine"
+    length: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("cosine", "linear"):
+            raise InputError(f"Unknown noise schedule {self.kind!r}; use 'cosine' or 'linear'.")
+        if self.length < 2:
+            raise InputError(f"A noise schedule needs at least 2 times, got {self.length}.")
+
+    @cached_property
+    def betas(self) -> np.ndarray:
+        """Forward variances beta_t, float64 `(T,)`."""
+        if self.kind == "linear":
+            scale = 1000 / self.length
+            return np.linspace(1e-4 * scale, min(0.02 * scale, 0.999), self.length)
+        u = np.arange(self.length + 1) / self.length
+        f = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
+        return np.minimum(1 - f[1:] / f[:-1], 0.999)
+
+    @cached_property
+    def _abar(self) -> np.ndarray:
+        """Cumulative products with the clean stack appended, so that index END = -1 reads 1."""
+        return np.append(np.cumprod(1 - self.betas), 1.0)
+
+    def abar(self, t: int) -> float:
+        """Signal variance ``abar_t``, the product of ``1 - beta`` up to t; 1 for `END`."""
+        return float(self._abar[t])
+
+    def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``sqrt(abar_t)`` and ``sqrt(1 - abar_t)`` for times `(B,)`, shaped `(B, 1, 1, 1)` like `like`."""
+        abar = torch.from_numpy(self._abar)[t.cpu()].to(like.device)[:, None, None, None]
+        return abar.sqrt().to(like.dtype), (1 - abar).sqrt().to(like.dtype)
+
+    def diffuse(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Sample ``q(x_t | x_0)``: ``sqrt(abar) x0 + sqrt(1 - abar) noise`` (Ho et al. 2020, Eq. 4)."""
+        signal, spread = self.coefficients(t, x0)
+        return signal * x0 + spread * noise
+
+    def times(self, steps: int) -> list[int]:
+        """Return exactly `steps` decreasing times, the first T-1 and the last 0 (one step: T-1 alone).
+
+        Raises
+        ------
+        InputError
+            If `steps` is not between 1 and T.
+        """
+        if not 1 <= steps <= self.length:
+            raise InputError(f"steps must lie between 1 and {self.length} (the length of the schedule), got {steps}.")
+        return [int(t) for t in np.round(np.linspace(self.length - 1, 0, steps))]
+
+    def transitions(self, steps: int) -> list[tuple[int, int]]:
+        """Return the `steps` pairs (t, next t); the last one lands on the clean estimate (`END`)."""
+        times = self.times(steps)
+        return list(zip(times, [*times[1:], END], strict=True))
+
+    def sigma(self, t: int, s: int, eta: float) -> float:
+        r"""Noise added on the way from t to s (DDIM, Song et al. 2021, Eq. 16).
+
+        .. math:: \sigma = \eta \sqrt{\frac{1 - \bar\alpha_s}{1 - \bar\alpha_t}}
+                           \sqrt{1 - \frac{\bar\alpha_t}{\bar\alpha_s}}
+
+        eta = 0 is deterministic, eta = 1 is the DDPM posterior variance.
+        """
+        a, b = self.abar(t), self.abar(s)
+        return float(eta * np.sqrt((1 - b) / (1 - a)) * np.sqrt(max(1 - a / b, 0.0)))
+
+    def step(self, x0: Tensor, eps: Tensor, noise: Tensor, t: int, s: int, eta: float) -> Tensor:
+        r"""Recombine a clean estimate and a noise estimate into x_s (DDIM, Song et al. 2021, Eq. 12).
+
+        .. math:: x_s = \sqrt{\bar\alpha_s}\, x_0 + \sqrt{1 - \bar\alpha_s - \sigma^2}\, \epsilon + \sigma z
+        """
+        sigma, abar = self.sigma(t, s, eta), self.abar(s)
+        return abar**0.5 * x0 + max(1 - abar - sigma**2, 0.0) ** 0.5 * eps + sigma * noise

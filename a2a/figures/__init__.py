@@ -1,0 +1,29 @@
+"""Figures: pure functions from arrays and tables to Plotly figures, and the one way to show them."""
+
+from a2a.figures.curves import gaussian_posterior, metric_intervals, schedule_curves
+from a2a.figures.idea import Example, idea_sheet, one_picture
+from a2a.figures.learning import error_curves, training_curves, unet_diagram
+from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and_coils
+from a2a.figures.show import show
+from a2a.figures.stacks import completion_panel, completion_sheet, stack_grid
+from a2a.figures.static import contact_sheet
+
+__all__ = [
+    "Example",
+    "completion_panel",
+    "completion_sheet",
+    "contact_sheet",
+    "denoising_strip",
+    "error_curves",
+    "forward_process_strip",
+    "gaussian_posterior",
+    "idea_sheet",
+    "mask_and_coils",
+    "metric_intervals",
+    "one_picture",
+    "schedule_curves",
+    "show",
+    "stack_grid",
+    "training_curves",
+    "unet_diagram",
+]

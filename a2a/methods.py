@@ -1,0 +1,84 @@
+"""One interface for everything that completes a stack: Any2all and what it is compared with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+
+from a2a.completion import Completion
+from a2a.errors import UnsupportedObservation
+from a2a.observation import Observation
+from a2a.prior import Denoiser
+from a2a.samplers import mds, mps
+
+
+class Method(Protocol):
+    """Maps an observation to completed stacks."""
+
+    name: str
+
+    def accepts(self, observation: Observation) -> str | None:
+        """Return why the observation cannot be used, in words, or None if it can."""
+
+    def complete(
+        self, observation: Observation, samples: int = 1, rows: Sequence[torch.Generator] | None = None
+    ) -> Completion:
+        """Complete the stacks; see `a2a.samplers.reverse.reverse` for `samples` and `rows`."""
+
+
+@dataclass(frozen=True)
+class Any2all:
+    """Any2all with one of its samplers.
+
+    Parameters
+    ----------
+    prior
+        The trained stack prior.
+    sampler
+        ``"mds"`` or ``"mps"``.
+    steps
+        Network evaluations; None takes the paper's (MDS 150, MPS 1000).
+    batch
+        Rows computed together.
+    """
+
+    prior: Denoiser
+    sampler: Literal["mds", "mps"] = "mds"
+    steps: int | None = None
+    batch: int = 16
+
+    @property
+    def name(self) -> str:
+        """``"any2all-mds"`` or ``"any2all-mps"``."""
+        return f"any2all-{self.sampler}"
+
+    def accepts(self, observation: Observation) -> str | None:
+        """Any observation of the prior's own modalities."""
+        if observation.spec.names == self.prior.spec.names:
+            return None
+        theirs, ours = ", ".join(observation.spec.names), ", ".join(self.prior.spec.names)
+        return f"the observation is of {theirs}, the prior of {ours}"
+
+    def complete(
+        self, observation: Observation, samples: int = 1, rows: Sequence[torch.Generator] | None = None
+    ) -> Completion:
+        """Sample the posterior.
+
+        Raises
+        ------
+        UnsupportedObservation
+            If the observation is of other modalities than the prior.
+        """
+        require(self, observation)
+        if self.sampler == "mds":
+            steps = self.steps or 150
+            return mds(self.prior, observation, steps=steps, samples=samples, rows=rows, batch=self.batch)
+        steps = self.steps or 1000
+        return mps(self.prior, observation, steps=steps, samples=samples, rows=rows, batch=self.batch)
+
+
+def require(method: Method, observation: Observation) -> None:
+    """Raise `UnsupportedObservation` with the method's own reason if it does not accept the observation."""
+    if reason := method.accepts(observation):
+        raise UnsupportedObservation(f"{method.name} cannot use {observation.scenario!s}: {reason}.")

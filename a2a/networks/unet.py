@@ -1,0 +1,187 @@
+"""The denoising U-Net of ADM (Dhariwal and Nichol 2021), sized for stacks of any number of modalities.
+
+Chapter "The diffusion prior" shows it at a glance.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from a2a.errors import InputError
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Size of a `UNet`.
+
+    Parameters
+    ----------
+    channels
+        Modalities n of the stack (input and output channels).
+    width
+        Channels at the finest level.
+    multipliers
+        Channel multiplier of each level; each further level halves the resolution.
+    blocks
+        Residual blocks a level.
+    attention
+        Downsampling factors (1, 2, 4, ...) at which self-attention is used.
+    head_width
+        Channels of one attention head.
+    patch
+        Side of the pixel patches folded into channels before the first convolution (1: none).
+    dropout
+        Dropout probability inside residual blocks.
+    """
+
+    channels: int
+    width: int = 32
+    multipliers: tuple[int, ...] = (1, 2, 2, 4)
+    blocks: int = 1
+    attention: tuple[int, ...] = (4, 8)
+    head_width: int = 32
+    patch: int = 1
+    dropout: float = 0.0
+
+    @property
+    def stride(self) -> int:
+        """Image sides must be multiples of this."""
+        return self.patch * 2 ** (len(self.multipliers) - 1)
+
+
+def timestep_embedding(t: Tensor, width: int) -> Tensor:
+    """Sinusoidal embedding of the time index, `(B,) -> (B, width)` (Ho et al. 2020, section B)."""
+    half = width // 2
+    frequencies = torch.exp(-math.log(10000.0) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
+    angles = t.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+def _zeroed(module: nn.Module) -> nn.Module:
+    """Start a branch at zero, so that the block begins as the identity."""
+    for p in module.parameters():
+        nn.init.zeros_(p)
+    return module
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(32, channels // 2), channels)
+
+
+class ResidualBlock(nn.Module):
+    """GroupNorm-SiLU-conv twice, with the time embedding as scale and shift of the second norm."""
+
+    def __init__(self, inside: int, outside: int, embedding: int, dropout: float):
+        super().__init__()
+        self.norm1, self.conv1 = _norm(inside), nn.Conv2d(inside, outside, 3, padding=1)
+        self.time = nn.Linear(embedding, 2 * outside)
+        self.norm2, self.dropout = _norm(outside), nn.Dropout(dropout)
+        self.conv2 = _zeroed(nn.Conv2d(outside, outside, 3, padding=1))
+        self.skip = nn.Identity() if inside == outside else nn.Conv2d(inside, outside, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        scale, shift = self.time(F.silu(embedding))[:, :, None, None].chunk(2, dim=1)
+        h = self.norm2(h) * (1 + scale) + shift
+        return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over all positions of a coarse feature map."""
+
+    def __init__(self, channels: int, head_width: int):
+        super().__init__()
+        self.heads = max(channels // head_width, 1)
+        self.norm, self.qkv = _norm(channels), nn.Conv2d(channels, 3 * channels, 1)
+        self.out = _zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w).transpose(3, 4)
+        y = F.scaled_dot_product_attention(qkv[:, 0], qkv[:, 1], qkv[:, 2])
+        return x + self.out(y.transpose(2, 3).reshape(b, c, h, w))
+
+
+class Stage(nn.Module):
+    """A residual block, attended where the level is coarse enough."""
+
+    def __init__(self, inside: int, outside: int, config: UNetConfig, attend: bool):
+        super().__init__()
+        self.block = ResidualBlock(inside, outside, 4 * config.width, config.dropout)
+        self.attention = Attention(outside, config.head_width) if attend else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return self.attention(self.block(x, embedding))
+
+
+class UNet(nn.Module):
+    """Noise predictor `eps_theta(x_t, t)`.
+
+    Parameters
+    ----------
+    config
+        Sizes, see `UNetConfig`.
+
+    Notes
+    -----
+    Input and output are `(B, n, H, W)` in the prior's range [-1, 1] plus noise; H and W are multiples of
+    ``config.stride``. Times are `(B,)` indices 0 ... T-1.
+    """
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        embedding, widths = 4 * config.width, [config.width * m for m in config.multipliers]
+        self.embed = nn.Sequential(nn.Linear(config.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        inputs = config.channels * config.patch**2
+        self.head = nn.Conv2d(inputs, config.width, 3, padding=1)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        skips, current = [config.width], config.width
+        for level, width in enumerate(widths):
+            attend = 2**level in config.attention
+            for _ in range(config.blocks):
+                self.down.append(Stage(current, width, config, attend))
+                current = width
+                skips.append(current)
+            if level < len(widths) - 1:
+                self.down.append(nn.Conv2d(current, current, 3, stride=2, padding=1))
+                skips.append(current)
+        self.middle = nn.ModuleList([Stage(current, current, config, True), Stage(current, current, config, False)])
+        for level, width in reversed(list(enumerate(widths))):
+            attend = 2**level in config.attention
+            for _ in range(config.blocks + 1):
+                self.up.append(Stage(current + skips.pop(), width, config, attend))
+                current = width
+            if level > 0:
+                upsample = nn.Upsample(scale_factor=2, mode="nearest")
+                self.up.append(nn.Sequential(upsample, nn.Conv2d(current, current, 3, padding=1)))
+        self.tail = nn.Sequential(_norm(current), nn.SiLU(), _zeroed(nn.Conv2d(current, inputs, 3, padding=1)))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the predicted noise, shape of `x`.
+
+        Raises
+        ------
+        InputError
+            If the number of modalities or the image size does not fit the network.
+        """
+        c = self.config
+        if x.shape[1] != c.channels or x.shape[2] % c.stride or x.shape[3] % c.stride:
+            raise InputError(
+                f"The network takes {c.channels} modalities with sides that {c.stride} divides, "
+                f"got {tuple(x.shape[1:])}."
+            )
+        embedding = self.embed(timestep_embedding(t, c.width))
+        h = self.head(F.pixel_unshuffle(x, c.patch))
+        skips = [h]
+        for module in self.down:
+            h = module(h, embedding) if isinstance(module, Stage) else module(h)
+            skips.append(h)
+        for module in self.middle:
+            h = module(h, embedding)
+        for module in self.up:
+            h = module(torch.cat([h, skips.pop()], dim=1), embedding) if isinstance(module, Stage) else module(h)
+        return F.pixel_shuffle(self.tail(h), c.patch)

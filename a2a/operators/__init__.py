@@ -1,0 +1,22 @@
+"""Measurement operators A_i: identity (clean), zero (missing) and multi-coil undersampled Fourier, and their stack.
+
+Explained in the chapter "The formulation".
+"""
+
+from a2a.operators.base import Identity, LinearOperator, Missing
+from a2a.operators.fourier import fft2c, ifft2c
+from a2a.operators.sense import CartesianSense
+from a2a.operators.solvers import CGResult, cg
+from a2a.operators.stack import StackOperator
+
+__all__ = [
+    "CGResult",
+    "CartesianSense",
+    "Identity",
+    "LinearOperator",
+    "Missing",
+    "StackOperator",
+    "cg",
+    "fft2c",
+    "ifft2c",
+]

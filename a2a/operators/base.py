@@ -1,0 +1,136 @@
+"""What every measurement operator can do, and the two trivial ones: a clean and a missing modality."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from a2a.errors import InputError
+
+
+class LinearOperator(Protocol):
+    """A linear map A from real images ``(B, H, W)`` to data, with the operations that samplers need.
+
+    Operators are immutable and live on no device: they follow the dtype (float32 or float64) and device of
+    their input. Images are real, so the adjoint is that of the real inner product Re<., .>, and every solve is
+    one of the real normal equations. Explained in the chapter "The formulation".
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Data A x of real images ``(B, H, W)``."""
+        ...
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Re(A^H y): real images ``(B, H, W)``."""
+        ...
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Re(A^H A x): real images ``(B, H, W)``."""
+        ...
+
+    def numbers(self, height: int, width: int) -> int:
+        """How many real numbers are measured of one image; a complex number counts twice."""
+        ...
+
+    def trace(self, height: int, width: int) -> float:
+        """Trace of Re(A^H A): the sum of ||A e||^2 over all pixels e."""
+        ...
+
+    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
+        """argmin_x 1/2 ||y - A x||^2 + lam/2 ||x - z||^2, where b = adjoint(y).
+
+        Parameters
+        ----------
+        z
+            Where the solution is pulled to, ``(B, H, W)``.
+        b
+            ``adjoint(y)``, computed once by the caller: a step of a sampler then needs no k-space.
+        lam
+            Weight >= 0: a number, or a tensor with one value per image, ``(B, 1, 1)``. lam = 0 means the limit
+            lam -> 0: of all least-squares solutions the one nearest to z.
+        """
+        ...
+
+
+def checked_weight(lam: float | torch.Tensor, like: torch.Tensor) -> float | torch.Tensor:
+    """Return lam in the dtype and on the device of the images ``like (B, H, W)``, or refuse it.
+
+    Raises
+    ------
+    InputError
+        If lam is negative or not finite, or a tensor that is neither a scalar nor ``(B, 1, 1)``.
+    """
+    if not isinstance(lam, torch.Tensor):
+        if not (math.isfinite(lam) and lam >= 0):
+            raise InputError(f"lam = {lam} is no weight; it must be finite and >= 0.")
+        return lam
+    if lam.ndim and lam.shape not in ((1, 1, 1), (len(like), 1, 1)):
+        raise InputError(f"lam has shape {tuple(lam.shape)}; expected a scalar or ({len(like)}, 1, 1), one per image.")
+    if not bool((torch.isfinite(lam) & (lam >= 0)).all()):
+        raise InputError("lam has a negative or non-finite value; every weight must be finite and >= 0.")
+    return lam.to(like)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A clean modality: A = I, data are the image itself, possibly with noise (any2all paper, Section II)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x."""
+        return x
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return y."""
+        return y
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x."""
+        return x
+
+    def numbers(self, height: int, width: int) -> int:
+        """Return H W: every pixel."""
+        return height * width
+
+    def trace(self, height: int, width: int) -> float:
+        """Return H W."""
+        return float(height * width)
+
+    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
+        """Return (b + lam z) / (1 + lam); for lam = 0 this is b, bit for bit."""
+        lam = checked_weight(lam, z)
+        return (b + lam * z) / (1 + lam)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A modality that was not acquired: A = 0.
+
+    Its data are an empty k-space ``(B, 0, H, W)``, one with no coil at all: zero numbers, yet batch and image size
+    are known, so that a stack with everything missing is an observation like any other.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return empty data ``(B, 0, H, W)``."""
+        return x.new_empty(len(x), 0, *x.shape[1:])
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return zeros ``(B, H, W)``."""
+        return y.sum(dim=1)
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return zeros ``(B, H, W)``."""
+        return torch.zeros_like(x)
+
+    def numbers(self, height: int, width: int) -> int:
+        """Return 0."""
+        return 0
+
+    def trace(self, height: int, width: int) -> float:
+        """Return 0."""
+        return 0.0
+
+    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
+        """Return z: nothing was measured that could correct it."""
+        checked_weight(lam, z)
+        return z

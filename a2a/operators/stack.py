@@ -1,0 +1,104 @@
+"""The block-diagonal operator of a whole stack: one block for each modality."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from a2a.errors import InputError
+from a2a.operators.base import LinearOperator
+from a2a.operators.sense import CartesianSense
+
+
+@dataclass(frozen=True, eq=False)
+class StackOperator:
+    """A = diag(A_1, ..., A_n), acting on stacks ``(B, n, H, W)`` (any2all paper, Section II).
+
+    Equal `CartesianSense` blocks are folded into the batch, so that several modalities sampled alike cost one solve.
+    Explained in the chapter "The formulation".
+
+    Parameters
+    ----------
+    blocks
+        One operator for each modality, in the order of the stack.
+    """
+
+    blocks: tuple[LinearOperator, ...]
+
+    def __post_init__(self) -> None:
+        if not self.blocks:
+            raise InputError("A StackOperator needs at least one block.")
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Data of each modality: image ``(B, H, W)``, k-space ``(B, coils, H, W)``, or empty ``(B, 0, H, W)``."""
+        self._check(x)
+        return tuple(block.forward(x[:, i]) for i, block in enumerate(self.blocks))
+
+    def adjoint(self, data: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Stack ``(B, n, H, W)`` of Re(A_i^H y_i); zeros where a modality is missing."""
+        if len(data) != len(self):
+            raise InputError(f"Got data of {len(data)} modalities for a stack of {len(self)}.")
+        return torch.stack([block.adjoint(y) for block, y in zip(self.blocks, data, strict=True)], dim=1)
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Stack ``(B, n, H, W)`` of Re(A_i^H A_i x_i)."""
+        self._check(x)
+        return self._each(lambda block, part: block.normal(part), x)
+
+    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
+        """Per modality the minimiser of 1/2 ||y_i - A_i x_i||^2 + lam_i/2 ||x_i - z_i||^2.
+
+        Parameters
+        ----------
+        z, b
+            Stacks ``(B, n, H, W)``; ``b = adjoint(data)``.
+        lam
+            Weights >= 0: one number, one for each modality ``(n,)``, or one for each image ``(B, n)``. lam_i = 0
+            replaces a clean modality by its data, bit for bit.
+
+        Raises
+        ------
+        InputError
+            If shapes do not fit or a weight is negative.
+        """
+        self._check(z)
+        self._check(b)
+        weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device)
+        if weights.shape not in ((), (len(self),), (1, len(self)), z.shape[:2]):
+            wanted = f"a number, ({len(self)},) or {tuple(z.shape[:2])}"
+            raise InputError(f"lam has shape {tuple(weights.shape)}; expected {wanted}.")
+        weights = weights.expand(z.shape[:2])[:, :, None, None]
+        return self._each(lambda block, *parts: block.prox(*parts), z, b, weights)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Modalities that share one operator, by index; every other modality is a group of its own."""
+        groups: list[list[int]] = []
+        for i, block in enumerate(self.blocks):
+            alike = (g for g in groups if isinstance(block, CartesianSense) and block.same_as(self.blocks[g[0]]))
+            group = next(alike, None)
+            if group is None:
+                groups.append([i])
+            else:
+                group.append(i)
+        return tuple(map(tuple, groups))
+
+    def _each(self, apply: Callable[..., torch.Tensor], *stacks: torch.Tensor) -> torch.Tensor:
+        """Apply each group's operator to its modalities of all stacks, as one batch."""
+        parts: dict[int, torch.Tensor] = {}
+        for group in self.groups:
+            block, size = self.blocks[group[0]], len(group)
+            if size == 1:
+                parts[group[0]] = apply(block, *(s[:, group[0]] for s in stacks))
+            else:
+                folded = apply(block, *(s[:, list(group)].flatten(0, 1) for s in stacks))
+                parts.update(zip(group, folded.unflatten(0, (-1, size)).unbind(1), strict=True))
+        return torch.stack([parts[i] for i in range(len(self))], dim=1)
+
+    def _check(self, x: torch.Tensor) -> None:
+        if x.ndim != 4 or x.shape[1] != len(self):
+            raise InputError(f"Stack has shape {tuple(x.shape)}; expected (B, {len(self)}, H, W).")

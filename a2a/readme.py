@@ -1,0 +1,141 @@
+"""The parts of README.md that are computed: ``python -m a2a.readme --help``.
+
+The picture shows what one prior makes of different observations of one test slice; the table comes from ``results/``.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from a2a.data.store import SliceStore
+from a2a.errors import InputError
+from a2a.figures import Example, contact_sheet, idea_sheet
+from a2a.files import write_text
+from a2a.methods import Any2all
+from a2a.observation import Observation
+from a2a.paths import repository
+from a2a.prior import Prior
+from a2a.rng import generators
+
+PICTURE = ("book", "_static", "any2all.png")
+SCENARIOS = ("T1 + y(T2FLAIR)", "y(T1) + y(T2star)", "T2FLAIR + CT", "nothing")
+MARKS = ("<!-- results: begin -->", "<!-- results: end -->")
+NOTHING = "No results yet."
+METHODS = {
+    "zero-filled": "zero-filled",
+    "tikhonov-sense": "SENSE",
+    "linear-regression": "regression",
+    "boosted-trees": "trees",
+    "any2all-mds": "MDS",
+    "any2all-mps": "MPS",
+}
+
+
+def draw_picture(
+    prior: Prior, stack: torch.Tensor, scenarios: Sequence[str], path: Path, steps: int, seed: int
+) -> None:
+    """Complete one slice under several scenarios and write the sheet of `a2a.figures.idea_sheet` as a PNG file.
+
+    Parameters
+    ----------
+    prior
+        The trained prior.
+    stack
+        True stack `(n, H, W)` in image units.
+    scenarios
+        As a person writes them; a row each.
+    path
+        Ends with ``.png``.
+    steps
+        Network evaluations of MDS; a single sample is drawn.
+    seed
+        Of noise and sample.
+    """
+    examples = []
+    for text in scenarios:
+        observed = Observation.simulate(stack[None], text, prior.spec, rows=generators(seed, 1))
+        done = Any2all(prior, "mds", steps).complete(observed, 1, generators(seed, 1))
+        examples.append(Example(str(observed.scenario), observed.kinds, observed.adjoint[0], done.samples[0, 0]))
+    contact_sheet(path, idea_sheet(examples, prior.spec), panel_inches=0.78, dpi=100)
+
+
+def results_table(paths: Iterable[Path]) -> str:
+    """Return mean PSNR and SSIM of all result tables as Markdown.
+
+    A row is a data set, a scenario and a target, on the same slices for all methods; rows without Any2all are left out.
+
+    Parameters
+    ----------
+    paths
+        CSV files with the columns ``dataset, scenario, method, slices, subject, modality, metric, value``, and
+        ``estimate`` where posterior samples were drawn; others are passed over.
+    """
+    read = [pd.read_csv(path, dtype={"subject": str}) for path in paths]
+    needed = ["dataset", "scenario", "modality", "slices", "method", "metric", "value"]
+    parts = [table.reindex(columns=[*needed, "estimate", "subject"]) for table in read if {*needed} <= {*table.columns}]
+    if not parts:
+        return NOTHING
+    table = pd.concat(parts, ignore_index=True)
+    table = table[table.method.isin(METHODS) & table.metric.isin(["psnr", "ssim"])]
+    several = table.estimate.fillna("").str.startswith("mean")
+    table["column"] = table.method.map(METHODS) + several.map({True: ", mean", False: ""})
+    cells = table.groupby([*needed[:4], "column", "metric"], sort=False).value.mean().unstack()
+    text = (cells.psnr.map("{:.1f}".format) + " / " + cells.ssim.map("{:.2f}".format)).unstack("column")
+    order = [column + end for column in METHODS.values() for end in ("", ", mean") if column + end in text]
+    ours = [column for column in order if column.startswith(("MDS", "MPS"))]
+    text = text.loc[text[ours].notna().any(axis=1), order].fillna("").reset_index()
+    if text.empty:
+        return NOTHING
+    counts = table.groupby(needed[:4]).subject.nunique()
+    text["slices"] = [f"{row.slices} of {counts[tuple(row[:4])]}" for _, row in text.iterrows()]
+    text = text.rename(columns={"modality": "target", "slices": "slices of subjects"})
+    lines = [list(text.columns), ["---"] * len(text.columns), *text.values.tolist()]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def fill(text: str, table: str) -> str:
+    """Return the README with its table exchanged for `table`.
+
+    Raises
+    ------
+    InputError
+        If the marks around the table are missing.
+    """
+    head, begin, rest = text.partition(MARKS[0])
+    _, end, tail = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise InputError(f"README.md: the table must stand between {MARKS[0]} and {MARKS[1]}.")
+    return f"{head}{begin}\n\n{table}\n\n{end}{tail}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fill the table, and with ``--data`` draw the picture too."""
+    parser = argparse.ArgumentParser(prog="python -m a2a.readme", description="Fill the table of README.md.")
+    parser.add_argument("--data", type=Path, help="phantom slice store (a2a prepare); draws the picture too")
+    parser.add_argument("--prior", type=Path, default=repository("weights", "phantom-any2all-64.safetensors"))
+    parser.add_argument("--subject", default="205", help="test subject of the picture")
+    parser.add_argument("--slice", type=int, default=6, help="which of its slices")
+    parser.add_argument("--steps", type=int, default=150, help="network evaluations of each completion")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    readme = repository("README.md")
+    table = results_table(sorted(repository("results").glob("*.csv")))
+    write_text(readme, fill(readme.read_text(encoding="utf-8"), table))
+    if options.data:
+        prior, store = Prior.load(options.prior), SliceStore.open(options.data)
+        test = store.split("test")
+        stack = torch.from_numpy(np.float32(test.images[test.rows(options.subject)[options.slice]]))
+        draw_picture(prior, stack, SCENARIOS, repository(*PICTURE), options.steps, options.seed)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        print(f"readme: {error}", file=sys.stderr)
+        sys.exit(2)

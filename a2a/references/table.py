@@ -1,0 +1,198 @@
+"""The table of the trivial references: ``python -m a2a.references.table experiments/references.yaml --help``.
+
+Writes two files named like the experiment: a CSV (one row for each data set, scenario, method, subject, modality
+and metric) and a JSON (where the numbers come from).
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from a2a import provenance
+from a2a.data.store import SliceStore, Split
+from a2a.errors import InputError
+from a2a.evaluation.metrics import subject_table, summary
+from a2a.files import write_json, write_text
+from a2a.observation import Observation
+from a2a.progress import progress
+from a2a.references.config import ReferencesConfig, ScenarioTargets
+from a2a.references.reconstruction import tikhonov_sense, tune_lambda, zero_filled
+from a2a.references.regression import BoostedTrees, LinearRegression, TreesConfig
+from a2a.rng import generators
+from a2a.scenario import Scenario
+from a2a.stack import StackSpec
+
+_SEED_OF = {"train": 0, "val": 1, "test": 2}
+_CHUNK = 256
+
+
+def reference_table(
+    config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]
+) -> pd.DataFrame:
+    """Fit the references on one store and measure them on the test splits of others.
+
+    Parameters
+    ----------
+    config
+        Scenarios and sampling.
+    trees
+        Size of the boosted trees.
+    train
+        Its training split fits the regressions, its validation split tunes SENSE.
+    tests
+        Stores of the same modalities and size.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``dataset, scenario, method, slices, lam, subject, modality, metric, value``; ``lam`` is the
+        tuned weight of SENSE, empty where there is none.
+
+    Raises
+    ------
+    InputError
+        If a test store has other modalities or another size, or a name is unknown.
+    """
+    for store in tests:
+        if (store.spec.names, store.size) != (train.spec.names, train.size):
+            raise InputError(f"{store.path} has other modalities or another size than {train.path}.")
+    for block in config.scenarios:
+        Scenario.parse(block.given, train.spec)
+        for name in block.targets:
+            train.spec.index(name)
+    blocks = [_block(block, config, trees, train, tests) for block in progress(config.scenarios, "scenarios")]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _block(
+    block: ScenarioTargets, config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]
+) -> pd.DataFrame:
+    """Return the rows of one scenario."""
+    spec = train.spec
+    scenario = Scenario.parse(block.given, spec)
+    channels = [i for i, kind in enumerate(scenario.kinds) if kind != "missing"]
+    targets = [spec.index(name) for name in block.targets]
+    lam = _tuned(block.given, config, train)
+    predict = _fitted(block, config, trees, train, lam) if block.regressions else None
+    tables = []
+    for store in tests:
+        split = store.split("test")
+        results, rows = {}, split.thinned(block.every)
+        if predict is not None:
+            images = _given(split, "test", block.given, spec, config, lam)[rows][:, channels]
+            results |= predict(images, split.z_mm[rows])
+        if lam is not None:
+            reconstructed = _reconstructions(split, block.given, spec, config, lam, targets)
+            results |= {method: images[rows] for method, images in reconstructed.items()}
+        named = StackSpec(tuple(spec.modalities[i] for i in targets))
+        for method, completed in results.items():
+            truth = split.images[rows][:, targets]
+            table = subject_table(truth, completed, split.subjects[rows], named)
+            labels = {"dataset": dataset_name(store), "scenario": str(scenario), "method": method, "slices": len(rows)}
+            tables.append(table.assign(**labels, lam=lam if method == "tikhonov-sense" else np.nan))
+    order = ["dataset", "scenario", "method", "slices", "lam", "subject", "modality", "metric", "value"]
+    return pd.concat(tables)[order]
+
+
+def _fitted(
+    block: ScenarioTargets, config: ReferencesConfig, trees: TreesConfig, train: SliceStore, lam: float | None
+) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
+    """Fit both regressions of a scenario; what is returned predicts from given images and plane positions."""
+    channels = [i for i, kind in enumerate(Scenario.parse(block.given, train.spec).kinds) if kind != "missing"]
+    split = train.split("train")
+    given = _given(split, "train", block.given, train.spec, config, lam)[:, channels]
+    wanted = split.images[:, [train.spec.index(name) for name in block.targets]]
+    linear, boosted = LinearRegression.fit(given, wanted), BoostedTrees.fit(given, wanted, split.z_mm, trees)
+
+    def predict(images: np.ndarray, z_mm: np.ndarray) -> dict[str, np.ndarray]:
+        return {"linear-regression": linear.predict(images), "boosted-trees": boosted.predict(images, z_mm)}
+
+    return predict
+
+
+def dataset_name(store: SliceStore) -> str:
+    """Return the name of a store's data card and profile, ``"phantom-any2all/full"``."""
+    return f"{store.manifest['card']}/{store.manifest['profile']}"
+
+
+def _observations(
+    split: Split, name: str, text: str, spec: StackSpec, config: ReferencesConfig
+) -> Iterator[Observation]:
+    """Simulate the acquisition of a split, a piece at a time; a slice's noise does not depend on the pieces."""
+    for start in range(0, len(split), _CHUNK):
+        images = torch.from_numpy(split.images[start : start + _CHUNK].astype(np.float32))
+        rows = generators(config.seed + _SEED_OF[name], range(start, start + len(images)))
+        yield Observation.simulate(images, text, spec, config.sampling, rows)
+
+
+def _given(
+    split: Split, name: str, text: str, spec: StackSpec, config: ReferencesConfig, lam: float | None
+) -> np.ndarray:
+    """Return what the regressions see (N, n, H, W): clean images, SENSE images of undersampled modalities."""
+    if lam is None:
+        return split.images
+    observed = _observations(split, name, text, spec, config)
+    return np.concatenate([tikhonov_sense(o, lam).numpy() for o in observed])
+
+
+def _reconstructions(
+    split: Split, text: str, spec: StackSpec, config: ReferencesConfig, lam: float, targets: Sequence[int]
+) -> dict[str, np.ndarray]:
+    parts = [(zero_filled(o), tikhonov_sense(o, lam)) for o in _observations(split, "test", text, spec, config)]
+    zero, sense = (torch.cat(images)[:, targets].numpy() for images in zip(*parts, strict=True))
+    return {"zero-filled": zero, "tikhonov-sense": sense}
+
+
+def _tuned(text: str, config: ReferencesConfig, train: SliceStore) -> float | None:
+    """Return the SENSE weight tuned on the validation split, None where nothing is undersampled."""
+    if "measured" not in Scenario.parse(text, train.spec).kinds:
+        return None
+    split = train.split("val")
+    images = torch.from_numpy(split.images.astype(np.float32))
+    rows = generators(config.seed + _SEED_OF["val"], len(images))
+    return tune_lambda(Observation.simulate(images, text, train.spec, config.sampling, rows), images)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the experiment from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m a2a.references.table", description="Measure the references.")
+    parser.add_argument("config", type=Path, help="experiments/references.yaml or another of its form")
+    parser.add_argument("--train", type=Path, required=True, help="slice store with train and val splits")
+    parser.add_argument("--test", type=Path, action="append", help="slice store to measure on; may be repeated")
+    parser.add_argument("--profile", default="full", help="size of the trees")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the CSV and the JSON")
+    options = parser.parse_args(arguments)
+    config = ReferencesConfig.load(options.config)
+    if options.profile not in config.profiles:
+        raise InputError(f"There is no profile {options.profile!r}; {options.config} has {', '.join(config.profiles)}.")
+    train = SliceStore.open(options.train)
+    tests = [SliceStore.open(path) for path in options.test or [options.train]]
+    trees, started = config.profiles[options.profile], time.perf_counter()
+    table = reference_table(config, trees, train, tests)
+    write_text(options.out / f"{options.config.stem}.csv", table.to_csv(index=False, float_format="%.6g"))
+    record = {
+        "experiment": config.model_dump(mode="json", exclude={"profiles"}) | {"trees": trees.model_dump()},
+        "profile": options.profile,
+        "train": dataset_name(train),
+        "stores": {dataset_name(s): s.manifest["sha256"] for s in (train, *tests)},
+        "seconds": round(time.perf_counter() - started),
+        "commit": provenance.commit(Path(__file__).parent),
+        "versions": provenance.package_versions(),
+    }
+    write_json(options.out / f"{options.config.stem}.json", record)
+    psnr = table[table["metric"] == "psnr"].drop(columns=["lam", "slices"])
+    print(summary(psnr).drop(columns=["metric", "identical"]).round(2).to_string(index=False))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        print(f"references: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,60 @@
+"""How much a sampler trusts the prior against the data."""
+
+import torch
+from torch import Tensor
+
+from a2a.observation import Observation
+
+
+def surprise(observation: Observation, image: Tensor) -> Tensor:
+    r"""Estimate the variance of a clean estimate from how far it is from the data.
+
+    If :math:`\hat x_i` has independent errors of variance v, its residual has the expectation
+
+    .. math:: E \|y_i - A_i \hat x_i\|^2 = v\, \mathrm{tr}(A_i^H A_i) + m_i \sigma_i^2
+
+    with :math:`m_i` real numbers measured with noise :math:`\sigma_i`; solved for v, and at least one thousandth of
+    the noise variance.
+
+    Parameters
+    ----------
+    observation
+        B observed stacks.
+    image
+        Clean estimates `(B, n, H, W)`, image units.
+
+    Returns
+    -------
+    Tensor
+        `(B, n)`, float64, squared image units; 0 where a modality has no noise or no data.
+    """
+    blocks, size = observation.operator.blocks, observation.shape[1:]
+    like = {"dtype": torch.float64, "device": image.device}
+    numbers = torch.tensor([block.numbers(*size) for block in blocks], **like)
+    trace = torch.tensor([block.trace(*size) for block in blocks], **like)
+    noise = torch.tensor(observation.noise_std, **like).square()
+    variance = (observation.residual_norm2(image) - numbers * noise) / trace.clamp(min=1)
+    return torch.where(noise > 0, variance.clamp(min=1e-3 * noise), 0.0)
+
+
+def prior_weight(observation: Observation, variance: Tensor) -> Tensor:
+    r"""Weight :math:`\lambda_i = \sigma_i^2 / v_i` of the prior in the data-consistency problem.
+
+    With it the problem is the Bayesian one for :math:`x_i \sim N(\hat x_i, v_i I)`. Modalities without noise get 0:
+    their data are copied.
+
+    Parameters
+    ----------
+    observation
+        Gives the noise levels.
+    variance
+        v, `(n,)` or `(B, n)`, squared image units.
+    """
+    noise = torch.tensor(observation.noise_std, dtype=torch.float64, device=variance.device).square()
+    return torch.where(noise > 0, noise / variance.clamp(min=1e-12), 0.0)
+
+
+def fixed_weight(observation: Observation, weight: float) -> Tensor:
+    """Return a constant weight for modalities with noise, 0 for the others, `(n,)`."""
+    noise = torch.tensor(observation.noise_std, dtype=torch.float64)
+    return torch.where(noise > 0, weight, 0.0)

@@ -1,0 +1,90 @@
+"""Training batches as a pure function of (seed, step): nothing to save, nothing to restore.
+
+Because the batch of a step depends on the step alone, a resumed run sees the data in the order in which the
+uninterrupted run would have, and several processes can take their share of it without talking to each other.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from a2a.diffusion import NoiseSchedule
+from a2a.prior import to_model
+from a2a.rng import generator
+from a2a.training.config import Augmentation, TrainConfig
+
+ORDER, ROW = 1, 2  # purposes of random streams, part of the key
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Noisy stacks `(b, n, H, W)` in the model's range, their times `(b,)` and the noise to predict."""
+
+    noisy: Tensor
+    times: Tensor
+    noise: Tensor
+
+
+def rows_of_step(seed: int, step: int, batch: int, slices: int) -> list[int]:
+    """Return the slice numbers of a step: a new permutation of all slices each epoch."""
+    first = step * batch
+    rows = []
+    for epoch in range(first // slices, (first + batch - 1) // slices + 1):
+        order = torch.randperm(slices, generator=generator(seed, ORDER, epoch)).tolist()
+        start = max(first - epoch * slices, 0)
+        rows += order[start : first + batch - epoch * slices]
+    return rows
+
+
+def augment(image: Tensor, config: Augmentation, draw: torch.Generator) -> Tensor:
+    """Apply one random flip, affine map, gain and gamma to a slice `(n, H, W)` in [0, 1].
+
+    All numbers are drawn whatever the configuration, so that switching one change off leaves the others.
+    """
+    flip = torch.rand((), generator=draw) < config.flip
+    angle, zoom, dx, dy = torch.randn(4, generator=draw).tolist()
+    gain, gamma = torch.randn(2, image.shape[0], 1, 1, generator=draw)
+    if flip:
+        image = image.flip(-1)
+    if config.rotate or config.scale or config.shift:
+        a, z = math.radians(angle * config.rotate), math.exp(zoom * config.scale)
+        matrix = torch.tensor(
+            [
+                [z * math.cos(a), -z * math.sin(a), 2 * dx * config.shift],
+                [z * math.sin(a), z * math.cos(a), 2 * dy * config.shift],
+            ]
+        )
+        grid = F.affine_grid(matrix[None], (1, *image.shape), align_corners=False)
+        image = F.grid_sample(image[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
+        image = image.clamp(0, 1)  # weights of the interpolation may sum to a little more than 1
+    if config.gain or config.gamma:
+        image = (image ** (gamma * config.gamma).exp() * (gain * config.gain).exp()).clamp(0, 1)
+    return image
+
+
+def make_batch(
+    images: np.ndarray, schedule: NoiseSchedule, config: TrainConfig, step: int, rank: int = 0, world: int = 1
+) -> Batch:
+    """Build the share of process `rank` of `world` in the batch of `step`.
+
+    Parameters
+    ----------
+    images
+        `(N, n, H, W)` in [0, 1], any float type, memory-mapped or not.
+    """
+    rows = rows_of_step(config.seed, step, config.batch, len(images))
+    places = range(rank, config.batch, world)
+    draws = [generator(config.seed, ROW, step, place) for place in places]
+    clean = torch.stack(
+        [
+            augment(torch.from_numpy(np.asarray(images[rows[place]], dtype=np.float32)), config.augmentation, draw)
+            for place, draw in zip(places, draws, strict=True)
+        ]
+    )
+    times = torch.stack([torch.randint(schedule.length, (), generator=draw) for draw in draws])
+    noise = torch.stack([torch.randn(clean.shape[1:], generator=draw) for draw in draws])
+    return Batch(schedule.diffuse(to_model(clean), times, noise), times, noise)

@@ -1,0 +1,111 @@
+"""Checkpoints: one safetensors file with weights, EMA and optimiser state, and the run's identity in its header."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from a2a.data.store import SliceStore
+from a2a.errors import InputError
+from a2a.files import write_atomically
+from a2a.training.config import TrainConfig
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State after `step` optimiser steps.
+
+    Parameters
+    ----------
+    step, seconds
+        Optimiser steps done and seconds spent on them.
+    numerics
+        The choice of `a2a.training.numerics` that the run began with, and keeps.
+    tensors
+        Weights, averaged weights and moments of the optimiser by name.
+    losses
+        Training losses of the steps that are not in the log yet.
+    """
+
+    step: int
+    seconds: float
+    numerics: str
+    tensors: dict[str, Tensor]
+    losses: tuple[float, ...] = ()
+
+
+def fingerprint(config: TrainConfig, store: SliceStore) -> str:
+    """Hash of everything that decides the weights, to refuse a checkpoint of another configuration.
+
+    How often to log or to write a checkpoint does not count.
+    """
+    decisive = config.model_dump(mode="json", exclude={"log_every", "checkpoint_every"})
+    text = json.dumps([decisive, store.spec.to_list(), store.manifest["sha256"]["train.npy"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: str) -> None:
+    """Write atomically: a crash or a full disk leaves the former checkpoint untouched.
+
+    Raises
+    ------
+    OSError or SafetensorError
+        If the folder cannot be written.
+    """
+    header = {
+        "step": str(checkpoint.step),
+        "seconds": repr(checkpoint.seconds),
+        "numerics": checkpoint.numerics,
+        "losses": json.dumps(checkpoint.losses),
+        "identity": identity,
+    }
+    write_atomically(folder / CHECKPOINT, lambda p: save_file(checkpoint.tensors, p, metadata=header))
+
+
+def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
+    """Read a checkpoint of this very configuration.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or corrupt, or was written by a run with another configuration or data.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise InputError(f"{path}: no checkpoint to resume; start the run without --resume.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except SafetensorError as error:
+        raise InputError(f"{path}: corrupt checkpoint ({error}); delete the folder and start again.") from error
+    if header.get("identity") != identity:
+        raise InputError(
+            f"{path}: written by another configuration or data set; resume with the YAML and the slice store it was "
+            "started with, or choose another --out."
+        )
+    losses = tuple(json.loads(header.get("losses", "[]")))
+    return Checkpoint(int(header["step"]), float(header["seconds"]), header["numerics"], tensors, losses)
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a new run may begin in `folder`: it is not there, or empty but for what a killed process left."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and set(folder.iterdir()) <= set(_leftovers(folder))
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the half-written checkpoints of processes that were killed."""
+    for path in _leftovers(folder):
+        path.unlink(missing_ok=True)
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return list(folder.glob(f".*.{CHECKPOINT}"))

@@ -1,0 +1,115 @@
+"""What `a2a train` reads: one YAML per prior in ``experiments/priors/``."""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from a2a.errors import InputError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NetworkSize(_Strict):
+    """Sizes of the U-Net, see `a2a.networks.unet.UNetConfig`."""
+
+    width: int = Field(32, ge=8, multiple_of=2)
+    multipliers: tuple[PositiveInt, ...] = Field((1, 2, 2, 4), min_length=1)
+    blocks: int = Field(1, ge=1)
+    attention: tuple[int, ...] = (4, 8)
+    head_width: int = Field(32, ge=1)
+    patch: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _buildable(self) -> "NetworkSize":
+        levels = [2**level for level in range(len(self.multipliers))]
+        if unknown := set(self.attention) - set(levels):
+            raise ValueError(f"attention at {sorted(unknown)}, but the levels of these multipliers are {levels}")
+        for level, multiplier in zip(levels, self.multipliers, strict=True):
+            channels = self.width * multiplier
+            heads = max(channels // self.head_width, 1)
+            if (level in self.attention or level == levels[-1]) and channels % heads:
+                raise ValueError(f"{channels} channels at level {level} cannot be shared by {heads} attention heads")
+        return self
+
+
+class Schedule(_Strict):
+    """Noise schedule, see `a2a.diffusion.NoiseSchedule`."""
+
+    kind: Literal["cosine", "linear"] = "cosine"
+    length: int = Field(1000, ge=2)
+
+
+class Augmentation(_Strict):
+    """Random changes of a training slice; the same for all its modalities, except gain and gamma.
+
+    `flip` is a probability; `rotate` in degrees, `scale` relative and `shift` in fractions of the side are
+    standard deviations; `gain` and `gamma` are standard deviations of the logarithm, drawn for each modality.
+    """
+
+    flip: float = Field(0.5, ge=0, le=1)
+    rotate: float = Field(0.0, ge=0)
+    scale: float = Field(0.0, ge=0)
+    shift: float = Field(0.0, ge=0)
+    gain: float = Field(0.0, ge=0)
+    gamma: float = Field(0.0, ge=0)
+
+
+class TrainConfig(_Strict):
+    """One training run.
+
+    Parameters
+    ----------
+    name
+        Name of the run and of the weights it writes: letters, digits, ``_``, ``-`` and ``.``, for it names a folder.
+    data
+        Data card and profile of the slice store, for the record; the store itself is found by ``--data`` or,
+        by default, under ``runs/data``.
+    steps, batch, lr, warmup, ema, clip
+        Optimiser steps, global batch size, peak learning rate (AdamW, cosine decay to zero after a linear
+        warm-up), EMA decay, gradient-norm bound.
+    precision
+        ``auto`` measures float32 against bf16 autocast, each with and without channels_last, and takes the fastest.
+    seed
+        Together with the step it determines everything random: initial weights, data order, times, noise.
+    """
+
+    name: str = Field(pattern=r"^\w[\w.-]*$")
+    data: str
+    network: NetworkSize = NetworkSize()
+    schedule: Schedule = Schedule()
+    augmentation: Augmentation = Augmentation()
+    steps: int = Field(ge=1)
+    batch: int = Field(16, ge=1)
+    lr: float = Field(4e-4, gt=0)
+    warmup: int = Field(200, ge=1)
+    ema: float = Field(0.999, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0)
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    seed: int = Field(0, ge=0)
+    log_every: int = Field(50, ge=1)
+    checkpoint_every: int = Field(500, ge=1)
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read and validate a training YAML.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not YAML, or a field is unknown, missing or out of range (the field is named).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; training configurations are the YAML files in experiments/priors/.")
+    try:
+        return TrainConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(p) for p in first["loc"]) or "the top level"
+        raise InputError(f"{path}: field {field}: {first['msg']}.") from error

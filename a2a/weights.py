@@ -1,0 +1,50 @@
+"""The two files of a prior: tensors (.safetensors) and their description (.json), checked when they are read."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from a2a.errors import InputError
+
+
+def read_card(path: Path) -> dict:
+    """Return the model card of a weights file (its JSON's ``card``) without loading the tensors."""
+    return _description(Path(path))["card"]
+
+
+def _description(path: Path) -> dict:
+    beside = path.with_suffix(".json")
+    for file in (path, beside):
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; a prior is a .safetensors file with a .json of the same name.")
+    try:
+        return json.loads(beside.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{beside}: not valid JSON ({error}).") from error
+
+
+def read_weights(path: Path) -> tuple[dict, dict[str, Tensor]]:
+    """Return description and tensors of a prior.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, corrupt, or not the one that the description was written for.
+    """
+    description = _description(path)
+    needed = {"network", "schedule", "spec", "size", "error", "error_times", "gain", "sha256", "card"}
+    if missing := needed - set(description):
+        raise InputError(f"{path.with_suffix('.json')}: lacks {', '.join(sorted(missing))}; it is not a prior's JSON.")
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path}: corrupt or not a safetensors file ({error}).") from error
+    if hashlib.sha256(path.read_bytes()).hexdigest() != description["sha256"]:
+        raise InputError(f"{path}: its SHA-256 is not the one in the JSON beside it; fetch both files again.")
+    return description, tensors

@@ -1,0 +1,93 @@
+"""Pages: built without a warning, complete, and seen by a browser as a reader sees them, offline."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from a2a.book import Book, BuildFailed
+from a2a.chapters import pages
+from a2a.paths import repository
+from a2a.run import read_run
+
+
+def text(root: Path, page: str) -> str:
+    """Return the HTML of a built page."""
+    return (root / "_build" / "html" / f"{page}.html").read_text(encoding="utf-8")
+
+
+def check(page, html: str) -> None:
+    """Check that a browser shows every equation and every interactive figure and has nothing to complain about."""
+    assert page.console == ()
+    equations = len(re.findall(r'class="math notranslate', html))
+    assert page.document.count("<mjx-container") >= equations
+    figures = html.count('class="plotly-graph-div"')
+    assert len(re.findall(r'<svg[^>]*class="main-svg"', page.document)) >= figures
+    assert "mjx-merror" not in page.document
+
+
+def test_the_chapter_shows_this_run(built):
+    html = text(built, "01-mini")
+    assert "There are 5 points at a distance of 1.0" in html
+    assert re.search(r"points.*=.*5", html[html.index("Values of this run") :][:600])
+    assert "How this page was computed" in html
+    run = read_run(built / "runs" / "book" / "smoke" / "01-mini")
+    assert run.started[:10] in html and str(run.machine["torch"]) in html
+
+
+def test_both_kinds_of_figure_have_caption_number_and_alternative_text(built):
+    html = text(built, "01-mini")
+    assert 'aria-label="Points at equal distances on a circle around zero."' in html
+    assert 'alt="The phase grows in a straight line."' in html
+    assert html.count("<figcaption>") == 2
+    assert 'href="#fig-circle"' in html and "Fig. 1" in html
+
+
+def test_the_status_page_lists_the_run(built):
+    html = text(built, "status")
+    assert re.search(r'href="01-mini.html".*?A circle.*?smoke', html, flags=re.DOTALL)
+
+
+def test_pages_name_no_other_host(built):
+    for page in ("intro", "01-mini", "status"):
+        assert not re.findall(r'(?:src|href)="(?:https?:)?//[^"]*"', text(built, page))
+
+
+def test_nothing_is_done_twice(built):
+    lines = []
+    Book.read(built).make("smoke", 1, lines.append)
+    assert lines[1:] == ["unchanged: 01-mini", "HTML: unchanged"]
+
+
+def test_a_failed_build_keeps_the_former_pages(mini):
+    (mini / "book" / "_toc.yml").write_text("format: jb-book\nroot: intro\n")
+    (mini / "book" / "profiles.yml").write_text("ci: {}\n")
+    (mini / "book" / "intro.md").write_text("# Intro\n\nSee {ref}`nowhere`.\n")
+    (mini / "_build" / "html").mkdir(parents=True)
+    (mini / "_build" / "html" / "index.html").write_text("the former book")
+    for _ in range(2):
+        with pytest.raises(BuildFailed, match=r"intro.md:3: WARNING: undefined label: 'nowhere'"):
+            Book.read(mini).make("ci", 1, lambda line: None)
+    assert (mini / "_build" / "html" / "index.html").read_text() == "the former book"
+
+
+def test_staged_notebooks_are_valid_and_light(built):
+    path = built / "_build" / "staging" / "01-mini.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert path.stat().st_size < 200_000
+    assert not any("injected-parameters" in cell.metadata.get("tags", []) for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("page", ["intro", "01-mini", "status"])
+def test_a_browser_shows_the_small_book(built, browse, page):
+    check(browse(built / "_build" / "html" / f"{page}.html"), text(built, page))
+
+
+@pytest.mark.parametrize("page", pages(repository()))
+def test_a_browser_shows_the_book(browse, page):
+    path = repository("_build", "html", f"{page}.html")
+    if not path.is_file():
+        pytest.skip(f"{page}.html is not built yet; `make book` builds it")
+    check(browse(path), path.read_text(encoding="utf-8"))

@@ -1,0 +1,211 @@
+"""``a2a complete`` through the real entry point: what works, and every way in which it is used wrongly."""
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from a2a.cli import main
+from a2a.stack import StackSpec
+
+
+@pytest.fixture
+def weights(tmp_path, tiny_prior) -> Path:
+    """A weights file of T1, T2FLAIR and CT."""
+    tiny_prior.save(tmp_path / "weights" / "tiny.safetensors")
+    return tmp_path / "weights" / "tiny.safetensors"
+
+
+@pytest.fixture
+def complete(capsys, tmp_path, weights, monkeypatch) -> Callable[..., tuple[int, str, str]]:
+    """Run ``a2a complete`` into the folder ``out`` and return exit code, standard output and standard error."""
+    monkeypatch.setenv("A2A_QUIET", "1")
+
+    def call(given: str, *words: object, prior: Path = weights) -> tuple[int, str, str]:
+        head = ["complete", "--prior", prior, "--given", given, "--out", tmp_path / "out", "--steps", 2, "--samples", 2]
+        with pytest.raises(SystemExit) as left:
+            main([str(word) for word in (*head, *words)])
+        shown = capsys.readouterr()
+        return left.value.code, shown.out, shown.err
+
+    return call
+
+
+@pytest.fixture
+def refused(complete, tmp_path) -> Callable[..., str]:
+    """Run ``a2a complete`` in a way that must be refused; return the sentence."""
+
+    def call(given: str, *words: object, **options: Path) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        code, out, err = complete(given, *words, **options)
+        assert (code, out) == (2, "") and "Traceback" not in err
+        assert err.startswith("a2a: ") and err.count("\n") == 1
+        assert sorted(tmp_path.rglob("*")) == before
+        return err
+
+    return call
+
+
+@pytest.fixture
+def t1(patient) -> Path:
+    return patient.write("T1", "LAS")
+
+
+def test_files_are_named_by_modality_and_options_may_stand_anywhere(complete, patient, t1, tmp_path):
+    flair = patient.write("T2FLAIR", "LAS")
+    code, out, err = complete("T1 + y(FLAIR)", f"--t1={t1}", "--acceleration", 3, "--t2-flair", flair, "--seed", 3)
+    assert (code, err) == (0, "") and str(tmp_path / "out" / "contact_sheet.png") in out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["scenario"] == "T1 + y(T2FLAIR)" and report["seed"] == 3
+    with np.load(tmp_path / "out" / "kspace" / "T2FLAIR.npz") as content:
+        assert content["mask"].sum() == 8
+    first = (tmp_path / "out" / "CT.nii.gz").read_bytes()
+    kspace = tmp_path / "y.npz"
+    (tmp_path / "out" / "kspace" / "T2FLAIR.npz").rename(kspace)
+    code, out, _ = complete("T1 + y(FLAIR)", "--seed", 3, "--overwrite", "--flair-kspace", kspace, "--T1", t1)
+    assert code == 0 and (tmp_path / "out" / "CT.nii.gz").read_bytes() == first
+
+
+def test_nothing_given_is_allowed_and_said(complete, tmp_path):
+    code, _, err = complete("nothing")
+    assert (code, err) == (0, "Nothing is given, so the prior is sampled unconditionally.\n")
+    assert (tmp_path / "out" / "T1.nii.gz").is_file()
+
+
+def test_kspace_alone_is_allowed_and_the_grid_is_said(complete, t1, tmp_path):
+    assert complete("y(T1)", "--t1", t1, "--planes", "3-4")[0] == 0
+    kspace = tmp_path / "y.npz"
+    (tmp_path / "out" / "kspace" / "T1.npz").rename(kspace)
+    code, _, err = complete("y(T1)", "--t1-kspace", kspace, "--overwrite")
+    assert (code, err) == (0, "No image is given, so the maps lie on a grid of their own.\n")
+
+
+def test_planes_restrict_the_work(complete, t1, tmp_path):
+    assert complete("T1", "--t1", t1, "--planes", "3-4")[0] == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["planes"] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "sentence"),
+    [
+        ("T1 + PET", ["--t1", "T1"], "character 6: Unknown modality 'PET'; this stack has T1, T2FLAIR, CT."),
+        ("T1 + y(FLAIR", ["--t1", "T1"], "character 13: expected ')', found the end."),
+        ("T1 + CT", ["--t1", "T1"], "gives CT, but no file was named for it."),
+        ("T1", ["--t1", "T1", "--ct", "T1"], "named for CT, but the scenario T1 does not give it."),
+        ("T1", ["--t1", "T1", "--pet", "T1"], "--pet: no such option (see --help)"),
+        ("T1", ["--t1", "T1", "--sample", "8"], "with NAME one of T1, T2FLAIR, CT."),
+        ("T1", ["--t1", "T1", "stray.nii"], "stray.nii: no such option"),
+        ("T1", ["-t1", "T1"], "no such option"),
+        ("T1", ["--t1"], "--t1: a file is missing after it."),
+        ("T1", ["--t1", "--overwrite", "--seed=1"], "--t1: a file is missing after it."),
+        ("FLAIR", ["--flair", "T1", "--T2FLAIR", "T1"], "T2FLAIR is named twice"),
+        ("y(T1)", ["--t1", "y.npz"], "needed is a NIfTI image; for k-space write --t1-kspace."),
+        ("y(T1)", ["--t1-kspace", "T1"], "needed is an .npz file."),
+        ("T1", ["--t1-kspace", "y.npz"], "gives T1 as a clean image; write y(T1) for k-space."),
+        ("y(T1)", ["--t1-kspace", "y.npz"], "y.npz: no such file"),
+        ("T1", ["--t1", "gone.nii.gz"], "gone.nii.gz does not exist"),
+        ("y(T1)", ["--t1", "T1", "--acceleration", "5"], "R = 5 does not divide H = 24 lines"),
+        ("T1", ["--t1", "T1", "--planes", "5-3"], "--planes 5-3: needed are two numbers upwards"),
+        ("T1", ["--t1", "T1", "--planes", "3"], "--planes 3: needed are two numbers upwards"),
+        ("T1", ["--t1", "T1", "--planes", "50-60"], "There are no planes 50-60 to complete"),
+        ("T1", ["--t1", "T1", "--steps", "2000"], "2000"),
+    ],
+)
+def test_wrong_words_are_refused(refused, t1, given, words, sentence):
+    assert sentence in refused(given, *(t1 if word == "T1" else word for word in words))
+
+
+def _truncated(path: Path) -> None:
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-500]))
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def _changed(how: Callable[[np.ndarray, np.ndarray], tuple]) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        image = nib.load(path)
+        data, affine = how(np.asarray(image.dataobj).copy(), image.affine.copy())
+        nib.save(nib.Nifti1Image(data, affine), path)
+
+    return change
+
+
+def _with_nan(data: np.ndarray, affine: np.ndarray) -> tuple:
+    data[3, 3, 3] = np.nan
+    return data, affine
+
+
+def _shifted(data: np.ndarray, affine: np.ndarray) -> tuple:
+    affine[0, 3] += 1.0
+    return data, affine
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_truncated, "is truncated: its header promises more voxels than it holds."),
+        (_cut, "is truncated or corrupt"),
+        (lambda path: path.write_bytes(b"no image"), "is no NIfTI file or its header is damaged"),
+        (_changed(lambda d, a: (d[..., None].repeat(2, axis=3), a)), "has 4 dimensions (26 x 28 x 8 x 2)"),
+        (_changed(lambda d, a: (d[:-1], a)), "has shape (25, 28, 8) but"),
+        (_changed(_shifted), "has another affine than"),
+        (_changed(lambda d, a: (0 * d, a)), "is all zero"),
+        (_changed(_with_nan), "has 1 voxels that are NaN or infinite"),
+    ],
+)
+def test_unusable_images_are_refused(refused, patient, t1, spoil, sentence):
+    ct = patient.write("CT", "LAS")
+    spoil(ct)
+    err = refused("T1 + CT", "--t1", t1, "--ct", ct)
+    assert sentence in err and str(ct) in err
+
+
+def test_unusable_kspace_is_refused(refused, complete, t1, tmp_path):
+    assert complete("y(T1)", "--t1", t1)[0] == 0
+    good = tmp_path / "out" / "kspace" / "T1.npz"
+    with np.load(good) as content:
+        fields = dict(content)
+    bad = tmp_path / "bad.npz"
+    np.savez(bad, **fields | {"kspace": fields["kspace"][:, :, :16]})
+    assert "k-space of T1 has shape" in refused("y(T1)", "--t1-kspace", bad, "--overwrite")
+    np.savez(bad, **{key: value for key, value in fields.items() if key != "maps"})
+    assert "bad.npz: lacks maps" in refused("y(T1)", "--t1-kspace", bad, "--overwrite")
+    bad.write_bytes(good.read_bytes()[:2000])
+    assert "bad.npz: damaged" in refused("y(T1)", "--t1-kspace", bad, "--overwrite")
+
+
+def test_unusable_weights_are_refused(refused, weights, t1, tiny_prior_of, tmp_path):
+    assert "gone.safetensors: no such file" in refused("T1", "--t1", t1, prior=tmp_path / "gone.safetensors")
+    description = json.loads(weights.with_suffix(".json").read_text())
+    weights.with_suffix(".json").write_text(json.dumps(description | {"spec": description["spec"][:2]}))
+    assert "the network has 3 channels, but the JSON beside it names 2" in refused("T1", "--t1", t1, prior=weights)
+    weights.with_suffix(".json").write_text(json.dumps(description))
+    tiny_prior_of(StackSpec.of("T1", "T2")).save(tmp_path / "two.safetensors")
+    assert "this stack has T1, T2." in refused("T1 + CT", "--t1", t1, prior=tmp_path / "two.safetensors")
+    with open(weights, "r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\xff\xff\xff\xff")
+    assert "its SHA-256 is not the one in the JSON" in refused("T1", "--t1", t1, prior=weights)
+    weights.write_bytes(b"not weights")
+    assert "corrupt or not a safetensors file" in refused("T1", "--t1", t1, prior=weights)
+    weights.with_suffix(".json").unlink()
+    assert "tiny.json: no such file" in refused("T1", "--t1", t1, prior=weights)
+
+
+def test_weights_that_were_not_trained_on_a_prepared_store_are_refused(refused, tiny_prior, t1, tmp_path):
+    replace(tiny_prior, card={}).save(tmp_path / "bare.safetensors")
+    assert "train on a store made by" in refused("T1", "--t1", t1, prior=tmp_path / "bare.safetensors")
+
+
+def test_a_folder_that_is_not_empty_is_refused(refused, t1, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("four years")
+    assert "out: it exists and is not empty; choose another --out or add --overwrite." in refused("T1", "--t1", t1)
+    assert "out: it holds no earlier completion" in refused("T1", "--t1", t1, "--overwrite")

@@ -1,0 +1,160 @@
+"""``a2a train``: what it prints, how it ends, and two processes that do the work of one."""
+
+import csv
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from a2a.cli import main
+from a2a.data.store_writer import StoreWriter
+from a2a.prior import Prior
+from a2a.stack import StackSpec
+
+RECIPE = {
+    "name": "blocks",
+    "data": "blocks, profile ci",
+    "network": {"width": 8, "multipliers": [1, 2], "attention": []},
+    "steps": 6,
+    "batch": 4,
+    "lr": 1e-3,
+    "warmup": 2,
+    "precision": "float32",
+    "log_every": 2,
+    "checkpoint_every": 2,
+}
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch) -> Path:
+    """The current folder: a small store ``store`` and a recipe ``blocks.yaml``."""
+    monkeypatch.chdir(tmp_path)
+    images = np.kron(np.random.default_rng(0).random((10, 2, 4, 4)), np.ones((4, 4)))
+    with StoreWriter(tmp_path / "store", StackSpec.of("T1", "CT"), 16) as writer:
+        for split in ("train", "val"):
+            writer.add(split, split, list(range(10)), [0.0] * 10, images)
+        writer.finish({"card": "blocks", "profile": "ci", "fingerprint": "f", "preprocessing": {}})
+    write_recipe({})
+    return tmp_path
+
+
+def write_recipe(change: dict) -> None:
+    """Write ``blocks.yaml`` into the current folder."""
+    Path("blocks.yaml").write_text(yaml.safe_dump(RECIPE | change))
+
+
+@pytest.fixture
+def a2a(capfd) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs ``a2a`` with a line's words: exit code, standard output, standard error."""
+
+    def call(line: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main(shlex.split(line))
+        return left.value.code, *capfd.readouterr()
+
+    return call
+
+
+def test_train_says_where_the_weights_are(workplace, a2a):
+    code, out, _ = a2a("train blocks.yaml --data store")
+    assert (code, out) == (0, "Weights: runs/priors/blocks/prior.safetensors\n")
+    assert Prior.load(Path("runs/priors/blocks/prior.safetensors")).card["config"]["name"] == "blocks"
+
+
+def test_what_train_prints_when_it_stops_continues_the_run(workplace, a2a):
+    code, out, _ = a2a("train blocks.yaml --data store --out 'my runs/one' --stop-after 3")
+    assert code == 0 and out.startswith("Stopped early; continue with: a2a train blocks.yaml ")
+    assert not Path("my runs/one/prior.safetensors").exists()
+    code, out, _ = a2a(out.split("continue with: a2a ")[1])
+    assert (code, out) == (0, "Weights: my runs/one/prior.safetensors\n")
+
+
+def test_an_interruption_leaves_a_checkpoint_and_says_how_to_go_on(workplace, a2a):
+    write_recipe({"steps": 1_000_000})
+    log = Path("runs/priors/blocks/log.csv")
+
+    def press_ctrl_c() -> None:
+        until = time.monotonic() + 120
+        while time.monotonic() < until and not (log.exists() and log.read_text().count("\n") > 2):
+            time.sleep(0.02)
+        if log.exists():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press_ctrl_c, daemon=True).start()
+    code, out, err = a2a("train blocks.yaml --data store")
+    assert (code, out) == (130, "")
+    command = "a2a train blocks.yaml --data store --out runs/priors/blocks --resume"
+    assert f"Interrupted; continue with: {command}\n" in err and "Traceback" not in err
+    code, out, _ = a2a(f"{command.removeprefix('a2a ')} --stop-after 1")
+    assert code == 0 and command in out
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "complaint"),
+    [
+        ("train nothing.yaml --data store", {}, "nothing.yaml: no such file"),
+        ("train blocks.yaml --data nothing", {}, "nothing is no slice store"),
+        ("train blocks.yaml", {}, "--data"),
+        ("train blocks.yaml --data store", {"stepz": 1}, "blocks.yaml: field stepz"),
+        ("train blocks.yaml --data store", {"steps": "many"}, "blocks.yaml: field steps"),
+        ("train blocks.yaml --data store --devices 3", {}, "batch: 4 cannot be shared by 3 devices"),
+        ("train blocks.yaml --data store --devices 0", {}, "--devices"),
+        ("train blocks.yaml --data store --stop-after 0", {}, "--stop-after"),
+        ("train blocks.yaml --data store --out store", {}, "store: the folder is not empty"),
+        ("train blocks.yaml --data store --resume", {}, "no checkpoint to resume"),
+        ("train blocks.yaml --data store", {"network": {"patch": 8}}, "slices of side 16 do not fit"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_leaves_nothing(workplace, a2a, line, change, complaint):
+    write_recipe(change)
+    code, out, err = a2a(line)
+    assert (code, out) == (2, "")
+    assert complaint in err and "Traceback" not in err and not Path("runs").exists()
+
+
+def test_another_configuration_cannot_resume(workplace, a2a):
+    a2a("train blocks.yaml --data store --stop-after 2")
+    write_recipe({"lr": 2e-3})
+    code, _, err = a2a("train blocks.yaml --data store --resume")
+    assert code == 2 and "checkpoint.safetensors: written by another configuration or data set" in err
+    checkpoint = Path("runs/priors/blocks/checkpoint.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    code, _, err = a2a("train blocks.yaml --data store --resume")
+    assert code == 2 and "checkpoint.safetensors: corrupt checkpoint" in err
+
+
+def test_divergence_is_one_sentence_and_exit_code_1(workplace, a2a):
+    write_recipe({"lr": 1e30, "clip": 1e30})
+    code, out, err = a2a("train blocks.yaml --data store")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith("a2a: RuntimeError: training diverged at step ") and "Traceback" not in err
+
+
+def test_two_processes_train_what_one_trains_with_the_whole_batch(workplace, a2a):
+    a2a("train blocks.yaml --data store --out one --stop-after 1")
+    shutil.copytree("one", "two")
+    a2a("train blocks.yaml --data store --out one --resume")
+    words = "-m a2a train blocks.yaml --data store --out two --resume --devices 2"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "A2A_QUIET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, *words.split()], capture_output=True, text=True, timeout=600, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Weights: two/prior.safetensors\n"
+    one, two = load_file("one/prior.safetensors"), load_file("two/prior.safetensors")
+    assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5
+    losses = [[float(row["loss"]) for row in csv.DictReader(open(f"{run}/log.csv"))] for run in ("one", "two")]
+    assert len(losses[0]) == 3
+    torch.testing.assert_close(*map(torch.tensor, losses), rtol=1e-5, atol=0)

@@ -1,0 +1,169 @@
+"""Every sampler against the exact posterior of a Gaussian prior.
+
+Pixels of the toy are independent, so each of the 64 is one more draw: 12,800 draws in all. The Monte-Carlo error of
+a mean is then 0.9 % of the standard deviation, that of a standard deviation 0.6 %; tolerances are stated in units of
+the prior's standard deviation, and where a sampler is biased by construction the bias itself is the law.
+"""
+
+from functools import partial
+
+import pytest
+import torch
+
+from a2a.errors import InputError
+from a2a.gaussian import GaussianPrior
+from a2a.observation import Observation
+from a2a.rng import generators
+from a2a.samplers import ddim, ddpm, mds, mps
+from a2a.sampling import Sampling
+from a2a.stack import StackSpec
+
+SPEC, STD, CORRELATION = StackSpec.of("T1", "T2"), 0.15, 0.8
+SAMPLES = 200
+DPS = partial(mps, guidance="norm")
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    monkeypatch.setenv("A2A_QUIET", "1")
+
+
+@pytest.fixture(scope="module")
+def toy() -> GaussianPrior:
+    return GaussianPrior.correlated(
+        SPEC, torch.tensor([0.3, 0.4]).reshape(2, 1, 1).expand(2, 8, 8), STD, CORRELATION, 0.0
+    )
+
+
+def observe(text: str, clean_noise_std: float = 0.0) -> Observation:
+    x = torch.stack([torch.full((8, 8), 0.45), torch.full((8, 8), 0.5)])[None].double()
+    return Observation.simulate(x, text, SPEC, Sampling(noise_std=0.02), clean_noise_std=clean_noise_std)
+
+
+def compare(completion, posterior):
+    """Errors of mean, standard deviation (per modality) and cross-modality covariance, in units of the prior's."""
+    x = completion.samples[:, 0]
+    mean = (x.mean(0) - posterior.mean).mean(dim=(1, 2)) / STD
+    centred = x - x.mean(0)
+    cross = (centred[:, 0] * centred[:, 1]).sum(0).mean() / (len(x) - 1)
+    blocks = posterior.covariance.reshape(2, 64, 2, 64)
+    spread = (x.var(0).mean(dim=(1, 2)).sqrt() - posterior.std.square().mean(dim=(1, 2)).sqrt()) / STD
+    return mean, spread, float(cross - blocks[0, :, 1].diagonal().mean()) / STD**2
+
+
+OBSERVATIONS = {
+    "nothing": ("nothing", 0.0),
+    "clean": ("T1", 0.0),
+    "noisy": ("T1", 0.03),
+    "k-space": ("y(T1)", 0.0),
+    "mixed": ("T1 + y(T2)", 0.0),
+    "two measured": ("y(T1) + y(T2)", 0.0),
+}
+
+
+@pytest.mark.parametrize("case", ["nothing", "clean", "noisy", "k-space", "mixed"])
+def test_moment_matched_mps_is_exact(toy, case):
+    observation = observe(*OBSERVATIONS[case])
+    done = mps(toy, observation, samples=SAMPLES, batch=SAMPLES)
+    mean, spread, cross = compare(done, toy.posterior(observation))
+    assert mean.abs().max() < 0.03 and spread.abs().max() < 0.025 and abs(cross) < 0.03
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.85, 1.0])
+@pytest.mark.parametrize("text", ["T1", "T2"])
+def test_mds_is_nearly_exact_for_a_clean_modality(toy, text, eta):
+    observation = observe(text)
+    done = mds(toy, observation, samples=SAMPLES, batch=SAMPLES, eta=eta)
+    mean, spread, _ = compare(done, toy.posterior(observation))
+    assert mean.abs().max() < 0.06 and spread.abs().max() < 0.05
+
+
+@pytest.mark.parametrize("case", ["noisy", "k-space", "mixed", "two measured"])
+def test_mds_with_the_derived_weight_is_nearly_calibrated(toy, case):
+    observation = observe(*OBSERVATIONS[case])
+    done = mds(toy, observation, samples=SAMPLES, batch=SAMPLES)
+    mean, spread, cross = compare(done, toy.posterior(observation))
+    assert mean.abs().max() < 0.1 and spread.abs().max() < 0.08 and abs(cross) < 0.09
+
+
+@pytest.mark.parametrize("case", ["noisy", "k-space", "mixed", "two measured"])
+def test_mds_with_a_constant_weight_is_overconfident(toy, case):
+    """Law of its construction: the correction returns a mean, so modalities with noise lose spread, not accuracy."""
+    observation = observe(*OBSERVATIONS[case])
+    done = mds(toy, observation, samples=SAMPLES, batch=SAMPLES, weight=0.3)
+    mean, spread, _ = compare(done, toy.posterior(observation))
+    assert mean.abs().max() < 0.08 and spread.min() < -0.1
+
+
+def test_norm_guidance_depends_on_its_scale(toy):
+    """The DPS step has no exact scale: a small one leaves the data unmatched, and the bias goes with it."""
+    observation = observe("T1")
+    exact = toy.posterior(observation)
+    weak, strong = (compare(DPS(toy, observation, samples=SAMPLES, batch=SAMPLES, scale=s), exact) for s in (0.01, 0.3))
+    assert weak[1][0] > 10 * strong[1][0] > 0
+    assert abs(strong[0][0]) < 0.05 < strong[0][1]
+
+
+@pytest.mark.parametrize(("sampler", "steps"), [(ddpm, 1000), (ddim, 150)])
+def test_unconditional_samples_have_the_moments_of_the_prior(toy, sampler, steps):
+    done = sampler(toy, (1, 8, 8), steps=steps, samples=SAMPLES, batch=SAMPLES)
+    mean, spread, cross = compare(done, toy.posterior(observe("nothing")))
+    assert mean.abs().max() < 0.03 and spread.abs().max() < 0.03 and abs(cross) < 0.04
+
+
+SAMPLERS = {
+    "mds": lambda prior, o, **k: mds(prior, o, steps=7, **k),  # noqa: E731
+    "mps norm": lambda prior, o, **k: DPS(prior, o, steps=7, **k),  # noqa: E731
+    "mps": lambda prior, o, **k: mps(prior, o, steps=7, **k),  # noqa: E731
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("text", ["T1 + y(T2)", "y(T1)", "nothing"])
+def test_batch_size_changes_nothing(toy, name, text):
+    x = torch.rand(3, 2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    observation = Observation.simulate(x, text, SPEC)
+    together = SAMPLERS[name](toy, observation, samples=2, batch=16).samples
+    assert torch.allclose(SAMPLERS[name](toy, observation, samples=2, batch=1).samples, together, atol=1e-10)
+    alone = SAMPLERS[name](toy, observation[1:2], rows=generators(0, [1], 2), samples=2).samples
+    assert torch.allclose(alone[:, 0], together[:, 1], atol=1e-10)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_seeds_decide(toy, name):
+    observation = observe("T1")
+    runs = [SAMPLERS[name](toy, observation, rows=generators(seed, 1)).samples for seed in (0, 0, 1)]
+    assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("steps", [1, 7, 150])
+@pytest.mark.parametrize("sampler", [mds, mps])
+def test_network_is_evaluated_exactly_so_often(toy, monkeypatch, sampler, steps):
+    calls = []
+    predict = GaussianPrior.predict
+    monkeypatch.setattr(GaussianPrior, "predict", lambda self, x, t: calls.append(t) or predict(self, x, t))
+    done = sampler(toy, observe("T1"), steps=steps)
+    assert len(calls) == steps == done.evaluations and calls[0] == 999
+
+
+def test_clean_modalities_are_copied_bit_for_bit_by_mds(toy):
+    x = torch.rand(4, 2, 8, 8, dtype=torch.float64)
+    done = mds(toy, Observation.simulate(x, "T2 + y(T1)", SPEC), steps=5, samples=3)
+    assert all(torch.equal(s[:, 1], x[:, 1]) for s in done.samples)
+
+
+def test_without_data_mds_is_ddim_and_mps_is_ddpm(toy):
+    nothing = observe("nothing")
+    free = ddim(toy, (1, 8, 8), steps=20, eta=0.85).samples
+    assert torch.allclose(mds(toy, nothing, steps=20, eta=0.85).samples, free, atol=1e-12)
+    assert torch.equal(DPS(toy, nothing, steps=20).samples, ddpm(toy, (1, 8, 8), steps=20).samples)
+
+
+def test_unknown_guidance_is_refused(toy):
+    with pytest.raises(InputError, match="'norm' or 'moment-matched'"):
+        mps(toy, observe("T1"), guidance="dps")
+
+
+def test_wrong_number_of_generators_is_refused(toy):
+    with pytest.raises(ValueError, match="3 generators"):
+        mds(toy, observe("T1"), samples=3, rows=generators(0, 2))

@@ -1,0 +1,131 @@
+"""Saving, loading and the two value ranges of a prior."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from a2a.diffusion import NoiseSchedule
+from a2a.errors import InputError
+from a2a.networks.unet import UNet, UNetConfig
+from a2a.prior import Prior, to_image, to_model
+from a2a.stack import StackSpec
+from a2a.weights import read_card
+
+SPEC = StackSpec.of("T1", "T2")
+
+
+@pytest.fixture
+def prior() -> Prior:
+    torch.manual_seed(1)
+    network = UNet(UNetConfig(2, width=8, multipliers=(1, 2), attention=(2,), head_width=8)).eval()
+    for p in network.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    return Prior(
+        network.requires_grad_(False),
+        NoiseSchedule(),
+        SPEC,
+        16,
+        ((0.01, 0.02), (0.03, 0.06)),
+        (0, 999),
+        card={"note": "tiny"},
+    )
+
+
+def test_round_trip(prior, tmp_path):
+    prior.save(tmp_path / "p.safetensors")
+    again = Prior.load(tmp_path / "p.safetensors", SPEC)
+    x = torch.randn(2, 2, 16, 16)
+    assert all(torch.equal(a, b) for a, b in zip(prior.predict(x, 400), again.predict(x, 400), strict=True))
+    assert (
+        again.spec == SPEC
+        and again.size == 16
+        and read_card(tmp_path / "p.safetensors") == again.card == {"note": "tiny"}
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["p.json", "p.safetensors"]
+
+
+def test_half_precision_file_is_half_the_size_and_nearly_the_same(prior, tmp_path):
+    prior.save(tmp_path / "full.safetensors")
+    prior.save(tmp_path / "half.safetensors", dtype=torch.float16)
+    x = torch.randn(1, 2, 16, 16)
+    a, b = (Prior.load(tmp_path / f"{n}.safetensors").eps(x, 300) for n in ("full", "half"))
+    assert torch.allclose(a, b, atol=2e-2 * float(a.abs().max())) and not torch.equal(a, b)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "full.safetensors").stat().st_size
+
+
+def test_ranges_are_inverse():
+    image = torch.rand(10)
+    assert torch.allclose(to_image(to_model(image)), image, atol=1e-7)
+    assert to_model(torch.tensor([0.0, 1.0])).tolist() == [-1, 1]
+
+
+def test_clean_estimate_is_clamped_but_passes_the_gradient(prior):
+    x = torch.randn(1, 2, 16, 16, requires_grad=True)
+    x0, eps = prior.predict(x, 999)
+    assert x0.abs().max() <= 1 and x0.abs().min() == 1  # at T - 1 the raw estimate is noise, 20,000 times amplified
+    (gradient,) = torch.autograd.grad(x0.sum(), x)
+    assert (gradient != 0).all() and torch.isfinite(gradient).all()
+
+
+def test_variance_interpolates_the_table(prior):
+    assert np.allclose(prior.variance(0), [0.01, 0.02])
+    assert np.allclose(prior.variance(333), [0.01 + 0.02 / 3, 0.02 + 0.04 / 3])
+
+
+def corrupt_json(path):
+    path.with_suffix(".json").write_text("{")
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 255
+    path.write_bytes(content)
+
+
+def foreign_json(path):
+    path.with_suffix(".json").write_text(json.dumps({"card": {}}))
+
+
+def other_network(path):
+    described = json.loads(path.with_suffix(".json").read_text())
+    described["network"]["width"] = 16
+    path.with_suffix(".json").write_text(json.dumps(described))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda p: p.unlink(), "no such file"),
+        (lambda p: p.with_suffix(".json").unlink(), "no such file"),
+        (corrupt_json, "not valid JSON"),
+        (truncate, "corrupt"),
+        (flip_a_byte, "SHA-256"),
+        (foreign_json, "lacks"),
+        (other_network, "do not fit the network"),
+    ],
+)
+def test_bad_files_are_refused_with_their_name(prior, tmp_path, damage, words):
+    path = tmp_path / "p.safetensors"
+    prior.save(path)
+    damage(path)
+    with pytest.raises(InputError, match=words) as caught:
+        Prior.load(path)
+    assert "p." in str(caught.value)
+
+
+def test_other_modalities_are_refused_naming_both_sides(prior, tmp_path):
+    prior.save(tmp_path / "p.safetensors")
+    with pytest.raises(InputError, match=r"2 modalities \(T1, T2\), but 3 are needed \(T1, T2, CT\)"):
+        Prior.load(tmp_path / "p.safetensors", StackSpec.of("T1", "T2", "CT"))
+
+
+def test_weights_without_error_table_say_so(prior):
+    bare = Prior(prior.network, prior.schedule, prior.spec, prior.size)
+    with pytest.raises(InputError, match="no validation error table"):
+        bare.variance(10)

@@ -1,0 +1,56 @@
+"""The choice of numerics: measured, among what was asked for, without a trace in the network."""
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from a2a.training.numerics import CHOICES, arrange, autocast, fastest
+
+CPU = torch.device("cpu")
+
+
+class SlowWhere(nn.Module):
+    """A convolution that dawdles under bf16, or else in float32."""
+
+    def __init__(self, bf16: bool):
+        super().__init__()
+        self.bf16, self.conv = bf16, nn.Conv2d(2, 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        if torch.is_autocast_enabled("cpu") == self.bf16:
+            time.sleep(0.05)
+        return self.conv(x) * times[:, None, None, None]
+
+
+def measure(network: nn.Module, precision: str) -> str:
+    return fastest(network, torch.randn(2, 2, 8, 8), torch.ones(2), precision, repeats=1)
+
+
+@pytest.mark.parametrize(("slow", "kept"), [(True, "float32"), (False, "bf16")])
+def test_the_faster_precision_is_found_by_measuring(slow, kept):
+    assert measure(SlowWhere(bf16=slow), "auto").split()[0] == kept
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_precision_that_was_asked_for_is_kept_even_where_it_is_slow(precision):
+    chosen = measure(SlowWhere(bf16=precision == "bf16"), precision)
+    assert chosen in CHOICES and chosen.split()[0] == precision
+
+
+def test_measuring_leaves_weights_and_gradients_as_they_were():
+    network = SlowWhere(bf16=True)
+    before = [p.detach().clone() for p in network.parameters()]
+    measure(network, "auto")
+    assert all(p.grad is None for p in network.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_a_choice_decides_layout_and_precision(choice):
+    conv = arrange(nn.Conv2d(4, 4, 3), choice)
+    last = choice.endswith("channels_last")
+    assert conv.weight.is_contiguous(memory_format=torch.channels_last) == last
+    with autocast(choice, CPU):
+        assert conv(torch.randn(1, 4, 8, 8)).dtype == (torch.bfloat16 if "bf16" in choice else torch.float32)

@@ -1,0 +1,78 @@
+"""Validation: against the exactly known error of a Gaussian prior, and against a network that knows nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from a2a.diffusion import NoiseSchedule
+from a2a.gaussian import Gaussian, GaussianPrior
+from a2a.prior import Prior, to_image
+from a2a.rng import generators
+from a2a.stack import StackSpec
+from a2a.training.state import build
+from a2a.training.validation import calibrated, calibration_times, denoising_error, validation_loss
+
+SPEC = StackSpec.of("T1", "CT")
+
+
+def test_denoising_error_is_the_exact_one_of_a_gaussian_prior():
+    prior = GaussianPrior.correlated(SPEC, torch.full((2, 8, 8), 0.5), std=0.1, correlation=0.7, length=1.5)
+    images = Gaussian(prior.mean, prior.covariance).sample(generators(0, 48)).numpy()
+    times = range(0, 1000, 90)
+    error = denoising_error(prior, images, times)
+    exact = np.array([prior.variance(t).numpy() for t in times])
+    np.testing.assert_allclose(error, exact, rtol=0.12, atol=1e-8)
+    assert (np.diff(exact, axis=0) > 0).all() and (np.diff(error, axis=0) > -1e-4).all()
+    assert np.array(error).max() < 1.12 * 0.1**2
+
+
+@pytest.mark.parametrize("length", [10, 100, 1000])
+def test_calibration_times_cover_the_schedule_and_its_end(length):
+    times = calibration_times(length)
+    assert times[0] == 0 and times[-1] == length - 1 and list(times) == sorted(set(times))
+    assert np.diff([t for t in times if t > 0.9 * length]).max(initial=0) <= max(1, length / 100)
+
+
+@pytest.fixture
+def bare(store, config) -> Prior:
+    """A fresh network, which predicts no noise at all: its clean estimate is amplified noise near t = T."""
+    return Prior(build(config, store).network.eval(), NoiseSchedule(), store.spec, store.size)
+
+
+def test_calibration_shrinks_what_is_worth_nothing_to_the_mean(bare, store):
+    train, held_out = store.split("train").images, store.split("val").images
+    done = calibrated(bare, train, held_out)
+    mean = torch.from_numpy(np.float32(train).mean(axis=0))
+    x = torch.randn(3, *mean.shape)
+    assert torch.allclose(to_image(done.predict(x, 999)[0]), mean.expand_as(x), atol=0.02)
+    assert min(done.gain[0]) > 0.99 and max(done.gain[-1]) < 0.05
+    assert np.array(done.gain).min() >= 0 and np.array(done.gain).max() <= 1
+
+
+def test_calibration_never_makes_the_error_larger(bare, store):
+    held_out = store.split("val").images
+    done = calibrated(bare, store.split("train").images, held_out)
+    raw = np.array(denoising_error(bare, held_out, done.error_times))
+    assert (np.array(done.error) <= raw + 1e-6).all() and np.array(done.error)[-1].max() < 0.5 * raw[-1].max()
+
+
+def test_calibration_survives_the_file(bare, store, tmp_path):
+    done = calibrated(bare, store.split("train").images, store.split("val").images)
+    done.save(tmp_path / "p.safetensors")
+    again, x = Prior.load(tmp_path / "p.safetensors"), torch.randn(2, *done.mean.shape)
+    assert torch.equal(again.predict(x, 950)[0], done.predict(x, 950)[0])
+    assert torch.equal(again.variance(950), done.variance(950))
+
+
+def test_a_network_that_predicts_nothing_has_the_loss_of_pure_noise(store, config):
+    network, images = build(config, store).network, store.split("val").images
+    loss = validation_loss(network, images, NoiseSchedule())
+    assert loss == pytest.approx(1, abs=4 * (2 / images.size) ** 0.5)
+    assert validation_loss(network, images, NoiseSchedule()) == loss
+
+
+def test_the_size_of_the_batches_does_not_matter(store, config):
+    network, images = build(config, store).network, store.split("val").images
+    torch.nn.init.normal_(network.tail[2].weight, std=0.1, generator=torch.Generator().manual_seed(0))
+    losses = [validation_loss(network, images, NoiseSchedule(), batch) for batch in (1, 4, 16)]
+    assert losses == pytest.approx(losses[0] * np.ones(3), rel=1e-5) and abs(losses[0] - 1) > 1e-3
