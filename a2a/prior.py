@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from a2a.diffusion import NoiseSchedule
@@ -171,7 +171,7 @@ class Prior:
         tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in self.network.state_dict().items()}
         if self.mean is not None:
             tensors[MEAN] = self.mean.to(dtype).contiguous()
-        write_atomically(path, lambda p: save_file(tensors, p))
+        write_atomically(path, lambda p: p.write_bytes(to_bytes(tensors)))
         description = {
             "network": dataclasses.asdict(self.network.config),
             "schedule": dataclasses.asdict(self.schedule),

@@ -186,8 +186,7 @@ def gaussian_posterior(
             line = {"color": colour, "width": 2, "dash": "dot" if label == "prior" else "solid"}
             figure.add_scatter(x=xs, y=ys, mode="lines", line=line, name=label, hoverinfo="skip", **first)
     figure.update_xaxes(title_text=names[0])
-    figure.update_yaxes(title_text=names[1], col=1)
-    figure.update_yaxes(scaleanchor="x", scaleratio=1)
+    figure.update_yaxes(title_text=names[1], scaleanchor="x", scaleratio=1, col=1)
     figure.update_layout(legend={"y": -0.22, "yanchor": "top"}, margin={"t": 30, "b": 80})
     description = f"Samples of {', '.join(samples)} in the plane of {names[0]} and {names[1]}, with the {exact}."
     return theme.finish(figure, description, 380)

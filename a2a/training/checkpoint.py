@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from a2a.data.store import SliceStore
@@ -55,7 +55,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: str) -> None
 
     Raises
     ------
-    OSError or SafetensorError
+    OSError
         If the folder cannot be written.
     """
     header = {
@@ -65,7 +65,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: str) -> None
         "losses": json.dumps(checkpoint.losses),
         "identity": identity,
     }
-    write_atomically(folder / CHECKPOINT, lambda p: save_file(checkpoint.tensors, p, metadata=header))
+    write_atomically(folder / CHECKPOINT, lambda p: p.write_bytes(to_bytes(checkpoint.tensors, header)))
 
 
 def load_checkpoint(folder: Path, identity: str) -> Checkpoint:

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from a2a.prior import Prior
+from a2a.prior import MEAN, Prior
 from a2a.training import TrainConfig, train
 from a2a.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from a2a.training.config import NetworkSize
@@ -168,8 +168,9 @@ def test_the_card_says_how_the_weights_came_to_be(config, store, prepared):
     assert card["parameters"] == sum(p.numel() for p in prior.network.parameters())
     assert card["validation_loss"] == pytest.approx(float(rows(run)[-1]["validation_loss"]))
     assert (prior.spec, prior.size, prior.schedule.kind) == (store.spec, 16, "cosine")
-    averaged = load_file(run / CHECKPOINT)
-    assert all(torch.equal(v, averaged[f"ema.{k}"]) for k, v in load_file(weights).items())
+    averaged, written = load_file(run / CHECKPOINT), load_file(weights)
+    assert all(torch.equal(written.pop(k), averaged[f"ema.{k}"]) for k in prior.network.state_dict())
+    assert list(written) == [MEAN] and written[MEAN].shape == (len(store.spec), 16, 16)
     assert json.loads(weights.with_suffix(".json").read_text())["card"] == card
 
 
