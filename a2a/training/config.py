@@ -68,6 +68,9 @@ class TrainConfig(_Strict):
     data
         Data card and profile of the slice store, for the record; the store itself is found by ``--data`` or,
         by default, under ``runs/data``.
+    start
+        Weights (.safetensors) to begin with, a path from the working directory; None draws them from the seed.
+        They must have this network, schedule and stack.
     steps, batch, lr, warmup, ema, clip
         Optimiser steps, global batch size, peak learning rate (AdamW, cosine decay to zero after a linear
         warm-up), EMA decay, gradient-norm bound.
@@ -82,6 +85,7 @@ class TrainConfig(_Strict):
     network: NetworkSize = NetworkSize()
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
+    start: Path | None = None
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)
     lr: float = Field(4e-4, gt=0)

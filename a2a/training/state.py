@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from a2a.data.store import SliceStore
+from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
 from a2a.networks.unet import UNet, UNetConfig
+from a2a.prior import Prior
 from a2a.rng import generator
 from a2a.training.checkpoint import Checkpoint
 from a2a.training.config import TrainConfig
@@ -76,12 +78,12 @@ class State:
 
 
 def build(config: TrainConfig, store: SliceStore) -> State:
-    """Make the network, its average and its optimiser from the configuration's seed.
+    """Make the network, its average and its optimiser from the configuration's seed, or from the weights it names.
 
     Raises
     ------
     InputError
-        If the store's slices do not fit the network.
+        If the store's slices do not fit the network, or the named weights are of another network, schedule or stack.
     """
     size = UNetConfig(len(store.spec), **config.network.model_dump())
     if store.size % size.stride:
@@ -89,5 +91,19 @@ def build(config: TrainConfig, store: SliceStore) -> State:
     with torch.random.fork_rng():
         torch.manual_seed(generator(config.seed).initial_seed())
         network = UNet(size)
+    if config.start:
+        network.load_state_dict(_weights(config, size, store).state_dict())
     ema = copy.deepcopy(network).requires_grad_(False)
     return State(network, ema, torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=0.0))
+
+
+def _weights(config: TrainConfig, size: UNetConfig, store: SliceStore) -> nn.Module:
+    """Return the network of the prior that the configuration starts from."""
+    prior = Prior.load(config.start, store.spec)
+    for name, found, wanted in (
+        ("network", prior.network.config, size),
+        ("schedule", prior.schedule, NoiseSchedule(config.schedule.kind, config.schedule.length)),
+    ):
+        if found != wanted:
+            raise InputError(f"start: {config.start} was trained with {found}, but field {name} says {wanted}.")
+    return prior.network
