@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from a2a.acquire import Acquisition
 from a2a.completion import Completion
 from a2a.data.kspace_file import write_kspace
 from a2a.data.nifti import Volume, from_ras, write_volume
@@ -20,6 +19,7 @@ from a2a.figures.stacks import completion_sheet
 from a2a.figures.static import contact_sheet
 from a2a.files import folder_atomically, write_json
 from a2a.methods import Any2all
+from a2a.patient import Acquisition
 from a2a.prior import Prior
 from a2a.provenance import machine
 from a2a.rng import generators
@@ -54,7 +54,7 @@ def complete_patient(
     out
         Folder; made if needed.
     acquisition
-        From `a2a.acquire.acquire`.
+        From `a2a.patient.read_patient`.
     prior
         The trained prior.
     sampler, steps, samples, batch

@@ -9,8 +9,8 @@ from functools import cached_property
 
 import torch
 
-from a2a.acquired import KSpace, noisy, scaled_image
 from a2a.errors import InputError
+from a2a.measured import KSpace, noisy, scaled_image
 from a2a.operators import Identity, LinearOperator, Missing, StackOperator
 from a2a.rng import generator, generators
 from a2a.sampling import Sampling
@@ -222,7 +222,7 @@ class Observation:
             if name in images:
                 parts[index] = ("clean", Identity(), scaled_image(name, images[name]), 0.0)
             else:
-                parts[index] = ("measured", *kspace[name].acquired(name), float(kspace[name].noise_std))
+                parts[index] = ("measured", *kspace[name].measurement(name), float(kspace[name].noise_std))
         sizes = {spec.names[i]: (len(y), *y.shape[-2:]) for i, (_, _, y, _) in sorted(parts.items())}
         shape = shape or next(iter(sizes.values()), None)
         if shape is None:

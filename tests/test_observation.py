@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from a2a.acquired import KSpace
 from a2a.errors import InputError
 from a2a.masks import equispaced_mask
+from a2a.measured import KSpace
 from a2a.observation import Observation
 from a2a.operators import fft2c
 from a2a.rng import generator, generators

@@ -39,8 +39,8 @@ def complete(
     """
     import torch
 
-    from a2a.acquire import acquire
     from a2a.complete import complete_patient, require_free
+    from a2a.patient import read_patient
     from a2a.prior import Prior
     from a2a.sampling import Sampling
 
@@ -49,7 +49,7 @@ def complete(
     weights = Prior.load(prior)
     weights.network.to("cuda" if torch.cuda.is_available() else "cpu")
     files = parse_files(context.args, weights.spec)
-    acquisition = acquire(given, files, weights, Sampling(acceleration=acceleration), seed)
+    acquisition = read_patient(given, files, weights, Sampling(acceleration=acceleration), seed)
     if chosen:
         acquisition = acquisition.between(*chosen)
     if not files:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from a2a.acquired import KSpace
 from a2a.data.normalisation import Normalisation
 from a2a.errors import InputError
 from a2a.files import write_atomically
+from a2a.measured import KSpace
 
 FIELDS = ("kspace", "mask", "maps", "noise_std")
 RANGE = "range"
@@ -114,7 +114,7 @@ def _require_image_units(kspace: KSpace, name: str) -> None:
     The scale is that of the steepest-descent estimate ``b <b, b> / <b, N b>`` with b = A^H y, which needs no solver and
     does not depend on the scale of the maps.
     """
-    operator, data = kspace.acquired(name)
+    operator, data = kspace.measurement(name)
     b = operator.adjoint(data)
     curvature = float((b * operator.normal(b)).sum())
     peak = float(b.abs().max() * b.square().sum() / curvature) if curvature > 0 else 0.0

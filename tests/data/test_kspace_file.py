@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.acquire import simulate_kspace
 from a2a.data.kspace_file import KSpaceFile, read_kspace, write_kspace
 from a2a.data.normalisation import Normalisation
 from a2a.errors import InputError
+from a2a.patient import simulate_kspace
 from a2a.rng import generator
 from a2a.sampling import Sampling
 

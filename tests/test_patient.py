@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.acquire import acquire
 from a2a.data.kspace_file import write_kspace
 from a2a.data.nifti import write_volume
 from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stack_spec
 from a2a.errors import InputError
 from a2a.operators import fft2c
+from a2a.patient import read_patient
 from a2a.sampling import Sampling
 
 ORIENTATIONS = [("RAS", False), ("LAS", False), ("LPS", False), ("SPL", False), ("LPI", True), ("ASR", True)]
@@ -26,7 +26,7 @@ def shown(image: np.ndarray, scale: float) -> np.ndarray:
 @pytest.mark.parametrize(("codes", "oblique"), ORIENTATIONS)
 def test_slices_are_the_scaled_planes_whatever_the_orientation_of_the_file(patient, tiny_prior, codes, oblique):
     files = {"t1": patient.write("T1", codes, oblique), "CT": patient.write("CT", codes, oblique)}
-    acquired = acquire("T1 + CT", files, tiny_prior)
+    acquired = read_patient("T1 + CT", files, tiny_prior)
     t1 = patient.images["T1"]
     scale = float(np.percentile(t1[t1 > 0].astype(np.float64), 99.5))
     assert acquired.scales["T1"].high == pytest.approx(scale)
@@ -37,8 +37,8 @@ def test_slices_are_the_scaled_planes_whatever_the_orientation_of_the_file(patie
 
 
 def test_files_of_one_grid_may_run_in_different_directions(patient, tiny_prior):
-    same = acquire("T1 + CT", {"T1": patient.write("T1"), "CT": patient.write("CT")}, tiny_prior)
-    mixed = acquire("T1 + CT", {"T1": patient.write("T1", "LPS"), "CT": patient.write("CT", "RAS")}, tiny_prior)
+    same = read_patient("T1 + CT", {"T1": patient.write("T1"), "CT": patient.write("CT")}, tiny_prior)
+    mixed = read_patient("T1 + CT", {"T1": patient.write("T1", "LPS"), "CT": patient.write("CT", "RAS")}, tiny_prior)
     assert torch.equal(same.observation.adjoint, mixed.observation.adjoint)
 
 
@@ -50,7 +50,7 @@ def test_whole_heads_with_noise_everywhere_are_taken_as_the_training_saw_them(tm
     names = given.split(" + ")
     for name in names:
         write_volume(tmp_path / f"{name}.nii", subject.images[name].transpose(2, 1, 0), subject.affine[:, [2, 1, 0, 3]])
-    acquired = acquire(given, {name: tmp_path / f"{name}.nii" for name in names}, prior)
+    acquired = read_patient(given, {name: tmp_path / f"{name}.nii" for name in names}, prior)
     channels = [spec.index(name) for name in names]
     assert acquired.geometry.z_mm == tuple(subject.planes) == (0, 4, 8)
     images = acquired.observation.adjoint[:, channels].numpy()
@@ -59,7 +59,7 @@ def test_whole_heads_with_noise_everywhere_are_taken_as_the_training_saw_them(tm
 
 def test_a_measured_image_is_undersampled_with_the_noise_that_was_asked_for(patient, tiny_prior):
     sampling = Sampling(acceleration=3, coils=4, noise_std=0.02)
-    acquired = acquire("y(FLAIR)", {"flair": patient.write("T2FLAIR")}, tiny_prior, sampling, seed=1)
+    acquired = read_patient("y(FLAIR)", {"flair": patient.write("T2FLAIR")}, tiny_prior, sampling, seed=1)
     file = acquired.simulated["T2FLAIR"]
     image = torch.from_numpy(acquired.scales["T2FLAIR"].forward(patient.images["T2FLAIR"])[1:25, 2:26].copy())
     image = image.flip(0, 1).permute(2, 1, 0)[list(acquired.geometry.planes)]
@@ -69,15 +69,15 @@ def test_a_measured_image_is_undersampled_with_the_noise_that_was_asked_for(pati
     assert int(file.kspace.mask.sum()) == 8 and file.kspace.noise_std == 0.02
     for part in (noise.real, noise.imag):
         assert float(part.std()) == pytest.approx(0.02, rel=0.05)
-    other = acquire("y(FLAIR)", {"flair": patient.write("T2FLAIR")}, tiny_prior, sampling, seed=2)
+    other = read_patient("y(FLAIR)", {"flair": patient.write("T2FLAIR")}, tiny_prior, sampling, seed=2)
     assert not torch.equal(other.simulated["T2FLAIR"].kspace.data, file.kspace.data)
 
 
 def test_simulated_kspace_given_as_a_file_is_the_same_acquisition(patient, tiny_prior, tmp_path):
     files = {"T1": patient.write("T1"), "T2FLAIR": patient.write("T2FLAIR")}
-    first = acquire("T1 + y(T2FLAIR)", files, tiny_prior, seed=4)
+    first = read_patient("T1 + y(T2FLAIR)", files, tiny_prior, seed=4)
     write_kspace(tmp_path / "y.npz", first.simulated["T2FLAIR"])
-    again = acquire("T1 + y(T2FLAIR)", files | {"T2FLAIR": tmp_path / "y.npz"}, tiny_prior, seed=5)
+    again = read_patient("T1 + y(T2FLAIR)", files | {"T2FLAIR": tmp_path / "y.npz"}, tiny_prior, seed=5)
     assert torch.equal(again.observation.adjoint, first.observation.adjoint)
     assert again.observation.noise_std == first.observation.noise_std
     assert (again.geometry, again.scales) == (first.geometry, first.scales)
@@ -89,17 +89,17 @@ def test_an_image_that_is_only_simulated_from_does_not_move_the_window(patient, 
         "T1": patient.write("T1"),
         "T2FLAIR": patient.write("T2FLAIR", data=np.roll(patient.images["T2FLAIR"], 2, 0)),
     }
-    alone = acquire("T1", {"T1": files["T1"]}, tiny_prior)
-    assert acquire("T1 + y(T2FLAIR)", files, tiny_prior).geometry == alone.geometry
-    assert acquire("T1 + T2FLAIR", files, tiny_prior).geometry != alone.geometry
+    alone = read_patient("T1", {"T1": files["T1"]}, tiny_prior)
+    assert read_patient("T1 + y(T2FLAIR)", files, tiny_prior).geometry == alone.geometry
+    assert read_patient("T1 + T2FLAIR", files, tiny_prior).geometry != alone.geometry
 
 
 def test_kspace_alone_and_nothing_get_a_grid_of_their_own(patient, tiny_prior, tmp_path):
-    file = acquire("y(T1)", {"T1": patient.write("T1")}, tiny_prior).simulated["T1"]
+    file = read_patient("y(T1)", {"T1": patient.write("T1")}, tiny_prior).simulated["T1"]
     write_kspace(tmp_path / "y.npz", file)
-    alone = acquire("y(T1)", {"T1": tmp_path / "y.npz"}, tiny_prior)
+    alone = read_patient("y(T1)", {"T1": tmp_path / "y.npz"}, tiny_prior)
     assert alone.observation.shape == (len(file.kspace.data), 24, 24) and alone.originals == {}
-    nothing = acquire("nothing", {}, tiny_prior)
+    nothing = read_patient("nothing", {}, tiny_prior)
     assert nothing.observation.shape == (8, 24, 24) and set(nothing.observation.kinds) == {"missing"}
     for acquired in (alone, nothing):
         slices = torch.rand(acquired.observation.shape).numpy()
@@ -107,7 +107,7 @@ def test_kspace_alone_and_nothing_get_a_grid_of_their_own(patient, tiny_prior, t
 
 
 def test_between_keeps_planes_and_their_data(patient, tiny_prior):
-    whole = acquire("T1 + y(FLAIR)", {"T1": patient.write("T1"), "FLAIR": patient.write("T2FLAIR")}, tiny_prior)
+    whole = read_patient("T1 + y(FLAIR)", {"T1": patient.write("T1"), "FLAIR": patient.write("T2FLAIR")}, tiny_prior)
     part = whole.between(3, 5)
     assert part.geometry.planes == (3, 4, 5)
     first = whole.geometry.planes.index(3)
@@ -132,15 +132,15 @@ def test_between_keeps_planes_and_their_data(patient, tiny_prior):
 def test_scenario_and_files_must_match(patient, tiny_prior, given, names, message):
     path = patient.write("T1")
     with pytest.raises(InputError, match=message):
-        acquire(given, dict.fromkeys(names, path), tiny_prior)
+        read_patient(given, dict.fromkeys(names, path), tiny_prior)
 
 
 def test_kspace_for_a_clean_modality_is_refused(patient, tiny_prior):
     with pytest.raises(InputError, match=r"y.npz: the scenario gives T1 as a clean image; write y\(T1\)"):
-        acquire("T1", {"T1": patient.folder / "y.npz"}, tiny_prior)
+        read_patient("T1", {"T1": patient.folder / "y.npz"}, tiny_prior)
 
 
 def test_weights_that_do_not_say_how_their_data_were_prepared_are_refused(patient, tiny_prior):
     silent = replace(tiny_prior, card={"data": {"preprocessing": {"percentile": 99.5}}})
     with pytest.raises(InputError, match="does not say brain_fraction, field_of_view_mm under data.preprocessing"):
-        acquire("T1", {"T1": patient.write("T1")}, silent)
+        read_patient("T1", {"T1": patient.write("T1")}, silent)

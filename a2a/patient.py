@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from a2a.acquired import KSpace
 from a2a.data.kspace_file import KSpaceFile, read_kspace
 from a2a.data.nifti import Volume, read_volume, require_same_grid, to_ras
 from a2a.data.normalisation import Normalisation
 from a2a.data.slices import SliceGeometry
 from a2a.errors import InputError
+from a2a.measured import KSpace
 from a2a.observation import Observation
 from a2a.prior import Prior
 from a2a.rng import generators
@@ -71,7 +71,7 @@ class Acquisition:
         return replace(self, observation=self.observation[part], geometry=geometry)
 
 
-def acquire(
+def read_patient(
     given: str, files: Mapping[str, Path | str], prior: Prior, sampling: Sampling | None = None, seed: int = 0
 ) -> Acquisition:
     """Read what a person has of one patient.

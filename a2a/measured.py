@@ -37,7 +37,7 @@ class KSpace:
     maps: torch.Tensor
     noise_std: float
 
-    def acquired(self, name: str) -> tuple[CartesianSense, torch.Tensor]:
+    def measurement(self, name: str) -> tuple[CartesianSense, torch.Tensor]:
         """Return the operator and the data inside the mask; `name` is the modality's, for messages.
 
         Raises
