@@ -60,13 +60,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if "--debug" in takewhile(lambda word: word.startswith("-"), words):
             raise
-        wrong_use = isinstance(error, InputError)
+        wrong_use = isinstance(error, InputError) or _is_bad_setting(error)
         typer.echo(f"a2a: {_sentence(error) if wrong_use else f'{type(error).__name__}: {_sentence(error)}'}", err=True)
         sys.exit(2 if wrong_use else 1)
     sys.exit(0)
 
 
+def _is_bad_setting(error: Exception) -> bool:
+    """Whether settings that were built from options, such as `a2a.sampling.Sampling`, refused a value."""
+    from pydantic import ValidationError  # only where something went wrong: it slows every command down
+
+    return isinstance(error, ValidationError)
+
+
 def _sentence(error: Exception) -> str:
-    """Return the first line of an error's message."""
+    """Return the first line of an error's message; of refused settings, the first that is wrong."""
+    if _is_bad_setting(error):
+        first = error.errors()[0]
+        option = ".".join(map(str, first["loc"])) or error.title
+        return f"{option}: {first['msg']}, got {first['input']!r}."
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[0].strip() if lines else "no message; run again with --debug before the command."

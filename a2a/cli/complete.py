@@ -29,7 +29,9 @@ def complete(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of sampler and simulated noise.")] = 0,
-    acceleration: Annotated[int, typer.Option(min=1, help="R of k-space that is simulated from an image.")] = 4,
+    acceleration: Annotated[int, typer.Option(help="R of k-space that is simulated from an image.")] = 4,
+    acs: Annotated[int, typer.Option(help="Fully sampled central lines of k-space that is simulated.")] = 0,
+    noise_std: Annotated[float, typer.Option(help="Noise of k-space that is simulated, in image units.")] = 0.01,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier completion in --out.")] = False,
 ) -> None:
     """Complete one patient: every modality of the weights, as NIfTI on the grid of the given images.
@@ -49,7 +51,8 @@ def complete(
     weights = Prior.load(prior)
     weights.network.to("cuda" if torch.cuda.is_available() else "cpu")
     files = parse_files(context.args, weights.spec)
-    acquisition = read_patient(given, files, weights, Sampling(acceleration=acceleration), seed)
+    sampling = Sampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
+    acquisition = read_patient(given, files, weights, sampling, seed)
     if chosen:
         acquisition = acquisition.between(*chosen)
     if not files:
