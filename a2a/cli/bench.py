@@ -23,6 +23,7 @@ def bench(
     from a2a.evaluation.metrics import summary
     from a2a.prior import Prior
 
-    table = run(Experiment.load(experiment), Prior.load(prior, bf16=bf16), SliceStore.open(data), out, batch)
+    store = SliceStore.open(data, verify=True)
+    table = run(Experiment.load(experiment), Prior.load(prior, bf16=bf16), store, out, batch)
     shown = table[table.metric.isin(["psnr", "ssim"])].drop(columns=["slices", "evaluations", "seconds"])
     typer.echo(summary(shown).drop(columns="identical").round(3).to_string(index=False))

@@ -14,6 +14,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/priors/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes without one.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes for each device that read ahead.")] = 0,
     stop_after: Annotated[int | None, typer.Option(min=1, help="Stop with a checkpoint after this step.")] = None,
 ) -> None:
     """Train a prior; writes checkpoint, log.csv and finally prior.safetensors with its model card.
@@ -29,9 +30,13 @@ def train(
     folder = out or Path("runs/priors") / settings.name
     words = ["a2a", "train", str(config), "--data", str(data), "--out", str(folder)]
     words += ["--devices", str(devices)] if devices > 1 else []
+    words += ["--workers", str(workers)] if workers else []
     again = f"continue with: {shlex.join([*words, '--resume'])}"
     try:
-        weights = run(settings, SliceStore.open(data), folder, resume=resume, devices=devices, stop_after=stop_after)
+        store = SliceStore.open(data, verify=True)
+        weights = run(
+            settings, store, folder, resume=resume, devices=devices, stop_after=stop_after, workers=workers
+        )
     except KeyboardInterrupt:
         begun = (folder / CHECKPOINT).is_file()
         _say(f"Interrupted; {again if begun else 'there is no checkpoint yet, start the run again.'}", error=True)

@@ -5,13 +5,14 @@ A folder with ``train.npy``, ``val.npy``, ``test.npy`` (``float16 (N, n, H, W)``
 ``sheets/`` (a picture per subject). Half precision keeps 11 bits near 1, finer than the noise of any modality.
 """
 
-import csv
 import hashlib
 import json
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from a2a.data.profiles import SPLITS
 from a2a.errors import InputError
@@ -27,6 +28,18 @@ def sha256(path: Path) -> str:
     """Checksum of a file, read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def release(images: np.ndarray) -> None:
+    """Hand the pages of a memory map back, so that memory does not grow with what was read from it.
+
+    The system keeps them in its own cache while there is room. Arrays that are not memory-mapped are left alone.
+    """
+    owner = images
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -99,10 +112,15 @@ class SliceStore:
         """
         path = Path(path)
         manifest = read_manifest(path)
-        store = cls(path, manifest, StackSpec.from_list(manifest["spec"]), int(manifest["size"]))
+        try:
+            store = cls(path, manifest, StackSpec.from_list(manifest["spec"]), manifest["size"])
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path / MANIFEST} is damaged: spec is no list of modalities.") from error
         for name in (*(f"{s}.npy" for s in SPLITS), INDEX):
             if not (path / name).is_file():
                 raise InputError(f"{path} is an incomplete slice store: {name} is missing; prepare it again.")
+            if not (path / name).resolve().is_relative_to(path.resolve()):
+                raise InputError(f"{path / name} is a symbolic link out of the store; put the file itself there.")
             if verify and sha256(path / name) != manifest["sha256"].get(name):
                 raise InputError(f"{path / name} does not match the checksum in {MANIFEST}; prepare the store again.")
         for name in SPLITS:
@@ -120,24 +138,29 @@ class SliceStore:
         if name not in SPLITS:
             raise InputError(f"There is no split {name!r}; a slice store has {', '.join(SPLITS)}.")
         file = self.path / f"{name}.npy"
-        index = [row for row in self._index() if row["split"] == name]
+        index = self._index(name)
         expected = (len(index), len(self.spec), self.size, self.size)
         try:
-            images = np.load(file, mmap_mode="r", allow_pickle=False) if index else np.zeros(expected, np.float16)
+            images = np.load(file, mmap_mode="r", allow_pickle=False) if len(index) else np.zeros(expected, np.float16)
         except (ValueError, OSError, EOFError) as error:
             raise InputError(f"{file} is damaged ({error}); prepare the store again.") from error
         if images.shape != expected or images.dtype != np.float16:
             raise InputError(f"{file} is {images.dtype} {images.shape}, not float16 {expected}; prepare it again.")
-        return Split(
-            images,
-            np.array([row["subject"] for row in index], dtype=str),
-            np.array([row["plane"] for row in index], dtype=int),
-            np.array([row["z_mm"] for row in index], dtype=float),
-        )
+        subjects, planes, z_mm = (index[column].to_numpy() for column in ("subject", "plane", "z_mm"))
+        return Split(images, subjects.astype(str), planes, z_mm)
 
-    def _index(self) -> list[dict]:
-        with open(self.path / INDEX, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+    def _index(self, split: str) -> pd.DataFrame:
+        """Rows of the index that belong to a split."""
+        file, types = self.path / INDEX, {"split": str, "subject": str, "plane": int, "z_mm": float}
+        try:
+            index = pd.read_csv(file, usecols=list(types), dtype=types, keep_default_na=False)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{file} is damaged ({_line(error)}); prepare the store again.") from error
+        return index[index["split"] == split]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def read_manifest(path: Path) -> dict:
@@ -158,4 +181,6 @@ def read_manifest(path: Path) -> dict:
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT or not {"spec", "size", "sha256"} <= manifest.keys():
         raise InputError(f"{file} is of format {found!r}; this version reads {FORMAT!r}.")
+    if not isinstance(manifest["size"], int) or not isinstance(manifest["sha256"], dict):
+        raise InputError(f"{file} is damaged: size must be a number and sha256 a table; prepare the store again.")
     return manifest

@@ -6,12 +6,14 @@ uninterrupted run would have, and several processes can take their share of it w
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from a2a.data.store import release
 from a2a.diffusion import NoiseSchedule
 from a2a.prior import to_model
 from a2a.rng import generator
@@ -34,10 +36,20 @@ def rows_of_step(seed: int, step: int, batch: int, slices: int) -> list[int]:
     first = step * batch
     rows = []
     for epoch in range(first // slices, (first + batch - 1) // slices + 1):
-        order = torch.randperm(slices, generator=generator(seed, ORDER, epoch)).tolist()
         start = max(first - epoch * slices, 0)
-        rows += order[start : first + batch - epoch * slices]
+        rows += _order(seed, epoch, slices)[start : first + batch - epoch * slices].tolist()
     return rows
+
+
+def share(batch: int, rank: int, world: int) -> range:
+    """Places in the batch of a step that process `rank` of `world` computes; together they are all, each once."""
+    return range(rank, batch, world)
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, slices: int) -> Tensor:
+    """The permutation of all slices in an epoch; drawing it for 50,000 slices takes longer than reading a batch."""
+    return torch.randperm(slices, generator=generator(seed, ORDER, epoch))
 
 
 def augment(image: Tensor, config: Augmentation, draw: torch.Generator) -> Tensor:
@@ -77,7 +89,7 @@ def make_batch(
         `(N, n, H, W)` in [0, 1], any float type, memory-mapped or not.
     """
     rows = rows_of_step(config.seed, step, config.batch, len(images))
-    places = range(rank, config.batch, world)
+    places = share(config.batch, rank, world)
     draws = [generator(config.seed, ROW, step, place) for place in places]
     clean = torch.stack(
         [
@@ -85,6 +97,7 @@ def make_batch(
             for place, draw in zip(places, draws, strict=True)
         ]
     )
+    release(images)
     times = torch.stack([torch.randint(schedule.length, (), generator=draw) for draw in draws])
     noise = torch.stack([torch.randn(clean.shape[1:], generator=draw) for draw in draws])
     return Batch(schedule.diffuse(to_model(clean), times, noise), times, noise)

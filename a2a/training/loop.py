@@ -6,7 +6,7 @@ Explained in the chapter "The diffusion prior".
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from a2a.errors import InputError
 from a2a.prior import Prior
 from a2a.progress import progress
 from a2a.provenance import accelerator, processor
-from a2a.training.batches import make_batch, rows_of_step
+from a2a.training.batches import rows_of_step
 from a2a.training.checkpoint import CHECKPOINT, clear_leftovers, fingerprint, is_free, load_checkpoint, save_checkpoint
 from a2a.training.config import TrainConfig
+from a2a.training.loader import Steps, load
 from a2a.training.log import TrainingLog
 from a2a.training.numerics import arrange, autocast, fastest
 from a2a.training.state import State, build
@@ -47,6 +48,7 @@ def train(
     resume: bool = False,
     devices: int = 1,
     stop_after: int | None = None,
+    workers: int = 0,
 ) -> Path | None:
     """Train a prior on the slices of a store.
 
@@ -65,6 +67,8 @@ def train(
         Processes (GPUs where there are some); the global batch is shared between them.
     stop_after
         Stop, with a checkpoint, after this step (for schedulers with a time limit); 0 only prepares the run.
+    workers
+        Processes for each device that make batches ahead of time; changes nothing but the pace.
 
     Returns
     -------
@@ -85,7 +89,8 @@ def train(
     fabric = Fabric(accelerator="auto", devices=devices)
     fabric.launch()
     state.network.to(fabric.device), state.ema.to(fabric.device)
-    run = _Run(fabric, config, store, NoiseSchedule(config.schedule.kind, config.schedule.length), out, identity)
+    schedule = NoiseSchedule(config.schedule.kind, config.schedule.length)
+    run = _Run(fabric, config, store, schedule, out, identity, workers)
     if former:
         state.restore(former)
     else:
@@ -119,23 +124,25 @@ class _Run:
     schedule: NoiseSchedule
     out: Path
     identity: str
+    workers: int
 
     def choose_numerics(self, state: State) -> None:
         """Measure what is fastest here on the first batch; every process follows the first."""
-        batch = self._batch(self.store.split("train").images, 0)
-        chosen = fastest(state.network, batch[0], batch[1], self.config.precision)
+        noisy, times, _ = next(self._batches(range(1), 0))
+        chosen = fastest(state.network, noisy, times, self.config.precision)
         state.numerics = self.fabric.broadcast(chosen)
         arrange(state.network, state.numerics)
 
     def train(self, state: State, last: int) -> None:
         """Take the steps up to `last`."""
-        images, log = self.store.split("train").images, TrainingLog(self.out / LOG)
+        log = TrainingLog(self.out / LOG)
         network, optimiser = self.fabric.setup(state.network, state.optimiser)
         if self.fabric.is_global_zero:
             self._open(state, log)
         started = time.perf_counter() - state.seconds
-        for step in self._steps(state.step, last):
-            state.losses.append(self._step(network, optimiser, state, images, step))
+        batches = self._batches(range(state.step, last), self.workers)
+        for step, batch in zip(self._steps(state.step, last), batches, strict=True):
+            state.losses.append(self._step(network, optimiser, state, batch, step))
             state.step, state.seconds = step + 1, time.perf_counter() - started
             at_checkpoint = state.step % self.config.checkpoint_every == 0 or state.step == self.config.steps
             if self.fabric.is_global_zero and (at_checkpoint or state.step % self.config.log_every == 0):
@@ -155,22 +162,30 @@ class _Run:
         label = f"training {self.config.name}" + (f" from step {first}" if first else "")
         return progress(range(first, last), label) if self.fabric.is_global_zero else range(first, last)
 
-    def _batch(self, images: np.ndarray, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        batch = make_batch(images, self.schedule, self.config, step, self.fabric.global_rank, self.fabric.world_size)
-        return self.fabric.to_device((batch.noisy, batch.times, batch.noise))
+    def _batches(self, numbers: range, workers: int) -> Iterator[tuple[torch.Tensor, ...]]:
+        """This device's share of the batches of some steps: noisy stacks, times, noise."""
+        steps = Steps(self.store, self.schedule, self.config, self.fabric.global_rank, self.fabric.world_size)
+        for batch in load(steps, numbers, workers):
+            yield self.fabric.to_device((batch.noisy, batch.times, batch.noise))
 
     def _step(
-        self, network: nn.Module, optimiser: torch.optim.Optimizer, state: State, images: np.ndarray, step: int
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        state: State,
+        batch: tuple[torch.Tensor, ...],
+        step: int,
     ) -> float:
         """Take one optimiser step and return the loss of the global batch."""
-        noisy, times, noise = self._batch(images, step)
+        noisy, times, noise = batch
         with autocast(state.numerics, self.fabric.device):
             loss = (network(noisy, times).float() - noise).square().mean()
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(network, optimiser, max_norm=self.config.clip, error_if_nonfinite=False)
         value = float(self.fabric.all_reduce(loss.detach(), reduce_op="mean"))
         if not (math.isfinite(value) and math.isfinite(norm)):
-            rows = sorted(rows_of_step(self.config.seed, step, self.config.batch, len(images)))
+            count = len(self.store.split("train"))
+            rows = sorted(rows_of_step(self.config.seed, step, self.config.batch, count))
             raise RuntimeError(
                 f"training diverged at step {step}: loss {value}, gradient norm {float(norm)}, slices {rows} of "
                 "train.npy; lower lr or clip, or look at these slices."
