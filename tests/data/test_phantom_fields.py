@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from a2a.data.phantom.brain import compose
+from a2a.data.phantom.config import PRESETS
 from a2a.data.phantom.fields import CHUNK, FourierField, Stream, evaluate, stream
 from a2a.data.phantom.latents import draw_latents
 from a2a.data.phantom.pose import draw_shape, to_canonical
@@ -126,7 +127,7 @@ def test_upper_layers_hide_lower_ones():
 
 
 def test_latents_have_the_stated_distribution():
-    people = [draw_latents(stream(0, i, Stream.LATENTS), "any2all") for i in range(3000)]
+    people = [draw_latents(stream(0, i, Stream.LATENTS), PRESETS["any2all"].age) for i in range(3000)]
     age = np.array([p.age for p in people])
     assert np.median(age) == pytest.approx(70, abs=0.5)
     assert np.percentile(age, [25, 75]) == pytest.approx([65, 75], abs=0.6)

@@ -13,6 +13,7 @@ from scipy.ndimage import binary_dilation
 
 from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices
 from a2a.data.phantom.acquisition import pool
+from a2a.data.phantom.config import PRESETS
 from a2a.data.phantom.fields import Stream, stream
 from a2a.data.phantom.latents import draw_latents
 from a2a.data.phantom.lesions import draw_bleeds
@@ -136,7 +137,7 @@ def test_bleed_lies_on_its_side(side):
 
 def is_single_bleed(subject_id: int, side: int) -> bool:
     """Whether the subject has one large bleed, deep on the given side."""
-    count = draw_latents(stream(0, subject_id, Stream.LATENTS), "any2all").bleeds
+    count = draw_latents(stream(0, subject_id, Stream.LATENTS), PRESETS["any2all"].age).bleeds
     bleeds = draw_bleeds(stream(0, subject_id, Stream.BLEEDS), count)
     return count == 1 and 15 < side * bleeds[0].x < 40 and bleeds[0].radius > 2 and abs(bleeds[0].y) < 40
 

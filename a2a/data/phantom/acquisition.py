@@ -33,6 +33,9 @@ class Acquisition:
         Value of air outside the head.
     snr
         White-matter signal over noise SD; MR only.
+    series
+        Number of the modality of which it is a part; it shares that one's bias, gain and position. By default
+        it is a series of its own. B0 belongs to DWI, else their ratio, the ADC, would not be quantitative.
     """
 
     number: int
@@ -41,6 +44,12 @@ class Acquisition:
     in_plane: float
     background: float = 0.0
     snr: float = 0.0
+    series: int | None = None
+
+    @property
+    def session(self) -> int:
+        """Number that names the streams of bias, gain and position."""
+        return self.number if self.series is None else self.series
 
 
 ACQUISITIONS = {
@@ -49,7 +58,15 @@ ACQUISITIONS = {
     "T2star": Acquisition(2, "MR", 4.0, 0.8, snr=40.0),
     "CT": Acquisition(3, "CT", 2.5, 0.9, background=-1000.0),
     "PET": Acquisition(4, "PET", 4.0, 4.0, background=0.02),
+    "T1SE": Acquisition(5, "MR", 1.5, 1.0, snr=40.0),
+    "T1GD": Acquisition(6, "MR", 1.5, 1.0, snr=40.0),
+    "T2": Acquisition(7, "MR", 3.0, 0.9, snr=45.0),
+    "T2L": Acquisition(8, "MR", 3.0, 0.9, snr=45.0),
+    "PDW": Acquisition(9, "MR", 3.0, 0.9, snr=60.0),
+    "B0": Acquisition(10, "MR", 5.0, 2.0, snr=35.0, series=11),
+    "DWI": Acquisition(11, "MR", 5.0, 2.0, snr=25.0),
 }
+LARGEST_ADC = 4.0  # 1e-3 mm^2/s; a scanner's map is cut off somewhere
 
 
 def smooth(volume: np.ndarray, grid: Grid, through: float, in_plane: float) -> np.ndarray:
@@ -123,3 +140,14 @@ def pet_noise(uptake: np.ndarray, grid: Grid, rng: np.random.Generator) -> np.nd
 def pet_filter(image: np.ndarray, grid: Grid) -> np.ndarray:
     """Smooth an SUVR image (Z, H, W) with the 3 mm (FWHM) filter after reconstruction."""
     return smooth(image, grid, PET_FILTER / FWHM, PET_FILTER / FWHM)
+
+
+def diffusion_coefficient(b0: np.ndarray, weighted: np.ndarray) -> np.ndarray:
+    """Return the ADC map of two magnitude images without and with b = 1000 s/mm^2, float32 in 1e-3 mm^2/s.
+
+    ``-ln(S / S0)``, cut off to [0, 4] and 0 where either image is: its noise is that of a quotient of Rician
+    images (Stejskal and Tanner 1965).
+    """
+    seen = (b0 > 0.0) & (weighted > 0.0)
+    ratio = np.divide(weighted, b0, out=np.ones_like(b0), where=seen)
+    return np.clip(-np.log(ratio), 0.0, LARGEST_ADC)

@@ -1,22 +1,21 @@
 """One subject's anatomy as tissue fractions: head, brain and lesions put together."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from a2a.data.phantom.brain import build_brain
+from a2a.data.phantom.config import Preset
 from a2a.data.phantom.cortex import build_surfaces
-from a2a.data.phantom.fields import Stream, evaluate
+from a2a.data.phantom.fields import Stream, Streams, evaluate
 from a2a.data.phantom.grid import Grid
-from a2a.data.phantom.head import Cavity, Site, build_cavity, build_outside
+from a2a.data.phantom.head import Site, build_cavity, build_outside
 from a2a.data.phantom.latents import Latents, draw_latents
-from a2a.data.phantom.lesions import Bleed, add_bleeds, add_calcifications, add_hyperintensities, draw_bleeds
-from a2a.data.phantom.pose import HeadShape, draw_shape, to_canonical
+from a2a.data.phantom.lesions import Lesions
+from a2a.data.phantom.pose import draw_shape, to_canonical
 from a2a.data.phantom.structures import lateral_ventricle
 from a2a.data.phantom.tissue import INDEX
-
-Streams = Callable[[int], np.random.Generator]  # a fresh generator for each purpose of one subject
+from a2a.data.phantom.tumour import Tumour, push_away
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class Anatomy:
         Signed distance to the inside of the skull in mm, positive inside.
     fractions : float32 (30, N)
         Tissue fractions; they sum to 1.
-    latents, bleeds
+    latents, lesions
         What made the subject.
     """
 
@@ -45,7 +44,7 @@ class Anatomy:
     depth: np.ndarray
     fractions: np.ndarray
     latents: Latents
-    bleeds: tuple[Bleed, ...]
+    lesions: Lesions
 
     def volume(self, values: np.ndarray, background: float = 0.0) -> np.ndarray:
         """Put values (N,) into a volume, float32 (Z, H, W), filled up with `background`."""
@@ -60,7 +59,7 @@ class Anatomy:
         return self.volume(inside.astype(np.float32))
 
 
-def build_anatomy(grid: Grid, rng: Streams, preset: str, lesions: bool) -> Anatomy:
+def build_anatomy(grid: Grid, rng: Streams, preset: Preset, lesions: bool) -> Anatomy:
     """Build a subject on a grid.
 
     Parameters
@@ -70,35 +69,31 @@ def build_anatomy(grid: Grid, rng: Streams, preset: str, lesions: bool) -> Anato
     rng
         Returns the generator of a stream.
     preset
-        Chooses the distribution of the latents.
+        Chooses the distribution of the age and the lesions.
     lesions
-        Whether lesions are put in; healthy anatomy is the same either way.
+        Whether lesions are put in; healthy anatomy is the same either way, but for what a tumour displaces.
     """
-    latents = draw_latents(rng(Stream.LATENTS), preset)
+    latents = draw_latents(rng(Stream.LATENTS), preset.age)
+    found = Lesions.draw(rng, preset, latents) if lesions else Lesions()
     shape = draw_shape(rng(Stream.SHAPE), latents.size)
-    kept, points = to_canonical(shape, grid.points())
+    kept, undisplaced = to_canonical(shape, grid.points())
+    points = undisplaced if found.tumour is None else _pushed(undisplaced, found.tumour, grid.pixel)
     noise = evaluate(shape.noise, points)
     site = Site.at(points, noise, grid.pixel)
     cavity = build_cavity(site)
     fractions = build_outside(site, cavity, latents, shape.sinus)
     inside = np.flatnonzero(cavity.whole > -0.5 * grid.pixel)
-    bleeds = draw_bleeds(rng(Stream.BLEEDS), latents.bleeds) if lesions else ()
     within = Site.at(points[:, inside], noise[:, inside], grid.pixel)
-    brain = _brain(within, cavity.at(inside), shape, latents, rng if lesions else None, bleeds)
+    surfaces = build_surfaces(within, cavity.at(inside), shape, latents)
+    lateral = lateral_ventricle(within, latents)
+    brain = build_brain(within, cavity.at(inside), surfaces, latents, lateral)
+    found.add(brain, within, surfaces, lateral, latents, rng, undisplaced[:, inside])
     brain *= site.cover(cavity.whole)[inside]
     fractions[:, inside] += brain
-    return Anatomy(grid, kept, points, cavity.whole, fractions, latents, bleeds)
+    return Anatomy(grid, kept, points, cavity.whole, fractions, latents, found)
 
 
-def _brain(
-    site: Site, cavity: Cavity, shape: HeadShape, latents: Latents, rng: Streams | None, bleeds: tuple[Bleed, ...]
-) -> np.ndarray:
-    """Fractions inside the cavity, with lesions unless `rng` is None."""
-    surfaces = build_surfaces(site, cavity, shape, latents)
-    lateral = lateral_ventricle(site, latents)
-    brain = build_brain(site, cavity, surfaces, latents, lateral)
-    if rng is not None:
-        add_hyperintensities(brain, site, surfaces, lateral, latents.wmh, rng(Stream.WHITE_MATTER_LESIONS))
-        add_bleeds(brain, site, bleeds)
-        add_calcifications(brain, site, latents)
-    return brain
+def _pushed(points: np.ndarray, tumour: Tumour, pixel: float) -> np.ndarray:
+    """Points (3, N) of the healthy anatomy that the tumour has pushed to `points`; the skull keeps its shape."""
+    skull = build_cavity(Site.at(points, np.zeros_like(points), pixel))
+    return push_away(tumour, points, skull.whole)

@@ -1,14 +1,46 @@
 """What the phantom generates: presets, resolution, switches."""
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from a2a.data.phantom.acquisition import ACQUISITIONS
 from a2a.data.phantom.grid import Grid
 
 PHANTOM_VERSION = 1  # grows with every change of the output
-PRESETS = {"any2all": ("T1", "T2FLAIR", "T2star", "CT", "PET")}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A kind of data set.
+
+    Parameters
+    ----------
+    modalities
+        The stack, in order.
+    age
+        Mean and SD of the subjects' age in years.
+    lesions
+        Classes of the lesion map and their numbers in it.
+    stripped
+        Whether the images show nothing outside the brain.
+    bleeds
+        Whether microbleeds and calcifications occur; white-matter hyperintensities always do.
+    """
+
+    modalities: tuple[str, ...]
+    age: tuple[float, float]
+    lesions: dict[str, int]
+    stripped: bool = False
+    bleeds: bool = True
+
+
+PRESETS = {
+    "any2all": Preset(("T1", "T2FLAIR", "T2star", "CT", "PET"), (70.0, 7.4), {"wmh": 1}),
+    "brats": Preset(("T1SE", "T1GD", "T2", "T2FLAIR"), (60.0, 12.0), {"ncr": 1, "ed": 2, "et": 3}, stripped=True),
+    "adni": Preset(("T1", "T2L", "PDW"), (75.0, 7.0), {"wmh": 1}, bleeds=False),
+    "isles": Preset(("T2FLAIR", "DWI", "ADC"), (70.0, 13.0), {"inf": 1}, stripped=True),
+}
 
 
 class PhantomConfig(BaseModel):
@@ -17,7 +49,8 @@ class PhantomConfig(BaseModel):
     Parameters
     ----------
     preset
-        The stack of modalities: ``"any2all"``.
+        The stack of modalities and the lesions: ``"any2all"``, ``"brats"`` (tumour), ``"adni"`` or ``"isles"``
+        (infarct).
     size
         Pixels per side over 224 mm: 64, 128, 192 or 256. A subject has the same anatomy at each.
     dz, z_lo, z_hi
@@ -27,16 +60,19 @@ class PhantomConfig(BaseModel):
     modalities
         Those to generate; None for all of the preset. Leaving some out does not change the others.
     lesions
-        Whether white-matter lesions, bleeds and calcifications are put in.
+        Whether white-matter lesions, bleeds, calcifications, tumour and infarct are put in.
     pet_phase
         ``"late"`` (amyloid) or ``"early"`` (perfusion-like, no amyloid).
+    misregistration
+        Whether each modality but the first of the preset is moved a little (SD 0.4 mm and 0.4 degrees), as registration
+        leaves it.
     keep_clean, keep_fractions
         Whether the subject also carries noise-free images, and tissue fractions (large).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: Literal["any2all"] = "any2all"
+    preset: Literal["any2all", "brats", "adni", "isles"] = "any2all"
     size: Literal[64, 128, 192, 256] = 64
     dz: float = Field(4.0, gt=0.0, le=20.0)
     z_lo: float = -40.0
@@ -45,16 +81,18 @@ class PhantomConfig(BaseModel):
     modalities: tuple[str, ...] | None = None
     lesions: bool = True
     pet_phase: Literal["late", "early"] = "late"
+    misregistration: bool = False
     keep_clean: bool = False
     keep_fractions: bool = False
 
-    @field_validator("modalities")
-    @classmethod
-    def _known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        unknown = sorted(set(names or ()) - set(ACQUISITIONS))
-        if unknown or names == ():
-            raise ValueError(f"unknown {', '.join(unknown) or 'empty list'}; choose from {', '.join(ACQUISITIONS)}")
-        return names
+    @model_validator(mode="after")
+    def _known(self) -> "PhantomConfig":
+        known = self.kind.modalities
+        unknown = sorted(set(self.modalities or ()) - set(known))
+        if unknown or self.modalities == ():
+            what = f"unknown {', '.join(unknown)}" if unknown else "empty list of modalities"
+            raise ValueError(f"{what}; preset {self.preset} has {', '.join(known)}")
+        return self
 
     @model_validator(mode="after")
     def _upwards(self) -> "PhantomConfig":
@@ -63,9 +101,14 @@ class PhantomConfig(BaseModel):
         return self
 
     @property
+    def kind(self) -> Preset:
+        """What the preset stands for."""
+        return PRESETS[self.preset]
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Modalities to generate, in the order of the preset."""
-        return tuple(n for n in PRESETS[self.preset] if self.modalities is None or n in self.modalities)
+        return tuple(n for n in self.kind.modalities if self.modalities is None or n in self.modalities)
 
     @property
     def grid(self) -> Grid:

@@ -3,12 +3,13 @@
 Explained in the chapter "The synthetic data set".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
+Streams = Callable[[int], np.random.Generator]  # a fresh generator for each purpose of one subject
 CHUNK = 8192  # points per block: the (waves, CHUNK) buffer stays in the cache
 
 
@@ -19,11 +20,15 @@ class Stream(IntEnum):
     SHAPE = 1
     WHITE_MATTER_LESIONS = 2
     BLEEDS = 3
+    TUMOUR = 5
+    INFARCT = 6
+    INFARCT_STAGE = 7
     TISSUE = 10
     COIL = 11
     PET_SCALE = 14
     NOISE = 40
     BIAS = 80
+    POSITION = 120
 
 
 def stream(dataset_seed: int, subject_id: int, purpose: int) -> np.random.Generator:
@@ -34,7 +39,7 @@ def stream(dataset_seed: int, subject_id: int, purpose: int) -> np.random.Genera
     dataset_seed, subject_id
         Non-negative integers that name the subject.
     purpose
-        A `Stream`; for ``NOISE`` and ``BIAS`` plus the number of the modality.
+        A `Stream`; for ``NOISE``, ``BIAS`` and ``POSITION`` plus the number of the modality.
     """
     return np.random.default_rng(np.random.SeedSequence([dataset_seed, subject_id, int(purpose)]))
 

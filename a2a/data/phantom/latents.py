@@ -4,10 +4,9 @@ Explained in the chapter "The synthetic data set".
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-
-AGE = {"any2all": (70.0, 7.4)}
 
 
 @dataclass(frozen=True)
@@ -55,25 +54,22 @@ class Latents:
     bleeds: int
 
 
-def draw_latents(rng: np.random.Generator, preset: str) -> Latents:
+def draw_latents(rng: np.random.Generator, ages: tuple[float, float]) -> Latents:
     """Draw a subject; the order of the draws is part of the format.
 
     Parameters
     ----------
     rng
         Generator of the stream ``LATENTS``.
-    preset
-        Chooses the distribution of the age.
+    ages
+        Mean and SD of the age in years.
     """
 
-    def normal(mean: float, sd: float, low: float = -np.inf, high: float = np.inf) -> float:
-        return float(np.clip(rng.normal(mean, sd), low, high))
-
-    age = normal(*AGE[preset], 45.0, 92.0)
+    normal = partial(_normal, rng)
+    age = normal(*ages, 45.0, 92.0)
     size = normal(0.0, 1.0)
     years = age - 70.0
-    positive = bool(rng.random() < np.clip(0.3 + 0.012 * years, 0.05, 0.8))
-    amyloid = normal(0.75, 0.22, 0.35, 1.3) if positive else normal(0.04, 0.05, -0.05, 0.20)
+    positive, amyloid = draw_amyloid(rng, age)
     atrophy = float(np.clip(0.30 + 0.018 * years + 0.16 * amyloid + normal(0.0, 0.18), 0.0, 1.0))
     return Latents(
         age=age,
@@ -92,3 +88,15 @@ def draw_latents(rng: np.random.Generator, preset: str) -> Latents:
         calc_choroid=bool(rng.random() < 0.60),
         bleeds=int(rng.poisson(0.8 + 2.0 * positive)),
     )
+
+
+def draw_amyloid(rng: np.random.Generator, age: float) -> tuple[bool, float]:
+    """Draw amyloid status and load A of a person of the given age in years."""
+    positive = bool(rng.random() < np.clip(0.3 + 0.012 * (age - 70.0), 0.05, 0.8))
+    load = _normal(rng, 0.75, 0.22, 0.35, 1.3) if positive else _normal(rng, 0.04, 0.05, -0.05, 0.20)
+    return positive, load
+
+
+def _normal(rng: np.random.Generator, mean: float, sd: float, low: float = -np.inf, high: float = np.inf) -> float:
+    """One clipped normal number."""
+    return float(np.clip(rng.normal(mean, sd), low, high))

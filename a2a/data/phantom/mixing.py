@@ -10,10 +10,11 @@ from scipy.ndimage import gaussian_filter
 
 from a2a.data.phantom.fields import FourierField, evaluate
 from a2a.data.phantom.grid import Grid
+from a2a.data.phantom.infarct import ADC_VARIATION
 from a2a.data.phantom.latents import Latents
 from a2a.data.phantom.shapes import Points
 from a2a.data.phantom.signal import SEQUENCES, Relaxation, SpoiledGradientEcho
-from a2a.data.phantom.tissue import AMYLOID_UPTAKE, CLASSES, INDEX, TissueParameters
+from a2a.data.phantom.tissue import AMYLOID_UPTAKE, CLASSES, INDEX, TABLE, TissueParameters
 
 # log-SD of T1, and of T2, T2* and ADC, from place to place within a class
 VARIATION = {
@@ -28,7 +29,18 @@ VARIATION = {
     "ncr": (0.12, 0.18),
 }
 LESION_TEXTURE = frozenset({"wmh", "ed", "et", "ncr"})
-FLOW = {"T2FLAIR": {"art": 0.1, "vein": 0.4}}  # signal left by moving blood; 1 elsewhere
+
+_SLOW_FLOW, _EPI = {"art": 0.1, "vein": 0.4}, {"art": 0.05, "vein": 0.05, "fat": 0.05}
+SIGNAL_LEFT = {  # what motion leaves of the signal of blood, and fat suppression of that of fat; 1 elsewhere
+    "T2FLAIR": _SLOW_FLOW,
+    "T2": _SLOW_FLOW,
+    "T2L": _SLOW_FLOW,
+    "PDW": {"art": 0.3, "vein": 0.3},
+    "T1SE": {"art": 0.35, "vein": 0.35},
+    "B0": _EPI,
+    "DWI": _EPI,
+}
+LEAKED = 1.0 / TABLE["et"].t1gd - 1.0 / TABLE["et"].t1  # relaxation rate that contrast agent adds in a tumour, 1/ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +86,12 @@ def draw_variation(rng: np.random.Generator, points: np.ndarray, fractions: np.n
 
 
 def mr_signal(
-    name: str, fractions: np.ndarray, tissue: TissueParameters, variation: Variation, latents: Latents
+    name: str,
+    fractions: np.ndarray,
+    tissue: TissueParameters,
+    variation: Variation,
+    latents: Latents,
+    leak: float = 0.0,
 ) -> np.ndarray:
     """Return the signed MR signal of a sequence, float32 (N,), in units of the CSF density.
 
@@ -86,18 +103,24 @@ def mr_signal(
         Tissue fractions, float32 (30, N).
     tissue, variation, latents
         The subject's tissue values, their variation in space, and its bone density.
+    leak
+        How strongly a tumour takes up contrast agent, about 1; matters for T1GD only.
     """
-    sequence = SEQUENCES[name]
-    uniform = sequence(Relaxation(tissue.t1, tissue.t2, tissue.t2star, tissue.pd, tissue.adc))
+    sequence, enhanced = SEQUENCES[name], name == "T1GD"
+    t1 = np.minimum(tissue.t1, tissue.t1gd) if enhanced else tissue.t1
+    uniform = sequence(Relaxation(t1, tissue.t2, tissue.t2star, tissue.pd, tissue.adc))
     signal = np.zeros(fractions.shape[1], np.float32)
     for i, (label, share) in enumerate(zip(CLASSES, fractions, strict=True)):
-        factor = FLOW.get(name, {}).get(label, 1.0)
+        factor = SIGNAL_LEFT.get(name, {}).get(label, 1.0)
         if label not in VARIATION and label != "diploe":
             signal += share * np.float32(factor * uniform[i])
             continue
         here = np.flatnonzero(share)
         if here.size:
-            signal[here] += share[here] * sequence(_relaxation(label, here, tissue, variation, latents))
+            local = _relaxation(label, here, tissue, variation, latents)
+            if enhanced:
+                local = local._replace(t1=_enhanced(label, here, local.t1, tissue, variation, leak))
+            signal[here] += share[here] * sequence(local)
     return signal
 
 
@@ -115,7 +138,21 @@ def _relaxation(
     g1 = (variation.lesion_t1 if lesion else variation.t1)[here]
     g2 = (variation.lesion_t2 if lesion else variation.t2)[here]
     slow, fast = np.exp(VARIATION[label][0] * g1), np.exp(VARIATION[label][1] * g2)
-    return Relaxation(t1 * slow, t2 * fast, t2star * fast, np.float32(tissue.pd[i]), adc * fast)
+    diffusion = np.exp(ADC_VARIATION * g2) if label == "inf" else fast
+    return Relaxation(t1 * slow, t2 * fast, t2star * fast, np.float32(tissue.pd[i]), adc * diffusion)
+
+
+def _enhanced(
+    label: str, here: np.ndarray, t1: np.ndarray, tissue: TissueParameters, variation: Variation, leak: float
+) -> np.ndarray:
+    """T1 after contrast agent of a class that varies in space; `t1` is that before."""
+    if label == "et":
+        uptake = np.clip(leak * (1.0 + np.float32(0.35) * variation.lesion_t2[here]), 0.0, 1.3)
+        return 1.0 / (1.0 / t1 + uptake * np.float32(LEAKED))
+    i = INDEX[label]
+    if label == "inf":
+        return np.float32(0.97) * t1
+    return np.minimum(t1, t1 * np.float32(tissue.t1gd[i] / tissue.t1[i]))
 
 
 def susceptibility_loss(grid: Grid, air: np.ndarray, iron: np.ndarray, vein: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from a2a.errors import InputError
 from a2a.stack import Modality, StackSpec
 
 CT_WINDOW = (-1000.0, 1600.0)  # HU
+ADC_WINDOW = (0.0, 3.2)  # 1e-3 mm^2/s
 PET_PERCENTILE = 99.9
 SLICE_RANGE = (-24.0, 64.0)  # mm; the transverse slices with most of the brain
 
@@ -25,17 +26,19 @@ def stack_spec(pet_scale: float, preset: str = "any2all") -> StackSpec:
     Parameters
     ----------
     pet_scale
-        SUVR that becomes 1, from `pet_constant`.
+        SUVR that becomes 1, from `pet_constant`; matters where there is PET.
     preset
         A key of `PRESETS`.
     """
-    about = {
-        "MR": ("a.u.", None),
-        "CT": ("HU", CT_WINDOW),
-        "PET": ("SUVR", (0.0, float(pet_scale))),
-    }
-    kinds = [(name, ACQUISITIONS[name].kind) for name in PRESETS[preset]]
-    return StackSpec(tuple(Modality(name, kind, *about[kind]) for name, kind in kinds))
+    return StackSpec(tuple(_modality(name, pet_scale) for name in PRESETS[preset].modalities))
+
+
+def _modality(name: str, pet_scale: float) -> Modality:
+    if name == "ADC":
+        return Modality(name, "MR", "1e-3 mm^2/s", ADC_WINDOW)
+    kind = ACQUISITIONS[name].kind
+    about = {"MR": ("a.u.", None), "CT": ("HU", CT_WINDOW), "PET": ("SUVR", (0.0, float(pet_scale)))}
+    return Modality(name, kind, *about[kind])
 
 
 def pet_constant(subjects: Iterable[Subject]) -> float:
@@ -76,8 +79,8 @@ def slice_indices(planes: np.ndarray, n_slices: int) -> np.ndarray:
 def stack_slices(subject: Subject, n_slices: int, pet_scale: float) -> np.ndarray:
     """Return a subject's slices as stack samples, float32 (n_slices, modalities, H, W) in [0, 1].
 
-    MR is divided by the 99.5th percentile of its whole volume, CT is ``(HU + 1000) / 2600``, PET
-    ``SUVR / pet_scale``, all clipped.
+    MR is divided by the 99.5th percentile of its whole volume (of the brain where the skull is stripped), CT is
+    ``(HU + 1000) / 2600``, ADC / 3.2, PET ``SUVR / pet_scale``, all clipped.
 
     Parameters
     ----------
@@ -88,6 +91,6 @@ def stack_slices(subject: Subject, n_slices: int, pet_scale: float) -> np.ndarra
     pet_scale
         From `pet_constant`.
     """
-    spec, chosen = stack_spec(pet_scale), slice_indices(subject.planes, n_slices)
-    channels = [Normalisation.fit(spec[name], v).forward(v[chosen]) for name, v in subject.images.items()]
-    return np.stack(channels, axis=1)
+    chosen = slice_indices(subject.planes, n_slices)
+    scales = {name: Normalisation.fit(_modality(name, pet_scale), v) for name, v in subject.images.items()}
+    return np.stack([scale.forward(subject.images[name][chosen]) for name, scale in scales.items()], axis=1)

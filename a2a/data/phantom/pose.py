@@ -59,7 +59,7 @@ def draw_shape(rng: np.random.Generator, size: float) -> HeadShape:
     scale = np.exp(0.03 * size + rng.normal(0.0, 0.025, 3))
     shift = rng.normal(0.0, 2.0, 3)
     return HeadShape(
-        to_head=(_rotation(*angles).T / scale[:, None]).astype(np.float32),
+        to_head=(rotation(*angles).T / scale[:, None]).astype(np.float32),
         shift=shift.astype(np.float32)[:, None],
         coarse_warp=tuple(FourierField.draw(rng, 110.0, 0.25, 16) for _ in range(3)),
         fine_warp=tuple(FourierField.draw(rng, 50.0, 0.2, 16) for _ in range(3)),
@@ -103,8 +103,8 @@ def _draw_sinus(rng: np.random.Generator) -> FrontalSinus:
     return FrontalSinus(present, (float(side), float(front), float(height)), (float(width), 3.2, float(tall)))
 
 
-def _rotation(about_x: float, about_y: float, about_z: float) -> np.ndarray:
-    """Rz Ry Rx for angles in rad."""
+def rotation(about_x: float, about_y: float, about_z: float) -> np.ndarray:
+    """Return the rotation Rz Ry Rx for angles in rad, float64 (3, 3)."""
     matrix = np.eye(3)
     for axis, angle in enumerate((about_x, about_y, about_z)):
         i, j = [(1, 2), (2, 0), (0, 1)][axis]

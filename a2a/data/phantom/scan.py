@@ -1,12 +1,15 @@
 """Scan an anatomy: from tissue fractions to the images of all modalities."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from a2a.data.phantom.acquisition import (
     ACQUISITIONS,
     ct_noise,
+    diffusion_coefficient,
     pet_filter,
     pet_noise,
     point_spread,
@@ -14,10 +17,12 @@ from a2a.data.phantom.acquisition import (
     rician,
     sensitivity,
 )
-from a2a.data.phantom.anatomy import Anatomy, Streams
-from a2a.data.phantom.fields import Stream
+from a2a.data.phantom.anatomy import Anatomy
+from a2a.data.phantom.fields import Stream, Streams
 from a2a.data.phantom.grid import Grid
+from a2a.data.phantom.infarct import with_stage
 from a2a.data.phantom.mixing import Variation, draw_variation, hounsfield, mr_signal, susceptibility_loss, uptake
+from a2a.data.phantom.motion import Motion
 from a2a.data.phantom.tissue import INDEX, TissueParameters, draw_parameters
 from a2a.errors import InputError
 
@@ -38,10 +43,11 @@ class Patient:
     @classmethod
     def draw(cls, anatomy: Anatomy, rng: Streams, pet_phase: str) -> "Patient":
         """Draw tissue values and their variation in space."""
-        values = rng(Stream.TISSUE)
+        values, infarct = rng(Stream.TISSUE), anatomy.lesions.infarct
+        tissue = draw_parameters(values, anatomy.latents, pet_phase)
         return cls(
             anatomy=anatomy,
-            tissue=draw_parameters(values, anatomy.latents, pet_phase),
+            tissue=tissue if infarct is None else with_stage(tissue, infarct.stage),
             variation=draw_variation(values, anatomy.points, anatomy.fractions),
             amyloid=anatomy.latents.amyloid if pet_phase == "late" else 0.0,
             scale=float(np.exp(rng(Stream.PET_SCALE).normal(0.0, 0.04))),
@@ -49,14 +55,15 @@ class Patient:
 
     def contrast(self, name: str) -> np.ndarray:
         """Return the ideal contrast of a modality, float32 (Z, H, W): signed MR signal, HU or SUVR."""
-        body, latents = self.anatomy, self.anatomy.latents
+        body, latents, tumour = self.anatomy, self.anatomy.latents, self.anatomy.lesions.tumour
         kind, air = ACQUISITIONS[name].kind, ACQUISITIONS[name].background
         if kind == "CT":
             return body.volume(hounsfield(body.fractions, self.tissue, self.variation, latents), air)
         if kind == "PET":
             suvr = uptake(body.points, body.depth, body.fractions, self.tissue, self.variation, self.amyloid)
             return np.float32(self.scale) * body.volume(suvr, air)
-        signal = body.volume(mr_signal(name, body.fractions, self.tissue, self.variation, latents), air)
+        leak = 0.0 if tumour is None else tumour.leak
+        signal = body.volume(mr_signal(name, body.fractions, self.tissue, self.variation, latents, leak), air)
         if name == "T2star":
             sinus, vein, bleed, calc = (body.fractions[INDEX[n]] for n in ("sinus", "vein", "bleed", "calc"))
             sources = body.volume(sinus), body.volume(bleed + np.float32(0.3) * calc), body.volume(vein)
@@ -64,43 +71,71 @@ class Patient:
         return signal
 
 
-def acquire(
-    name: str, contrast: np.ndarray, fine: Grid, grid: Grid, white: np.ndarray, rng: Streams
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scan an ideal contrast.
+@dataclass(frozen=True, eq=False)
+class Scanner:
+    """A scan of one patient.
 
     Parameters
     ----------
-    name
-        Modality.
-    contrast
-        From `Patient.contrast`, on the grid `fine`.
-    fine, grid
-        Grid of the contrast and grid of the image.
+    patient
+        Who is scanned.
+    grid
+        Grid of the images; geometry was evaluated on ``grid.fine``.
     white
         Fraction of white matter on `grid`; sets the MR noise level.
     rng
         Returns the generator of a stream.
-
-    Returns
-    -------
-    clean, noisy : float32 (Z, H, W)
-        The image without and with noise, both with point spread, receive bias and gain.
-
-    Raises
-    ------
-    InputError
-        If an MR image has no voxel of white matter from which to take the noise level.
+    still
+        The modality that the others are registered to; None if all of them are exactly.
     """
-    acquisition = ACQUISITIONS[name]
-    image = pool(point_spread(contrast, fine, acquisition), grid.size)
-    noise = rng(Stream.NOISE + acquisition.number)
-    if acquisition.kind == "CT":
-        return image, image + ct_noise(grid, noise)
-    if acquisition.kind == "PET":
-        return pet_filter(image, grid), pet_filter(pet_noise(image, grid, noise), grid)
-    image = image * sensitivity(grid, rng(Stream.COIL), rng(Stream.BIAS + acquisition.number))
-    reference = image[white > 0.95]
-    if not reference.size:
-        raise InputError("No white matter between z_lo and z_hi, which sets the MR noise level; take -40 and 76 mm.")
-    return np.abs(image), rician(image, float(np.median(reference)) / acquisition.snr, noise)
+
+    patient: Patient
+    grid: Grid
+    white: np.ndarray
+    rng: Streams
+    still: str | None = None
+
+    def scan(self, names: Iterable[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Acquire modalities.
+
+        Returns
+        -------
+        dict
+            Name to (clean, noisy), float32 (Z, H, W): the image without and with noise, both with point spread,
+            receive bias and gain.
+
+        Raises
+        ------
+        InputError
+            If an MR image has no voxel of white matter from which to take the noise level.
+        """
+
+        @cache
+        def pair(name: str) -> tuple[np.ndarray, np.ndarray]:
+            if name == "ADC":
+                return tuple(diffusion_coefficient(*both) for both in zip(pair("B0"), pair("DWI"), strict=True))
+            return self.acquire(name, self.ideal(name))
+
+        return {name: pair(name) for name in names}
+
+    def ideal(self, name: str) -> np.ndarray:
+        """Return the contrast on the grid of the image, with point spread (and as it was moved)."""
+        contrast = point_spread(self.patient.contrast(name), self.grid.fine, ACQUISITIONS[name])
+        if self.still not in (None, name):
+            motion = Motion.draw(self.rng(Stream.POSITION + ACQUISITIONS[name].session))
+            contrast = motion.apply(contrast, self.grid.fine)
+        return pool(contrast, self.grid.size)
+
+    def acquire(self, name: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Add receive bias, gain and noise to a contrast from `ideal`; return it without and with noise."""
+        acquisition, grid = ACQUISITIONS[name], self.grid
+        noise = self.rng(Stream.NOISE + acquisition.number)
+        if acquisition.kind == "CT":
+            return image, image + ct_noise(grid, noise)
+        if acquisition.kind == "PET":
+            return pet_filter(image, grid), pet_filter(pet_noise(image, grid, noise), grid)
+        image = image * sensitivity(grid, self.rng(Stream.COIL), self.rng(Stream.BIAS + acquisition.session))
+        reference = image[self.white > 0.95]
+        if not reference.size:
+            raise InputError("No white matter (it sets the MR noise level) between z_lo and z_hi; take -40 and 76 mm.")
+        return np.abs(image), rician(image, float(np.median(reference)) / acquisition.snr, noise)

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from a2a.data.phantom.acquisition import pool
-from a2a.data.phantom.anatomy import Anatomy, build_anatomy
+from a2a.data.phantom.anatomy import build_anatomy
 from a2a.data.phantom.config import PhantomConfig
 from a2a.data.phantom.fields import stream
-from a2a.data.phantom.scan import Patient, acquire
-from a2a.data.phantom.tissue import INDEX
+from a2a.data.phantom.maps import tissue_maps
+from a2a.data.phantom.scan import Patient, Scanner
 from a2a.errors import InputError
 
 
@@ -25,13 +24,16 @@ class Subject:
     subject_id
         Its number.
     images
-        Name to float32 (Z, H, W): MR in arbitrary units, CT in HU, PET in SUVR.
+        Name to float32 (Z, H, W): MR in arbitrary units, ADC in 1e-3 mm^2/s, CT in HU, PET in SUVR. Zero outside the
+        brain where the preset strips the skull.
     labels : uint8 (Z, H, W)
         Class with the largest fraction, an index into `tissue.CLASSES`.
+    lesion : uint8 (Z, H, W)
+        Lesion class that fills more than half of the voxel, numbered as in the preset's `lesions`; 0 elsewhere.
     brain_mask : bool (Z, H, W)
         Inside of the skull without its outer 1.5 mm and the venous sinuses near it.
     latents
-        Numbers that made the subject; bleeds as ``bleed0_x`` etc. in canonical mm.
+        Numbers that made the subject; lesions as ``bleed0_x``, ``tumour_radius``, ``infarct_stage`` etc., in mm.
     affine : float64 (4, 4)
         From array indices (slice, row, column) to world RAS+ in mm.
     planes : float64 (Z,)
@@ -43,6 +45,7 @@ class Subject:
     subject_id: int
     images: dict[str, np.ndarray]
     labels: np.ndarray
+    lesion: np.ndarray
     brain_mask: np.ndarray
     latents: dict[str, float]
     affine: np.ndarray
@@ -74,33 +77,22 @@ def generate_subject(config: PhantomConfig, subject_id: int) -> Subject:
     def rng(purpose: int) -> np.random.Generator:
         return stream(config.dataset_seed, subject_id, purpose)
 
-    grid = config.grid
-    anatomy = build_anatomy(grid.fine, rng, config.preset, config.lesions)
+    grid, kind = config.grid, config.kind
+    anatomy = build_anatomy(grid.fine, rng, kind, config.lesions)
     patient = Patient.draw(anatomy, rng, config.pet_phase)
-    fractions = _fraction_volumes(anatomy, grid.size)
-    white = fractions[INDEX["wm"]]
-    scans = {name: acquire(name, patient.contrast(name), grid.fine, grid, white, rng) for name in config.names}
+    maps = tissue_maps(anatomy, grid.size, kind.lesions, config.keep_fractions)
+    still = kind.modalities[0] if config.misregistration else None
+    scans = Scanner(patient, grid, maps.white, rng, still).scan(config.names)
+    shown = maps.brain if kind.stripped else np.True_
     return Subject(
         subject_id=subject_id,
-        images={name: noisy for name, (_, noisy) in scans.items()},
-        labels=fractions.argmax(axis=0).astype(np.uint8),
-        brain_mask=pool(anatomy.brain_mask, grid.size) > 0.5,
-        latents=_flat_latents(anatomy),
+        images={name: noisy * shown for name, (_, noisy) in scans.items()},
+        labels=maps.labels,
+        lesion=maps.lesion,
+        brain_mask=maps.brain,
+        latents=asdict(anatomy.latents) | anatomy.lesions.latents(),
         affine=grid.affine,
         planes=grid.planes,
-        clean={name: clean for name, (clean, _) in scans.items()} if config.keep_clean else None,
-        fractions=fractions if config.keep_fractions else None,
+        clean={name: clean * shown for name, (clean, _) in scans.items()} if config.keep_clean else None,
+        fractions=maps.fractions,
     )
-
-
-def _flat_latents(anatomy: Anatomy) -> dict[str, float]:
-    bleeds = {f"bleed{i}_{key}": v for i, b in enumerate(anatomy.bleeds) for key, v in asdict(b).items()}
-    return asdict(anatomy.latents) | bleeds
-
-
-def _fraction_volumes(anatomy: Anatomy, size: int) -> np.ndarray:
-    """Tissue fractions on the grid of the images, float32 (30, Z, size, size)."""
-    background = np.zeros(len(anatomy.fractions), np.float32)
-    background[INDEX["air"]] = 1.0
-    pairs = zip(anatomy.fractions, background, strict=True)
-    return np.stack([pool(anatomy.volume(share, outside), size) for share, outside in pairs])

@@ -121,6 +121,13 @@ def draw_parameters(rng: np.random.Generator, latents: Latents, pet_phase: str) 
     return with_iron(spread, latents.iron, latents.amyloid)
 
 
+def take(fractions: np.ndarray, name: str, share: np.ndarray) -> None:
+    """Let class `name` take `share` (N,) of everything; changes `fractions`, float32 (30, N), in place."""
+    here = np.flatnonzero(share > 0.0)
+    fractions[:, here] *= 1.0 - share[here]
+    fractions[INDEX[name], here] += share[here]
+
+
 def with_iron(parameters: TissueParameters, iron: float, amyloid: float = 0.0) -> TissueParameters:
     """Change the relaxation rates of iron-rich grey matter: ``R2 += slope Fe (iron - 1)``, likewise R2*.
 
