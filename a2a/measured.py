@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from a2a.errors import InputError
-from a2a.operators import CartesianSense, Identity, LinearOperator, Missing
+from a2a.operators import CartesianSense, Identity, LinearOperator, Missing, PerItem
 from a2a.rng import randn
 
 _PLAUSIBLE = (-1.0, 2.0)
@@ -27,7 +27,7 @@ class KSpace:
     mask
         Boolean ``(H,)`` or ``(H, W)``; the phase-encode axis is H.
     maps
-        Coil sensitivity maps, complex ``(coils, H, W)``.
+        Coil sensitivity maps, complex: ``(coils, H, W)`` for all slices, or ``(B, coils, H, W)`` for each.
     noise_std
         Noise standard deviation of each real and each imaginary part, in image units.
     """
@@ -37,7 +37,7 @@ class KSpace:
     maps: torch.Tensor
     noise_std: float
 
-    def measurement(self, name: str) -> tuple[CartesianSense, torch.Tensor]:
+    def measurement(self, name: str) -> tuple[CartesianSense | PerItem, torch.Tensor]:
         """Return the operator and the data inside the mask; `name` is the modality's, for messages.
 
         Raises
@@ -46,11 +46,16 @@ class KSpace:
             If data, mask and maps do not fit together, the data are not finite, or the noise level is negative.
         """
         try:
-            operator = CartesianSense(self.mask, self.maps)
+            shared = self.maps.ndim != 4
+            each = (self.maps,) if shared else self.maps
+            operators = tuple(CartesianSense(self.mask, maps) for maps in each)
+            operator = operators[0] if shared else PerItem(operators)
         except InputError as error:
             raise InputError(f"k-space of {name}: {error}") from None
-        if not self.data.is_complex() or self.data.ndim != 4 or self.data.shape[1:] != self.maps.shape:
-            wanted = f"complex (B, {', '.join(map(str, self.maps.shape))}) to fit its maps"
+        needed = ("B" if shared else len(self.maps), *self.maps.shape[-3:])
+        fits = self.data.ndim == 4 and self.data.shape[shared:] == needed[shared:]
+        if not (self.data.is_complex() and fits):
+            wanted = f"complex ({', '.join(map(str, needed))}) to fit its maps"
             raise InputError(f"k-space of {name} is {self.data.dtype} {tuple(self.data.shape)}; expected {wanted}.")
         if not bool(torch.isfinite(self.data).all()):
             raise InputError(f"k-space of {name} has values that are not finite.")

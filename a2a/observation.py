@@ -124,11 +124,12 @@ class Observation:
         """Take a slice of the batch: ``observation[2:4]``."""
         if not isinstance(rows, slice):
             raise InputError(f"An observation is cut by a slice such as [0:1], got [{rows!r}].")
-        return replace(self, data=tuple(y[rows] for y in self.data))
+        return replace(self, operator=self.operator[rows], data=tuple(y[rows] for y in self.data))
 
     def repeat(self, samples: int) -> "Observation":
         """Repeat the batch, for several posterior samples at once: row s B + b is sample s of item b."""
-        return replace(self, data=tuple(y.repeat(samples, *[1] * (y.ndim - 1)) for y in self.data))
+        data = tuple(y.repeat(samples, *[1] * (y.ndim - 1)) for y in self.data)
+        return replace(self, operator=self.operator.repeat(samples), data=data)
 
     def __repr__(self) -> str:
         return f"Observation({str(self.scenario)!r}, shape={self.shape})"

@@ -5,6 +5,7 @@ Explained in the chapter "The formulation".
 
 from a2a.operators.base import Identity, LinearOperator, Missing
 from a2a.operators.fourier import fft2c, ifft2c
+from a2a.operators.per_item import PerItem
 from a2a.operators.sense import CartesianSense
 from a2a.operators.solvers import CGResult, cg
 from a2a.operators.stack import StackOperator
@@ -15,6 +16,7 @@ __all__ = [
     "Identity",
     "LinearOperator",
     "Missing",
+    "PerItem",
     "StackOperator",
     "cg",
     "fft2c",

@@ -33,8 +33,8 @@ class LinearOperator(Protocol):
         """How many real numbers are measured of one image; a complex number counts twice."""
         ...
 
-    def trace(self, height: int, width: int) -> float:
-        """Trace of Re(A^H A): the sum of ||A e||^2 over all pixels e."""
+    def trace(self, height: int, width: int) -> float | torch.Tensor:
+        """Trace of Re(A^H A), the sum of ||A e||^2 over all pixels e; ``(B,)`` where it differs between items."""
         ...
 
     def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from a2a.errors import InputError
 from a2a.operators.base import LinearOperator
+from a2a.operators.per_item import PerItem
 from a2a.operators.sense import CartesianSense
 
 
@@ -32,6 +33,20 @@ class StackOperator:
 
     def __len__(self) -> int:
         return len(self.blocks)
+
+    def __getitem__(self, rows: slice) -> "StackOperator":
+        """The operator of a part of the batch."""
+        return self._with(lambda block: block[rows])
+
+    def repeat(self, samples: int) -> "StackOperator":
+        """The operator of the batch repeated."""
+        return self._with(lambda block: block.repeat(samples))
+
+    def _with(self, change: Callable[[PerItem], PerItem]) -> "StackOperator":
+        """Change the blocks that know the items of a batch; without any this operator serves every batch."""
+        if not any(isinstance(block, PerItem) for block in self.blocks):
+            return self
+        return StackOperator(tuple(change(b) if isinstance(b, PerItem) else b for b in self.blocks))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Data of each modality: image ``(B, H, W)``, k-space ``(B, coils, H, W)``, or empty ``(B, 0, H, W)``."""

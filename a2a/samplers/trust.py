@@ -31,7 +31,8 @@ def surprise(observation: Observation, image: Tensor) -> Tensor:
     blocks, size = observation.operator.blocks, observation.shape[1:]
     like = {"dtype": torch.float64, "device": image.device}
     numbers = torch.tensor([block.numbers(*size) for block in blocks], **like)
-    trace = torch.tensor([block.trace(*size) for block in blocks], **like)
+    traces = [torch.as_tensor(block.trace(*size), **like).expand(len(image)) for block in blocks]
+    trace = torch.stack(traces, dim=1)
     noise = torch.tensor(observation.noise_std, **like).square()
     variance = (observation.residual_norm2(image) - numbers * noise) / trace.clamp(min=1)
     return torch.where(noise > 0, variance.clamp(min=1e-3 * noise), 0.0)

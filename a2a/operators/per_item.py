@@ -1,0 +1,78 @@
+"""An operator for each item of a batch: slices that were measured alike, each with coil maps of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from a2a.errors import InputError
+from a2a.operators.sense import CartesianSense
+
+
+@dataclass(frozen=True, eq=False)
+class PerItem:
+    """A = diag over the batch: item b is measured by the b-th operator.
+
+    Real coils see every slice differently, so measured k-space has maps of each slice (simulated k-space shares one
+    set). Costs one small solve for each item, little beside the network. Explained in the chapter "The formulation".
+
+    Parameters
+    ----------
+    operators
+        One for each item, with the same mask and number of coils.
+
+    Raises
+    ------
+    InputError
+        If there is none, or they differ in more than the values of their maps.
+    """
+
+    operators: tuple[CartesianSense, ...]
+
+    def __post_init__(self) -> None:
+        alike = {(op.maps.shape, tuple(op.mask.flatten().tolist())) for op in self.operators}
+        if len(alike) != 1:
+            raise InputError("Operators of one batch need the same mask and number of coils; only maps may differ.")
+
+    def __getitem__(self, rows: slice) -> "PerItem":
+        """Operators of a part of the batch."""
+        return PerItem(self.operators[rows])
+
+    def repeat(self, samples: int) -> "PerItem":
+        """Operators of the batch repeated, as `a2a.observation.Observation.repeat` repeats data."""
+        return PerItem(self.operators * samples)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """k-space ``(B, coils, H, W)`` of real images ``(B, H, W)``."""
+        return self._each(lambda op, part: op.forward(part), x)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Re(A^H y): real images ``(B, H, W)`` of k-space ``(B, coils, H, W)``."""
+        return self._each(lambda op, part: op.adjoint(part), y)
+
+    def sampled(self, y: torch.Tensor) -> torch.Tensor:
+        """M y: the k-space ``(B, coils, H, W)`` with zeros where nothing was sampled."""
+        return self.operators[0].sampled(y)
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Re(A^H A x) of real images ``(B, H, W)``."""
+        return self._each(lambda op, part: op.normal(part), x)
+
+    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
+        """Item by item the solution of `a2a.operators.LinearOperator.prox`; lam is a number or ``(B, 1, 1)``."""
+        weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device).expand(len(z), 1, 1)
+        return self._each(lambda op, *parts: op.prox(*parts), z, b, weights)
+
+    def numbers(self, height: int, width: int) -> int:
+        """Real numbers measured of one image."""
+        return self.operators[0].numbers(height, width)
+
+    def trace(self, height: int, width: int) -> torch.Tensor:
+        """Trace of Re(A^H A) for each item, float64 ``(B,)``."""
+        return torch.tensor([op.trace(height, width) for op in self.operators], dtype=torch.float64)
+
+    def _each(self, apply: Callable[..., torch.Tensor], *batches: torch.Tensor) -> torch.Tensor:
+        if len(batches[0]) != len(self.operators):
+            raise InputError(f"A batch of {len(batches[0])} does not fit operators of {len(self.operators)} items.")
+        parts = zip(self.operators, *(batch.split(1) for batch in batches), strict=True)
+        return torch.cat([apply(*part) for part in parts])
