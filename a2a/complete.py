@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from a2a.completion import Completion
-from a2a.data.kspace_file import write_kspace
+from a2a.data.kspace_npz import write_kspace
 from a2a.data.nifti import Volume, from_ras, write_volume
 from a2a.data.normalisation import Normalisation
 from a2a.data.sheets import sheet_png

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 
-from a2a.data.kspace_file import KSpaceFile, read_kspace
+from a2a.data.kspace_file import is_kspace, read_kspace
+from a2a.data.kspace_grid import Grid
+from a2a.data.kspace_npz import KSpaceFile
 from a2a.data.nifti import Volume, read_volume, require_same_grid, to_ras
 from a2a.data.normalisation import Normalisation
 from a2a.data.slices import SliceGeometry
@@ -22,7 +24,6 @@ from a2a.sampling import Sampling
 from a2a.scenario import Scenario
 from a2a.stack import StackSpec
 
-KSPACE_SUFFIX = ".npz"
 UNCONDITIONAL_SLICES = 8
 
 
@@ -72,7 +73,14 @@ class Acquisition:
 
 
 def read_patient(
-    given: str, files: Mapping[str, Path | str], prior: Prior, sampling: Sampling | None = None, seed: int = 0
+    given: str,
+    files: Mapping[str, Path | str],
+    prior: Prior,
+    sampling: Sampling | None = None,
+    seed: int = 0,
+    *,
+    maps: Mapping[str, Path | str] | None = None,
+    axes: str | None = None,
 ) -> Acquisition:
     """Read what a person has of one patient.
 
@@ -85,14 +93,18 @@ def read_patient(
     given
         The scenario, such as ``"T1 + y(FLAIR)"``; ``"nothing"`` asks for samples of the prior.
     files
-        One file for each given modality, by name or alias. A measured modality comes as k-space (``.npz``, see
-        `a2a.data.kspace_file`), or as a NIfTI image from which the acquisition is simulated.
+        One file for each given modality, by name or alias. A measured modality comes as k-space (``.npz``, or HDF5 of
+        fastMRI or ISMRMRD, see `a2a.data.kspace_file`), or as a NIfTI image from which the acquisition is simulated.
     prior
         Its modalities, grid and preprocessing decide.
     sampling
         How k-space is simulated from images.
     seed
         Of the simulated noise.
+    maps
+        Files of coil maps for k-space of a scanner, by modality (`a2a.data.coil_maps`); estimated where none is named.
+    axes
+        Towards where readout, phase encoding and slices of k-space run, such as ``"PLS"``, where its file does not say.
 
     Raises
     ------
@@ -102,10 +114,11 @@ def read_patient(
     """
     scenario, how = Scenario.parse(given, prior.spec), _preprocessing(prior)
     named, size = _match(scenario, files, prior.spec), prior.size
-    originals = {name: read_volume(path) for name, path in named.items() if path.suffix != KSPACE_SUFFIX}
+    originals = {name: read_volume(path) for name, path in named.items() if not is_kspace(path)}
     geometry, scales, slices = _cut(originals, scenario, prior, how) if originals else (None, {}, {})
-    shape = (len(geometry.planes) if geometry else None, size, size)
-    brought = {name: read_kspace(path, name, shape) for name, path in named.items() if name not in originals}
+    grid = Grid(len(geometry.planes) if geometry else None, size, how["field_of_view_mm"], how["percentile"])
+    coil_maps = _maps(maps or {}, {name: path for name, path in named.items() if name not in originals}, prior.spec)
+    brought = {name: read_kspace(named[name], name, grid, path, axes) for name, path in coil_maps.items()}
     simulated = {
         name: KSpaceFile(simulate_kspace(slices.pop(name), sampling or Sampling(), seed), scales[name])
         for name in _names(scenario, "measured")
@@ -159,9 +172,19 @@ def _match(scenario: Scenario, files: Mapping[str, Path | str], spec: StackSpec)
     if surplus := [name for name in named if name not in kinds]:
         raise InputError(f"A file was named for {', '.join(surplus)}, but the scenario {scenario!s} does not give it.")
     for name, path in named.items():
-        if path.suffix == KSPACE_SUFFIX and kinds[name] == "clean":
+        if is_kspace(path) and kinds[name] == "clean":
             raise InputError(f"{path}: the scenario gives {name} as a clean image; write y({name}) for k-space.")
     return {name: named[name] for name in kinds}
+
+
+def _maps(
+    maps: Mapping[str, Path | str], kspace: Mapping[str, Path], spec: StackSpec
+) -> dict[str, Path | None]:
+    """File of coil maps for each modality that comes as k-space, None where none was named."""
+    found = {spec.names[spec.index(key)]: Path(path) for key, path in maps.items()}
+    if surplus := [name for name in found if name not in kspace]:
+        raise InputError(f"Coil maps were named for {', '.join(surplus)}, which does not come as k-space.")
+    return {name: found.get(name) for name in kspace}
 
 
 def _preprocessing(prior: Prior) -> Mapping:

@@ -9,8 +9,9 @@ Columns: ``what`` (rows: slices as stored; batches: diffused training batches), 
 from the system's page cache before), ``processes`` that read at once (one device each, sharing every batch),
 ``workers`` of each, ``slices_per_s`` of all together, ``slices_per_cpu_s`` (without workers: of a second of one core,
 which other work on the machine does not lower), ``ratio`` of slices_per_s to ``needed_per_s``, ``anonymous_mb`` and
-``resident_mb``: growth of memory of the reading process (the fattest of several) between the tenth batch and the end,
-without and with pages of the store. ``needed_per_s`` is what training takes if every core does nothing else.
+``resident_mb``: growth of memory of a reading process with its workers (the largest of several) between the thirtieth
+batch and the end, without and with pages of the store. ``needed_per_s`` is what training takes if every core
+does nothing else.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -43,7 +44,7 @@ from a2a.training.numerics import CHOICES, arrange, autocast
 
 SPEC = StackSpec.of("T1", "T2", "T2FLAIR", "PD")
 SIZE, SUBJECT, BATCH = 128, 250, 16
-SETTLED = 10
+SETTLED = 30
 CASES = [  # what, cold, processes, workers
     ("rows", True, 1, 0),
     ("rows", False, 1, 0),
@@ -77,13 +78,19 @@ def forget(store: SliceStore) -> None:
 
 
 def memory_mb() -> np.ndarray:
-    """Anonymous and whole resident memory of this process, in MB."""
-    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines() if "kB" in line)
-    return np.array([float(fields[name].split()[0]) / 1024 for name in ("RssAnon", "VmRSS")])
+    """Anonymous and whole resident memory of this process and its workers together, in MB."""
+    total = np.zeros(2)
+    for pid in (os.getpid(), *(child.pid for child in active_children())):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        fields = dict(line.split(":") for line in lines if line.endswith("kB"))
+        total += [float(fields[name].split()[0]) / 1024 for name in ("RssAnon", "VmRSS")]
+    return total
 
 
-def read(what: str, store: SliceStore, config: TrainConfig, rank: int, world: int, workers: int, seconds: float) -> tuple:
-    """Read batches for some time; return slices a second, a processor second, and growth of memory, after ten."""
+def read(
+    what: str, store: SliceStore, config: TrainConfig, rank: int, world: int, workers: int, seconds: float
+) -> tuple[float, float, np.ndarray]:
+    """Read batches for some time; return slices a second, a processor second, and growth of memory."""
     torch.set_num_threads(1)
     steps = Steps(store, NoiseSchedule(), config, rank, world)
     images = store.split("train").images

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.data.kspace_file import write_kspace
+from a2a.data.kspace_npz import write_kspace
 from a2a.data.nifti import write_volume
 from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stack_spec
 from a2a.errors import InputError

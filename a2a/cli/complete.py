@@ -11,7 +11,7 @@ from a2a.errors import InputError
 if TYPE_CHECKING:
     from a2a.stack import StackSpec
 
-KSPACE = "-kspace"
+KSPACE, MAPS = "-kspace", "-maps"
 ANY_MODALITY = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Typer's settings for this command: its options for files are named after the modalities of the weights."""
 
@@ -28,6 +28,9 @@ def complete(
         str | None, typer.Option(metavar="FIRST-LAST", help="Only these planes, counted upwards from 0, to try it out.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
+    kspace_axes: Annotated[
+        str | None, typer.Option(help="Towards where readout, phase encoding and slices of k-space run, such as PLS.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of sampler and simulated noise.")] = 0,
     acceleration: Annotated[int, typer.Option(help="R of k-space that is simulated from an image.")] = 4,
     acs: Annotated[int, typer.Option(help="Fully sampled central lines of k-space that is simulated.")] = 0,
@@ -36,8 +39,9 @@ def complete(
 ) -> None:
     """Complete one patient: every modality of the weights, as NIfTI on the grid of the given images.
 
-    Name one file for each given modality: --t1 t1.nii.gz --flair flair.nii.gz, or --flair-kspace y.npz. A measured
-    modality that comes as a NIfTI image is undersampled first, to try the method out.
+    Name one file for each given modality: --t1 t1.nii.gz --flair flair.nii.gz, or --flair-kspace y.npz (or .h5 of
+    fastMRI or ISMRMRD, with --flair-maps maps.npy where coil maps are known). A measured modality that comes as a NIfTI
+    image is undersampled first, to try the method out.
     """
     import torch
 
@@ -50,9 +54,9 @@ def complete(
     chosen = None if planes is None else parse_planes(planes)
     weights = Prior.load(prior)
     weights.network.to("cuda" if torch.cuda.is_available() else "cpu")
-    files = parse_files(context.args, weights.spec)
+    files, maps = parse_files(context.args, weights.spec)
     sampling = Sampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
-    acquisition = read_patient(given, files, weights, sampling, seed)
+    acquisition = read_patient(given, files, weights, sampling, seed, maps=maps, axes=kspace_axes)
     if chosen:
         acquisition = acquisition.between(*chosen)
     if not files:
@@ -73,8 +77,8 @@ def complete(
     typer.echo(f"Maps, report and pictures are in {out}; look at {out / 'contact_sheet.png'}.")
 
 
-def parse_files(words: list[str], spec: "StackSpec") -> dict[str, Path]:
-    """Read ``--t1 a.nii.gz --flair-kspace=y.npz`` into {"T1": ..., "T2FLAIR": ...}.
+def parse_files(words: list[str], spec: "StackSpec") -> tuple[dict[str, Path], dict[str, Path]]:
+    """Read ``--t1 a.nii.gz --flair-kspace=y.h5 --flair-maps=s.npy``.
 
     Parameters
     ----------
@@ -83,12 +87,20 @@ def parse_files(words: list[str], spec: "StackSpec") -> dict[str, Path]:
     spec
         The modalities after which options may be named.
 
+    Returns
+    -------
+    tuple of dict
+        Images and k-space, {"T1": ..., "T2FLAIR": ...}, and coil maps, {"T2FLAIR": ...}.
+
     Raises
     ------
     InputError
         If a word is no such option, a file is missing after it or of the wrong kind, or a modality is named twice.
     """
+    from a2a.data.kspace_file import SUFFIXES, is_kspace
+
     files: dict[str, Path] = {}
+    maps: dict[str, Path] = {}
     rest = list(words)
     while rest:
         option, equals, value = rest.pop(0).partition("=")
@@ -97,14 +109,15 @@ def parse_files(words: list[str], spec: "StackSpec") -> dict[str, Path]:
             if not rest or rest[0].startswith("--"):
                 raise InputError(f"{option}: a file is missing after it.")
             value = rest.pop(0)
-        is_kspace = option.endswith(KSPACE)
-        if is_kspace != value.endswith(".npz"):
-            wanted = "an .npz file" if is_kspace else f"a NIfTI image; for k-space write {option}{KSPACE}"
+        wants_kspace, target = option.endswith(KSPACE), maps if option.endswith(MAPS) else files
+        if target is files and wants_kspace != is_kspace(value):
+            wanted = f"a file ending in {', '.join(SUFFIXES)}"
+            wanted = wanted if wants_kspace else f"a NIfTI image; for k-space write {option}{KSPACE}"
             raise InputError(f"{option} {value}: needed is {wanted}.")
-        if name in files:
-            raise InputError(f"{option} {value}: {name} is named twice, the other file is {files[name]}.")
-        files[name] = Path(value)
-    return files
+        if name in target:
+            raise InputError(f"{option} {value}: {name} is named twice, the other file is {target[name]}.")
+        target[name] = Path(value)
+    return files, maps
 
 
 def _modality(option: str, spec: "StackSpec") -> str:
@@ -112,10 +125,10 @@ def _modality(option: str, spec: "StackSpec") -> str:
     try:
         if not option.startswith("--"):
             raise InputError(f"Unexpected {option!r}.")
-        return spec.names[spec.index(option[2:].removesuffix(KSPACE))]
+        return spec.names[spec.index(option[2:].removesuffix(KSPACE).removesuffix(MAPS))]
     except InputError:
         names = ", ".join(spec.names)
-        what = f"--NAME image.nii.gz or --NAME{KSPACE} data.npz with NAME one of {names}"
+        what = f"--NAME image.nii.gz or --NAME{KSPACE} data with NAME one of {names}"
         raise InputError(f"{option}: no such option (see --help); files are given as {what}.") from None
 
 

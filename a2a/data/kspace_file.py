@@ -1,111 +1,117 @@
-"""k-space files: one ``.npz`` with data, mask, coil sensitivity maps and noise level of one modality.
+"""k-space files of any kind, brought to the prior's grid and to image units.
 
-Explained in the chapter "Your own NIfTI files".
+========================  ===========================================================================================
+``.npz``                  of this package, `a2a.data.kspace_npz`: on the grid, with maps and noise level
+``.h5`` of fastMRI        datasets ``kspace``, ``mask``, ``ismrmrd_header``, see `a2a.data.kspace_hdf5`
+``.h5`` of ISMRMRD        acquisitions as a scanner's converter writes them, see `a2a.data.kspace_ismrmrd`
+========================  ===========================================================================================
+
+Scanner files are resampled by `a2a.data.kspace_grid`, whose docstring states the conventions; coil maps are given or
+estimated (`a2a.data.coil_maps`). Explained in the chapter "Your own NIfTI files".
 """
 
-import zipfile
-import zlib
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from a2a.data.coil_maps import estimated_maps, read_maps
+from a2a.data.kspace_grid import Grid, ScannerKSpace, to_grid
+from a2a.data.kspace_hdf5 import read_hdf5
+from a2a.data.kspace_npz import KSpaceFile, read_npz
 from a2a.data.normalisation import Normalisation
 from a2a.errors import InputError
-from a2a.files import write_atomically
 from a2a.measured import KSpace
 
-FIELDS = ("kspace", "mask", "maps", "noise_std")
-RANGE = "range"
+NPZ, HDF5 = (".npz",), (".h5", ".hdf5", ".mrd")
+SUFFIXES = (*NPZ, *HDF5)
 _PEAK = (0.05, 4.0)
+_DAMPING = 0.01
 
 
-@dataclass(frozen=True, eq=False)
-class KSpaceFile:
-    """What a k-space file holds.
-
-    Parameters
-    ----------
-    kspace
-        Data `(N, coils, H, W)`, mask, maps and noise level.
-    scale
-        Physical values of the image units 0 and 1; None if they are not known.
-    """
-
-    kspace: KSpace
-    scale: Normalisation | None = None
+def is_kspace(path: Path | str) -> bool:
+    """Whether a file's name says that it holds k-space."""
+    return Path(path).suffix.lower() in SUFFIXES
 
 
-def write_kspace(path: Path, content: KSpaceFile) -> None:
-    """Write a file that `read_kspace` reads, compressed."""
-    kspace, scale = content.kspace, content.scale
-    values = (kspace.data.numpy(), kspace.mask.numpy(), kspace.maps.numpy(), np.float64(kspace.noise_std))
-    named = dict(zip(FIELDS, values, strict=True)) | ({RANGE: np.array([scale.low, scale.high])} if scale else {})
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **named)
-
-    write_atomically(Path(path), write)
-
-
-def read_kspace(path: Path, name: str, shape: tuple[int | None, int, int]) -> KSpaceFile:
-    """Read the k-space of one modality.
+def read_kspace(
+    path: Path, name: str, grid: Grid, maps: Path | None = None, axes: str | None = None
+) -> KSpaceFile:
+    """Read the measured k-space of one modality.
 
     Parameters
     ----------
     path
-        ``.npz`` with ``kspace`` complex `(N, coils, H, W)` (centred, of an orthonormal transform of images in [0, 1],
-        slices upwards, rows from anterior to posterior, which is the phase-encode axis H), ``mask`` boolean `(H,)` or
-        `(H, W)`, ``maps`` complex `(coils, H, W)`, ``noise_std``, the standard deviation of each real and imaginary
-        part, and optionally ``range``, the physical values of the image units 0 and 1.
+        ``.npz``, or HDF5 of fastMRI or ISMRMRD.
     name
         The modality, for messages.
-    shape
-        `(N, H, W)` that is needed; N is None where any number of slices will do.
+    grid
+        Where it is needed.
+    maps
+        Coil maps for a scanner's file, see `a2a.data.coil_maps.read_maps`; by default those in the file, and where
+        there are none they are estimated.
+    axes
+        Towards where readout, phase encoding and slices run, such as ``"PLS"``, for files that do not say.
+
+    Returns
+    -------
+    KSpaceFile
+        k-space of images in [0, 1]. Where the file does not state its scale, the percentile of the grid of a
+        least-squares reconstruction becomes 1.
 
     Raises
     ------
     InputError
-        If the file is missing or damaged, lacks a field, has another shape, or its image would not lie in [0, 1].
+        If the file is missing, damaged or of another kind, lacks a field, does not fit the grid, or a package that
+        reads it is not installed; one sentence that begins with the file's name.
     """
-    values = _load(Path(path), name)
-    data, (slices, height, width) = values["kspace"], shape
-    if data.ndim != 4 or data.shape[2:] != (height, width) or len(data) != (slices or len(data)):
-        needed = f"({slices or 'slices'}, coils, {height}, {width})"
-        raise InputError(f"{path}: k-space of {name} has shape {data.shape}; needed is {needed}.")
-    if not np.isin(values["mask"], (0, 1)).all():
-        raise InputError(f"{path}: mask must hold only 0 and 1 (or false and true).")
-    if values["noise_std"].size != 1 or values["noise_std"].dtype.kind not in "iuf":
-        raise InputError(f"{path}: noise_std must be one real number.")
-    kspace = KSpace(
-        torch.from_numpy(data.astype(np.complex64)) if np.iscomplexobj(data) else torch.from_numpy(data),
-        torch.from_numpy(values["mask"].astype(bool)),
-        torch.from_numpy(values["maps"].astype(np.complex64)),
-        float(values["noise_std"].item()),
-    )
-    try:
-        _require_image_units(kspace, name)
-        return KSpaceFile(kspace, _scale(values.get(RANGE)))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def _load(path: Path, name: str) -> dict[str, np.ndarray]:
-    """Read the arrays of a file; nothing in it is ever executed."""
+    path = Path(path)
+    if not is_kspace(path):
+        raise InputError(f"{path}: k-space of {name} is a file ending in {', '.join(SUFFIXES)}.")
     if not path.is_file():
-        raise InputError(f"{path}: no such file; k-space of {name} is an .npz with {', '.join(FIELDS)}.")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: damaged or no .npz file; k-space of {name} is written by numpy.savez.")
+        raise InputError(f"{path}: no such file; needed is the k-space of {name}.")
     try:
-        with np.load(path, allow_pickle=False) as content:
-            values = {field: content[field] for field in content.files if field in (*FIELDS, RANGE)}
-    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: damaged .npz file ({error}).") from error
-    if lacking := [field for field in FIELDS if field not in values]:
-        raise InputError(f"{path}: lacks {', '.join(lacking)}; k-space of {name} needs {', '.join(FIELDS)}.")
-    return values
+        if path.suffix.lower() in NPZ:
+            if maps is not None:
+                raise InputError(f"it holds coil maps itself, so {maps} has no meaning; leave it out.")
+            content = read_npz(path, name, grid)
+        else:
+            content = _from_scanner(read_hdf5(path), name, grid, maps, axes)
+        _require_image_units(content.kspace, name)
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if maps is not None and text.startswith(str(maps)) else f"{path}: {text}") from None
+    return content
+
+
+def _from_scanner(scan: ScannerKSpace, name: str, grid: Grid, maps: Path | None, axes: str | None) -> KSpaceFile:
+    """Bring a scanner's k-space to grid and image units, with maps."""
+    if axes is not None and scan.axes not in (None, axes.strip().upper()):
+        raise InputError(f"its axes run towards {scan.axes}, as it says itself, and not {axes}; leave them out.")
+    placed, mask = to_grid(replace(scan, axes=scan.axes or axes), grid)
+    found = read_maps(maps, name) if maps is not None else placed.maps
+    if found is None:
+        found = estimated_maps(placed.data, mask, name)
+    kspace = KSpace(
+        torch.from_numpy(placed.data),
+        torch.from_numpy(mask),
+        torch.from_numpy(np.asarray(found, dtype=np.complex64)),
+        placed.noise_std,
+    )
+    return KSpaceFile(kspace, placed.scale) if placed.scale else _scaled(kspace, name, grid.percentile)
+
+
+def _scaled(kspace: KSpace, name: str, percentile: float) -> KSpaceFile:
+    """Divide k-space by the percentile of its damped least-squares images, as images are scaled by theirs."""
+    operator, data = kspace.measurement(name)
+    b = operator.adjoint(data)
+    damping = _DAMPING * float(torch.as_tensor(operator.trace(*b.shape[1:])).mean()) / b[0].numel()
+    images = operator.prox(torch.zeros_like(b), b, damping).abs()
+    if not bool(images.any()):
+        raise InputError(f"k-space of {name} holds nothing but zeros.")
+    high = float(np.percentile(images[images > 0].double().numpy(), percentile))
+    return KSpaceFile(replace(kspace, data=data / high, noise_std=kspace.noise_std / high), Normalisation(0.0, high))
 
 
 def _require_image_units(kspace: KSpace, name: str) -> None:
@@ -123,11 +129,3 @@ def _require_image_units(kspace: KSpace, name: str) -> None:
             f"k-space of {name} belongs to an image with a largest value of about {peak:.2g}; scale it so that "
             "the image lies in [0, 1] (and noise_std with it)."
         )
-
-
-def _scale(limits: np.ndarray | None) -> Normalisation | None:
-    if limits is None:
-        return None
-    if limits.shape != (2,) or not np.isrealobj(limits):
-        raise InputError("range must be two numbers, the physical values of the image units 0 and 1.")
-    return Normalisation(float(limits[0]), float(limits[1]))

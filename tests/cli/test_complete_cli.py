@@ -105,7 +105,7 @@ def test_planes_restrict_the_work(complete, t1, tmp_path):
         ("T1", ["--t1", "--overwrite", "--seed=1"], "--t1: a file is missing after it."),
         ("FLAIR", ["--flair", "T1", "--T2FLAIR", "T1"], "T2FLAIR is named twice"),
         ("y(T1)", ["--t1", "y.npz"], "needed is a NIfTI image; for k-space write --t1-kspace."),
-        ("y(T1)", ["--t1-kspace", "T1"], "needed is an .npz file."),
+        ("y(T1)", ["--t1-kspace", "T1"], "needed is a file ending in .npz, .h5, .hdf5, .mrd."),
         ("T1", ["--t1-kspace", "y.npz"], "gives T1 as a clean image; write y(T1) for k-space."),
         ("y(T1)", ["--t1-kspace", "y.npz"], "y.npz: no such file"),
         ("T1", ["--t1", "gone.nii.gz"], "gone.nii.gz does not exist"),
