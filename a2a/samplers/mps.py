@@ -10,8 +10,8 @@ from a2a.completion import Completion
 from a2a.errors import InputError
 from a2a.observation import Observation
 from a2a.prior import Denoiser, to_image
+from a2a.samplers.matched import posterior_shift
 from a2a.samplers.reverse import Update, reverse
-from a2a.samplers.trust import prior_weight
 
 
 def mps(
@@ -20,6 +20,7 @@ def mps(
     *,
     steps: int = 1000,
     guidance: Literal["norm", "moment-matched"] = "moment-matched",
+    cg_steps: int = 1,
     scale: float = 0.5,
     samples: int = 1,
     rows: Sequence[torch.Generator] | None = None,
@@ -37,12 +38,16 @@ def mps(
         Network evaluations (exactly), each with one gradient.
     guidance
         ``"moment-matched"`` has no step size: it adds the gradient of :math:`\log N(y; A \hat x_0, A C A^H + R)` to the
-        score, C being the covariance of the clean estimate (the network's scaled Jacobian). The inverse is taken by
-        one preconditioned conjugate-gradient step, whose direction and length cost the one gradient that is needed
-        anyway. The shift is applied to the clean estimate, so that it stays bounded near t = T.
+        score, C being the covariance of the clean estimate (the network's scaled Jacobian); see
+        `a2a.samplers.matched.posterior_shift`. The shift is applied to the clean estimate, so that it stays bounded
+        near t = T.
         ``"norm"`` is the paper's: it subtracts :math:`\zeta \nabla_{x_t} \sum_i \|y_i - A_i \hat x_{0,i}\|` from
         each ancestral step, as DPS does (Chung et al. 2023), but normalised for each sample and each modality, so
         that k-space of eight coils does not drown an image.
+    cg_steps
+        Conjugate-gradient steps of ``"moment-matched"``, each one gradient through the denoiser. One costs no more than
+        ``"norm"``; more are exact for Gaussian stacks whose pixels are correlated, and rely on the Jacobian of the
+        network more than a small one deserves.
     scale
         :math:`\zeta` of ``"norm"`` for each of the T times, with residuals in image units; a step that skips k times
         takes :math:`k \zeta`, so that one value serves any number of steps.
@@ -52,13 +57,17 @@ def mps(
     Raises
     ------
     InputError
-        If `guidance` is neither of the two.
+        If `guidance` is neither of the two, or `cg_steps` is not positive.
     """
     if guidance not in ("norm", "moment-matched"):
         raise InputError(f"guidance: unknown value {guidance!r}; use 'norm' or 'moment-matched'.")
+    if cg_steps < 1:
+        raise InputError(f"cg_steps: {cg_steps} must be 1 or more.")
 
     def update_for(part: Observation) -> Update:
-        return _norm_update(prior, part, scale) if guidance == "norm" else _matched_update(prior, part)
+        if guidance == "norm":
+            return _norm_update(prior, part, scale)
+        return _matched_update(prior, part, cg_steps)
 
     label = f"MPS, {observation.scenario}"
     return reverse(prior, observation, update_for, steps=steps, samples=samples, rows=rows, batch=batch, label=label)
@@ -75,59 +84,20 @@ def _norm_update(prior: Denoiser, part: Observation, scale: float) -> Update:
     return update
 
 
-def _matched_update(prior: Denoiser, part: Observation) -> Update:
+def _matched_update(prior: Denoiser, part: Observation, cg_steps: int) -> Update:
     def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
         abar = prior.schedule.abar(t)
         x = x.detach().requires_grad_(True)
         x0, _ = prior.predict(x, t)
+
+        def covariance(u: Tensor) -> Tensor:
+            (gradient,) = torch.autograd.grad(x0, x, u, retain_graph=cg_steps > 1)
+            return (1 - abar) / abar**0.5 * gradient / 4
+
         image, variance = to_image(x0.detach()), prior.variance(t).to(x)
-        fit = part.operator.prox(image, part.adjoint, prior_weight(part, variance))
-        pull = (fit - image) / variance[:, None, None]
-        (gradient,) = torch.autograd.grad(x0, x, pull / 2)
-        shift = (1 - abar) / abar**0.5 * gradient / 2
-        length = step_length(part, image, fit, variance, pull, shift)[:, None, None, None]
-        corrected = prior.clamp(x0.detach() + 2 * length * shift)
+        shift = posterior_shift(part, image, variance, covariance, cg_steps)
+        corrected = prior.clamp(x0.detach() + 2 * shift)
         eps = (x.detach() - abar**0.5 * corrected) / (1 - abar) ** 0.5
         return prior.schedule.step(corrected, eps, z, t, s, eta=1.0)
 
     return update
-
-
-def step_length(
-    part: Observation, image: Tensor, fit: Tensor, variance: Tensor, pull: Tensor, shift: Tensor
-) -> Tensor:
-    r"""Exact length of one conjugate-gradient step on :math:`(A C A^H + R)\, u = r`, r = y - A x.
-
-    Along :math:`u_0 = (A V A^H + R)^{-1} r` the quadratic is least at :math:`u_0^\top r / u_0^\top (A C A^H + R) u_0`.
-    Everything is known without applying A again: :math:`A^H u_0` is `pull` and :math:`C A^H u_0` is `shift`, and for
-    noisy data :math:`R u_0 = y - A\, \mathrm{fit}`.
-
-    Parameters
-    ----------
-    part
-        B observed stacks.
-    image, fit
-        Clean estimate and its data-consistent version `(B, n, H, W)`, image units.
-    variance
-        V of each modality, `(n,)`.
-    pull, shift
-        See above, `(B, n, H, W)`.
-
-    Returns
-    -------
-    Tensor
-        `(B,)`, between 0 and 1; 1 where the errors of the clean estimate really are V.
-    """
-    noise = torch.tensor(part.noise_std, dtype=torch.float64, device=image.device).square()
-    given = torch.tensor([kind != "missing" for kind in part.kinds], device=image.device)
-    descent = part.adjoint - part.operator.normal(image)
-    residual, left = part.residual_norm2(image), part.residual_norm2(fit)
-    along = torch.where(noise > 0, (residual - _dot(descent, fit - image)) / noise, residual / variance.double())
-    curvature = _dot(pull, shift) + torch.where(noise > 0, left / noise, 0.0)
-    length = torch.where(given, along, 0.0).sum(dim=1) / curvature.sum(dim=1).clamp(min=1e-30)
-    return length.clamp(0, 1).to(image)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of each modality's images, `(B, n)`, float64."""
-    return (a * b).double().sum(dim=(-2, -1))
