@@ -1,11 +1,14 @@
 """Writing files so that a reader never meets half of one."""
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from a2a.errors import Failure
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -50,6 +53,23 @@ def folder_atomically(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def say_if_full(path: Path) -> Iterator[None]:
+    """Turn the error of a full disk inside the block into one sentence that names `path`.
+
+    Raises
+    ------
+    Failure
+        If the disk or the user's share of it is full, or a file outgrew the process's limit.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise Failure(f"There is no room to write {path} ({error.strerror}); free some and start again.") from error
 
 
 def write_text(path: Path, text: str) -> None:

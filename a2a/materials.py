@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from a2a.data.card_parts import ModalityCard
 from a2a.data.cards import DataCard, load_card
 from a2a.weights import read_card
 
@@ -25,13 +26,10 @@ def materials_page(root: Path) -> str:
 def _data_set(card: DataCard) -> str:
     """Return the section of one data set."""
     rows = [
-        f"| {_plain(m.name)} | {m.kind} | {_plain(m.unit)} | {_scaling(card, m.window)} | {_plain(m.note)} |"
+        f"| {_plain(m.name)} | {m.kind} | {_plain(m.unit)} | {_scaling(card, m)} | {_plain(m.note)} |"
         for m in card.modalities
     ]
-    sizes = [
-        f"| {name} | {len(profile.train)} | {len(profile.val)} | {len(profile.test)} |"
-        for name, profile in card.profiles.items()
-    ]
+    sizes = [f"| {name} | {' | '.join(profile.counts())} |" for name, profile in card.profiles.items()]
     facts = {
         "Stands in for": card.stands_in_for,
         "How to get it": card.how_to_get,
@@ -49,21 +47,36 @@ def _data_set(card: DataCard) -> str:
             "| Modality | Kind | Unit | Becomes 0 and 1 | Note |",
             "|---|---|---|---|---|",
             *rows,
-            "",
-            "| Profile | Training subjects | Validation | Test |",
-            "|---|---:|---:|---:|",
-            *sizes,
+            *_labels(card),
+            *(
+                ["", "| Profile | Training subjects | Validation | Test |", "|---|---:|---:|---:|", *sizes]
+                if sizes
+                else []
+            ),
             *(["", "Known faults:", ""] if card.known_faults else []),
             *(f"- {_plain(fault)}" for fault in card.known_faults),
         ]
     )
 
 
-def _scaling(card: DataCard, window: tuple[float, float] | None) -> str:
+def _labels(card: DataCard) -> list[str]:
+    """Say what the values of each label map mean."""
+    lines = [
+        f"- **Labels, {_plain(label.name)}:** "
+        + ", ".join(f"{value} {_plain(text)}" for value, text in label.values.items())
+        for label in card.labels
+    ]
+    return ["", *lines] if lines else []
+
+
+def _scaling(card: DataCard, modality: ModalityCard) -> str:
     """Say which values of the files become 0 and 1."""
-    if window:
-        return f"{window[0]:g} and {window[1]:g}"
-    return f"0 and the subject's {card.preprocessing.percentile:g}th percentile"
+    if modality.window:
+        return f"{modality.window[0]:g} and {modality.window[1]:g}"
+    if card.preprocessing is None:
+        return "not known"
+    whose = "subject's" if modality.normalisation == "subject-percentile" else "training subjects' (median)"
+    return f"0 and the {whose} {card.preprocessing.percentile:g}th percentile"
 
 
 def _weights(path: Path, root: Path) -> str:

@@ -11,10 +11,10 @@ from typing import Annotated, NoReturn
 import typer
 
 import a2a
-from a2a.cli import bench, book, complete, info, prepare, train
-from a2a.errors import InputError
+from a2a.cli import bench, book, complete, info, phantom, prepare, train
+from a2a.errors import Failure, InputError
 
-COMMANDS = (prepare.prepare, train.train, complete.complete, bench.bench, book.book, info.info)
+COMMANDS = (prepare.prepare, train.train, complete.complete, bench.bench, book.book, phantom.phantom, info.info)
 
 app = typer.Typer(
     name="a2a",
@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if "--debug" in takewhile(lambda word: word.startswith("-"), words):
             raise
         wrong_use = isinstance(error, InputError) or _is_bad_setting(error)
-        typer.echo(f"a2a: {_sentence(error) if wrong_use else f'{type(error).__name__}: {_sentence(error)}'}", err=True)
+        foreseen = wrong_use or isinstance(error, Failure)
+        typer.echo(f"a2a: {_sentence(error) if foreseen else f'{type(error).__name__}: {_sentence(error)}'}", err=True)
         sys.exit(2 if wrong_use else 1)
     sys.exit(0)
 

@@ -46,7 +46,8 @@ def _cards(folder: Path) -> Iterator[str]:
     yield f"Data cards in {folder}:"
     for file in sorted(folder.glob("*.yaml")):
         card = load_card(file)
-        yield f"  {card.name}: {card.title} ({', '.join(card.spec.names)}); profiles {', '.join(card.profiles)}"
-        built_in = card.source.kind == "phantom"
-        needs = "Built in, no download." if built_in else f"Needs a download. {card.how_to_get}"
+        profiles = f"; profiles {', '.join(card.profiles)}" if card.profiles else ""
+        yield f"  {card.name}: {card.title} ({', '.join(card.spec.names)}){profiles}"
+        needs = {"phantom": "Built in, no download.", "files": f"Needs a download. {card.how_to_get}"}
+        needs = needs.get(card.source.kind, f"Private, take {getattr(card.source, 'instead', '')}.")
         yield from textwrap.wrap(needs, 110, initial_indent="    ", subsequent_indent="    ")

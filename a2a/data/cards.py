@@ -8,6 +8,17 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from a2a.data.card_parts import (
+    Download,
+    FileSource,
+    LabelCard,
+    Licence,
+    ModalityCard,
+    PhantomSource,
+    Preprocessing,
+    PrivateSource,
+)
+from a2a.data.layouts import Layout
 from a2a.data.profiles import Profile, Strict
 from a2a.errors import InputError
 from a2a.paths import repository
@@ -17,85 +28,6 @@ from a2a.stack import Modality, StackSpec
 def content_hash(values: object) -> str:
     """SHA-256 of JSON values in one spelling."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-class ModalityCard(Strict):
-    """One modality: what its files hold and how it is brought to [0, 1].
-
-    ``subject-percentile`` divides by the subject's own percentile (MR has no absolute scale); ``window`` maps fixed
-    physical values to 0 and 1 for all subjects.
-    """
-
-    name: str
-    kind: Literal["MR", "CT", "PET"]
-    unit: str
-    normalisation: Literal["subject-percentile", "window"]
-    window: tuple[float, float] | None = None
-    aliases: tuple[str, ...] = ()
-    note: str = ""
-
-    @model_validator(mode="after")
-    def _window_fits(self) -> "ModalityCard":
-        if (self.normalisation == "window") != (self.window is not None):
-            raise ValueError("give a window for the normalisation 'window', and only then")
-        if self.window is not None and not self.window[0] < self.window[1]:
-            raise ValueError("the window's first value must be below its second")
-        return self
-
-
-class Licence(Strict):
-    """Under what terms the data may be used, and who owns them."""
-
-    name: str
-    owner: str
-    terms: str
-    url: str | None = None
-
-
-class PhantomSource(Strict):
-    """Subjects come from the built-in generator."""
-
-    kind: Literal["phantom"]
-    preset: str
-    dataset_seed: int = 0
-    dz_mm: float = Field(gt=0)
-
-
-class Layout(Strict):
-    """One way in which the files of the set are arranged on a disk.
-
-    ``folders`` are tried below the root; ``subject`` is a pattern (as in a shell) for a subject's folder inside;
-    ``files`` and ``labels`` are names inside that.
-    """
-
-    name: str
-    folders: tuple[str, ...] = (".",)
-    subject: str
-    files: dict[str, str]
-    labels: dict[str, str] = {}
-
-
-class FileSource(Strict):
-    """Subjects are folders of NIfTI files."""
-
-    kind: Literal["files"]
-    layouts: tuple[Layout, ...] = Field(min_length=1)
-
-
-class Preprocessing(Strict):
-    """How a volume becomes slices; see `a2a.data.slices`.
-
-    ``percentile`` is that of a subject's positive voxels: the brain where it is skull-stripped, everything where the
-    background has noise. ``brain_fraction`` chooses the planes of files; a generator knows its own.
-    """
-
-    orientation: Literal["RAS"] = "RAS"
-    registration: Literal["none"] = "none"
-    percentile: float = Field(default=99.5, gt=0, le=100)
-    brain_fraction: float = Field(default=0.0, ge=0, lt=1)
-    field_of_view_mm: float = Field(gt=0)
-    size: int = Field(default=64, gt=0)
-    multiple_of: int = Field(default=4, gt=0)
 
 
 class DataCard(Strict):
@@ -109,22 +41,48 @@ class DataCard(Strict):
     citation: tuple[str, ...]
     how_to_get: str
     modalities: tuple[ModalityCard, ...] = Field(min_length=1)
-    source: Annotated[PhantomSource | FileSource, Field(discriminator="kind")]
-    preprocessing: Preprocessing
-    profiles: dict[Literal["smoke", "ci", "full"], Profile] = Field(min_length=1)
+    labels: tuple[LabelCard, ...] = ()
+    source: Annotated[PhantomSource | FileSource | PrivateSource, Field(discriminator="kind")]
+    preprocessing: Preprocessing | None = None
+    profiles: dict[Literal["smoke", "ci", "full"], Profile] = {}
+    download: Download | None = None
     known_faults: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _files_for_all(self) -> "DataCard":
-        names = [m.name for m in self.modalities]
-        layouts = self.source.layouts if isinstance(self.source, FileSource) else ()
-        for layout in layouts:
-            if sorted(layout.files) != sorted(names):
-                raise ValueError(f"layout {layout.name!r} must name one file for each of {', '.join(names)}")
-        without = [key for key, p in self.profiles.items() if not layouts and p.slices is None]
+    def _complete(self) -> "DataCard":
+        private = isinstance(self.source, PrivateSource)
+        if private != (self.preprocessing is None) or private != (not self.profiles):
+            raise ValueError("preprocessing and profiles belong to a set that can be prepared, and only to such a set")
+        if not private and self.reference not in {m.name for m in self.modalities}:
+            raise ValueError(f"preprocessing.reference {self.reference!r} is none of the modalities")
+        without = [key for key, p in self.profiles.items() if not self.layouts and (p.slices is None or p.fractions)]
         if without:
-            raise ValueError(f"profile {without[0]!r} of a phantom must say how many slices")
+            raise ValueError(f"profile {without[0]!r} of a phantom must say how many slices, and name its subjects")
         return self
+
+    @model_validator(mode="after")
+    def _layouts_fit(self) -> "DataCard":
+        names, labels = sorted(m.name for m in self.modalities), {label.name for label in self.labels}
+        for layout in self.layouts:
+            if sorted(layout.files) != names:
+                raise ValueError(f"layout {layout.name!r} must name one file for each of {', '.join(names)}")
+            if set(layout.labels) - labels:
+                raise ValueError(f"layout {layout.name!r} names a label map that the card's labels do not explain")
+            if (layout.brain_mask is None) == (self.preprocessing.foreground == "file"):
+                raise ValueError(
+                    f"layout {layout.name!r} must name a brain_mask if the foreground is 'file', and only then"
+                )
+        return self
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """How the files may be arranged; empty for a set without files."""
+        return self.source.layouts if isinstance(self.source, FileSource) else ()
+
+    @property
+    def reference(self) -> str:
+        """The modality on whose grid all others are brought."""
+        return self.preprocessing.reference or self.modalities[0].name
 
     @property
     def spec(self) -> StackSpec:
@@ -138,9 +96,17 @@ class DataCard(Strict):
 
     def recipe(self, profile: str) -> dict:
         """The part of the card that decides about the bytes of a store, as JSON values; prose is left out."""
-        modalities = [m.model_dump(mode="json", exclude={"note"}) for m in self.modalities]
+        parts = {"modalities": self.modalities, "labels": self.labels}
+        parts = {
+            key: [part.model_dump(mode="json", exclude={"note"}) for part in value] for key, value in parts.items()
+        }
         rest = self.model_dump(mode="json", include={"source", "preprocessing"})
-        return rest | {"modalities": modalities, "profile": self.profile(profile).model_dump(mode="json")}
+        return rest | parts | {"profile": self.profile(profile).model_dump(mode="json")}
+
+    def recipe_of_a_subject(self, profile: Profile) -> dict:
+        """The part of the recipe that decides about one subject's slices: all but who belongs to which split."""
+        recipe = self.recipe(next(iter(self.profiles)))
+        return recipe | {"profile": {"slices": profile.slices}}
 
     def profile(self, name: str) -> Profile:
         """Return a profile by name.
@@ -151,6 +117,8 @@ class DataCard(Strict):
             If the card has no such profile; the message lists those it has.
         """
         if name not in self.profiles:
+            if isinstance(self.source, PrivateSource):
+                raise InputError(f"{self.title} is private and cannot be prepared; take {self.source.instead} instead.")
             raise InputError(f"Card {self.name} has no profile {name!r}; it has {', '.join(self.profiles)}.")
         return self.profiles[name]
 

@@ -18,6 +18,7 @@ from a2a.errors import InputError
 from a2a.files import write_atomically
 
 GRID_TOLERANCE_MM = 0.01
+VOXEL_MM = (0.05, 50.0)  # outside of this a header's numbers cannot be millimetres of a patient
 _HEADER_ERRORS = (
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
@@ -55,10 +56,17 @@ class Volume:
         return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
 
 
-def read_volume(path: Path | str) -> Volume:
+def read_volume(path: Path | str, allow_empty: bool = False) -> Volume:
     """Read a 3-D NIfTI file (``.nii`` or ``.nii.gz``) and refuse what cannot be an image of a patient.
 
     The whole file is decompressed, so that the checksum at the end of a ``.nii.gz`` is verified too.
+
+    Parameters
+    ----------
+    path
+        The file.
+    allow_empty
+        Whether all voxels may be zero, as in a label map of a patient without lesions.
 
     Returns
     -------
@@ -69,7 +77,7 @@ def read_volume(path: Path | str) -> Volume:
     ------
     InputError
         If the file is missing, truncated, corrupt or no NIfTI, not 3-D, not of real numbers, holds NaN or infinity
-        or only zeros, or does not say where its voxels lie. The message names the file.
+        or only zeros, does not say where its voxels lie, or measures them in another unit. The message names the file.
     """
     path = Path(path)
     image = _parse(path)
@@ -86,7 +94,7 @@ def read_volume(path: Path | str) -> Volume:
     if not np.isfinite(data).all():
         bad = int(data.size - np.isfinite(data).sum())
         raise InputError(f"{path} has {bad} voxels that are NaN or infinite; every voxel must be a finite number.")
-    if not data.any():
+    if not (allow_empty or data.any()):
         raise InputError(f"{path} is all zero; an image with signal is needed.")
     return Volume(data, affine, path)
 
@@ -116,6 +124,12 @@ def _affine(image: nib.Nifti1Image, path: Path) -> np.ndarray:
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(f"{path} has a singular affine; its sform or qform must map voxels to millimetres.")
+    unit, sides = header.get_xyzt_units()[0], np.linalg.norm(affine[:3, :3], axis=0)
+    if unit not in ("mm", "unknown"):
+        raise InputError(f"{path} measures its voxels in {unit}; its header must say millimetres and mean it.")
+    if sides.min() < VOXEL_MM[0] or sides.max() > VOXEL_MM[1]:
+        size = " x ".join(f"{side:g}" for side in sides)
+        raise InputError(f"{path} has voxels of {size} mm, no patient's; correct the unit or the affine in its header.")
     return affine
 
 
@@ -175,6 +189,11 @@ def require_same_grid(volumes: Iterable[Volume]) -> None:
                 f"{other.name} has another affine than {first.name}: the grids lie up to {distance:.3g} mm apart; "
                 "register and resample the images to one grid first."
             )
+
+
+def on_one_grid(a: Volume, b: Volume) -> bool:
+    """Whether the voxels of two volumes coincide: equal shapes, corners within 0.01 mm."""
+    return a.data.shape == b.data.shape and _corner_distance(a, b) <= GRID_TOLERANCE_MM
 
 
 def _corner_distance(a: Volume, b: Volume) -> float:

@@ -1,18 +1,29 @@
-"""Subjects that are folders of NIfTI files: find them by the card's patterns, read, orient, scale, slice."""
+"""Subjects that are NIfTI files: find them by the card's patterns, read, align, mask, scale, slice."""
 
-from dataclasses import asdict, dataclass
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from a2a.data.cards import DataCard, Layout
+from a2a.data.aligned import AlignedSeries, align_series
+from a2a.data.cards import DataCard
+from a2a.data.foreground import drop_unseen_planes, find_head, skull_stripped
+from a2a.data.labels import label_slices, label_volumes, read_label_maps
+from a2a.data.layouts import Layout, Scan
 from a2a.data.nifti import Volume, read_volume, require_same_grid, to_ras
 from a2a.data.normalisation import Normalisation
+from a2a.data.overlays import overlay_png
 from a2a.data.prepared import PreparedSubject
+from a2a.data.profiles import Profile
+from a2a.data.quality import quality
 from a2a.data.sheets import sheet_png
 from a2a.data.slices import SliceGeometry
 from a2a.data.store import sha256
 from a2a.errors import InputError
+from a2a.progress import progress
+from a2a.stack import StackSpec
 
 
 @dataclass(frozen=True)
@@ -26,11 +37,15 @@ class NiftiSubjects:
     root
         The folder that the user gave.
     folder
-        Where below `root` the subjects' folders lie.
+        Where below `root` the files lie.
     layout
         How they are arranged.
     size
         Pixels of the training grid.
+    scans
+        What was found there, by name.
+    constants
+        Upper end of the range of each modality that is scaled by the training subjects, see `fitted`.
     """
 
     card: DataCard
@@ -38,10 +53,12 @@ class NiftiSubjects:
     folder: Path
     layout: Layout
     size: int
+    scans: dict[str, Scan]
+    constants: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def find(cls, card: DataCard, root: Path | str | None, size: int) -> "NiftiSubjects":
-        """Find which of the card's layouts is below `root`.
+        """Find which of the card's layouts is below `root`, and its scans.
 
         Raises
         ------
@@ -53,63 +70,175 @@ class NiftiSubjects:
         root = Path(root)
         if not root.is_dir():
             raise InputError(f"{root} is no folder; --root must be the folder that holds the files of {card.name}.")
-        found = [(root / f, la) for la in card.source.layouts for f in la.folders if _any_file(root / f, la)]
+        places = [(root / below, layout) for layout in card.layouts for below in layout.folders]
+        found = [(folder, la, scans) for folder, la in places if folder.is_dir() and (scans := la.scans(folder))]
         if not found:
-            tried = "; ".join(f"{la.subject}/{next(iter(la.files.values()))}" for la in card.source.layouts)
-            raise InputError(f"{root} holds no files of {card.name}; expected folders such as {tried}.")
+            tried = "; ".join(_example(layout) for layout in card.layouts)
+            raise InputError(f"{root} holds no files of {card.name}; expected are files such as {tried}.")
         if len(found) > 1:
-            names = ", ".join(f"{la.name} in {folder}" for folder, la in found)
+            names = ", ".join(f"{layout.name} in {folder}" for folder, layout, _ in found)
             raise InputError(f"{root} holds more than one layout of {card.name} ({names}); give one of these folders.")
-        return cls(card, root, *found[0], size)
+        folder, layout, scans = found[0]
+        return cls(card, root, folder, layout, size, scans)
 
-    def files(self, subject: str) -> dict[str, Path]:
-        """Where each modality of a subject is expected, in stack order."""
-        return {m.name: self.folder / subject / self.layout.files[m.name] for m in self.card.modalities}
+    def listed(self, plan: Profile) -> list[tuple[str, str]]:
+        """(scan, split) of all scans of the subjects of a profile; a subject without files stands for itself."""
+        by_subject: dict[str, list[str]] = {}
+        for name, scan in self.scans.items():
+            by_subject.setdefault(scan.subject, []).append(name)
+        subjects = plan.subjects(by_subject)
+        if not subjects:
+            raise InputError(f"{self.folder} holds no subject of the training, validation or test set of the profile.")
+        return [(name, split) for subject, split in subjects for name in by_subject.get(subject, [subject])]
 
-    def inputs(self, subjects: list[str]) -> dict:
-        """Checksum of every file that would be read; None where it is missing."""
-        return {
-            s: {name: sha256(path) if path.is_file() else None for name, path in self.files(s).items()}
-            for s in subjects
-        }
+    def fitted(self, training: Sequence[str]) -> "NiftiSubjects":
+        """The same subjects with the constants of the training split, for modalities that are scaled by it.
 
-    def prepare(self, subject: str) -> PreparedSubject:
-        """Read one subject and bring it to the training grid.
+        The constant is the median over the training scans of each one's percentile of positive voxels.
 
         Raises
         ------
         InputError
-            If a file is missing or unusable, the files are not on one grid, or the brain does not fit the window.
+            If no training scan can be read.
         """
-        files = self.files(subject)
-        if not (self.folder / subject).is_dir():
-            raise InputError(f"there is no folder {self.folder / subject}")
-        missing = [str(path) for path in files.values() if not path.is_file()]
-        if missing:
-            raise InputError(f"missing {', '.join(missing)}")
-        volumes = [to_ras(read_volume(path)) for path in files.values()]
-        require_same_grid(volumes)
-        return self._slice(subject, files, volumes)
+        names = [m.name for m in self.card.modalities if m.normalisation == "training-percentile"]
+        constants = {}
+        for name in names:
+            work = progress(training, f"scaling {name}", len(training))
+            ends = [end for scan in work if (end := self._upper_end(scan, name)) is not None]
+            if not ends:
+                raise InputError(f"No training subject in {self.folder} has a usable {name}, which sets its scale.")
+            constants[name] = float(statistics.median(ends))
+        return replace(self, constants=constants)
 
-    def _slice(self, subject: str, files: dict[str, Path], volumes: list[Volume]) -> PreparedSubject:
-        how = self.card.preprocessing
-        geometry = SliceGeometry.fit(volumes, self.size, how.field_of_view_mm, how.brain_fraction)
-        scales = [Normalisation.fit(m, v.data, how.percentile) for m, v in zip(self.card.spec, volumes, strict=True)]
-        images = np.stack([geometry.to_slices(s.forward(v.data)) for s, v in zip(scales, volumes, strict=True)], axis=1)
-        z_mm = list(geometry.z_mm)
+    @property
+    def spec(self) -> StackSpec:
+        """The card's stack, with the constants of the training split as windows."""
+        windows = {name: (0.0, high) for name, high in self.constants.items()}
+        return StackSpec(tuple(replace(m, window=windows.get(m.name, m.window)) for m in self.card.spec))
+
+    def inputs(self, subjects: Sequence[str]) -> dict:
+        """Checksum of every file that would be read, and the constants of the training split."""
+        work = progress(subjects, "checksums", len(subjects))
+        return {name: self._checksums(self.scans.get(name, Scan(name))) | dict(self.constants) for name in work}
+
+    def prepare(self, subject: str) -> PreparedSubject:
+        """Read one scan and bring it to the training grid.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, ambiguous or unusable, the files cannot be brought on one grid, a label map holds
+            unknown labels, or the brain does not fit the window.
+        """
+        if subject not in self.scans:
+            raise InputError(f"there are no files of {subject} in {self.folder}")
+        scan, how = self.scans[subject], self.card.preprocessing
+        files = {m.name: scan.one("image", m.name, self.layout, self.root) for m in self.card.modalities}
+        volumes = {name: to_ras(read_volume(path)) for name, path in files.items()}
+        for name, volume in volumes.items():
+            if min(volume.data.shape) < 2:
+                raise InputError(f"{files[name]} has a single plane; a volume with several is needed")
+        labels = read_label_maps(scan, self.card.labels, self.layout, self.root, volumes[self.card.reference])
+        series = align_series(volumes, self.card.reference, how.registration)
+        foreground = self._foreground(scan, series)
+        geometry = SliceGeometry.fit(
+            list(series.volumes.values()), self.size, how.field_of_view_mm, how.brain_fraction, foreground
+        )
+        return self._result(subject, files, series, foreground, geometry, labels)
+
+    @property
+    def label_maps(self) -> list[dict]:
+        """The card's label maps that this layout has, as JSON."""
+        return [label.model_dump(mode="json") for label in self.card.labels if label.name in self.layout.labels]
+
+    def _foreground(self, scan: Scan, series: AlignedSeries) -> np.ndarray | None:
+        """What of the images is the patient; where a mask file says so, everything else is set to zero in place."""
+        kind, reference = self.card.preprocessing.foreground, series.volumes[self.card.reference]
+        if kind == "none":
+            return None
+        if kind == "head":
+            mask = find_head(reference)
+        elif kind == "nonzero":
+            mask = skull_stripped(list(series.volumes.values()))
+        else:
+            file = to_ras(read_volume(scan.one("mask", "brain", self.layout, self.root)))
+            require_same_grid([reference, file])
+            mask = file.data > 0
+            for volume in series.volumes.values():
+                volume.data[~mask] = 0
+        return drop_unseen_planes(mask, list(series.seen.values()))[0]
+
+    def _result(
+        self,
+        subject: str,
+        files: dict[str, Path],
+        series: AlignedSeries,
+        foreground: np.ndarray | None,
+        geometry: SliceGeometry,
+        labels: dict[str, Volume | None],
+    ) -> PreparedSubject:
+        spec, percentile = self.spec, self.card.preprocessing.percentile
+        scales = {m.name: Normalisation.fit(m, series.volumes[m.name].data, percentile) for m in spec}
+        scaled = {name: scale.forward(series.volumes[name].data) for name, scale in scales.items()}
+        images = np.stack([geometry.to_slices(data) for data in scaled.values()], axis=1)
+        cards = {label.name: label for label in self.card.labels}
+        maps = [label_slices(map_, cards[name], geometry) for name, map_ in labels.items()]
+        z_mm, title = list(geometry.z_mm), f"{self.card.title}: {subject}"
         record = {
+            "subject": self.scans[subject].subject,
             "inputs": {
                 name: {"file": path.relative_to(self.root).as_posix(), "sha256": sha256(path)}
                 for name, path in files.items()
             },
-            "normalisation": {name: asdict(s) for name, s in zip(files, scales, strict=True)},
+            "normalisation": {name: asdict(scale) for name, scale in scales.items()},
             "geometry": geometry.to_dict(),
+            "transforms": {name: found.to_dict() for name, found in series.alignments.items()},
+            "quality": quality(series, scaled, foreground, self.card.reference),
+            "labels_ml": {name: label_volumes(map_, cards[name]) for name, map_ in labels.items() if map_ is not None},
         }
-        sheet = sheet_png(f"{self.card.title}: {subject}", self.card.spec, z_mm, images)
-        return PreparedSubject(subject, images.astype(np.float16), list(geometry.planes), z_mm, record, sheet)
+        return PreparedSubject(
+            subject,
+            images.astype(np.float16),
+            list(geometry.planes),
+            z_mm,
+            record,
+            sheet_png(title, spec, z_mm, images),
+            self._overlay(title, series, geometry) if series.before else b"",
+            np.stack(maps, axis=1) if maps else None,
+        )
+
+    def _overlay(self, title: str, series: AlignedSeries, geometry: SliceGeometry) -> bytes:
+        reference = series.volumes[self.card.reference]
+        pairs = {name: (before, series.volumes[name].data) for name, before in series.before.items()}
+        return overlay_png(title, (self.card.reference, reference.data), pairs, reference.spacing[:2], geometry.planes)
+
+    def _upper_end(self, scan: str, name: str) -> float | None:
+        """Percentile of the positive voxels of one image; None if it cannot be read (its subject will be skipped)."""
+        try:
+            path = self.scans.get(scan, Scan(scan)).one("image", name, self.layout, self.root)
+            data = read_volume(path).data
+        except (InputError, OSError):
+            return None
+        positive = data[data > 0].astype(np.float64)
+        return float(np.percentile(positive, self.card.preprocessing.percentile)) if positive.size else None
+
+    def _checksums(self, scan: Scan) -> dict[str, str]:
+        return {
+            f"{kind} {name} {path.relative_to(self.root).as_posix()}": _checksum(path)
+            for (kind, name), paths in scan.files.items()
+            for path in paths
+        }
 
 
-def _any_file(folder: Path, layout: Layout) -> bool:
-    """Whether any subject's folder here has any file of the layout."""
-    subjects = folder.glob(layout.subject) if folder.is_dir() else ()
-    return any((subject / file).is_file() for subject in subjects for file in layout.files.values())
+def _checksum(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError:
+        return "unreadable"
+
+
+def _example(layout: Layout) -> str:
+    """The first file of a layout as its pattern says."""
+    pattern = next(iter(layout.files.values()))
+    return pattern.replace("{subject}", layout.subject).replace("{session}", layout.session or "")

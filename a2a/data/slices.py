@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from a2a.data.foreground import skull_stripped
 from a2a.data.nifti import Volume
 from a2a.errors import InputError
 
@@ -46,14 +47,19 @@ class SliceGeometry:
 
     @classmethod
     def fit(
-        cls, volumes: Sequence[Volume], size: int = 64, field_of_view_mm: float = 192.0, brain_fraction: float = 0.05
+        cls,
+        volumes: Sequence[Volume],
+        size: int = 64,
+        field_of_view_mm: float = 192.0,
+        brain_fraction: float = 0.05,
+        foreground: np.ndarray | None = None,
     ) -> "SliceGeometry":
         """Centre the window on the brain and choose the planes that show enough of it.
 
-        Brain is where any of the volumes is positive; the images must be skull-stripped. A `brain_fraction` of 0 says
-        that they are not: then noise is positive everywhere and tells nothing, so the window is centred on the grid
-        and every plane is taken. The window starts on a voxel's edge, so that a grid whose pixels are voxels copies
-        them.
+        Brain is where any of the volumes is positive, as in skull-stripped images, unless `foreground` says it. A
+        `brain_fraction` of 0 says that the images are not skull-stripped: then noise is positive everywhere and tells
+        nothing, so the window is centred on the grid and every plane is taken. The window starts on a voxel's edge, so
+        that a grid whose pixels are voxels copies them.
 
         Parameters
         ----------
@@ -65,6 +71,8 @@ class SliceGeometry:
             Side of the square window; with `size` it fixes the pixel, the same for every subject.
         brain_fraction
             A plane is taken if brain covers at least this part of the window's area; 0 for whole heads.
+        foreground
+            ``bool (X, Y, Z)``, what counts as brain (see `a2a.data.foreground`).
 
         Raises
         ------
@@ -78,7 +86,7 @@ class SliceGeometry:
         if brain_fraction == 0:
             start = tuple(float(round((n - e) / 2)) for n, e in zip(first.data.shape[:2], extent, strict=True))
             return cls(first.data.shape, affine, tuple(range(first.data.shape[2])), start, extent, size)
-        brain = np.any([v.data > 0 for v in volumes], axis=0)
+        brain = skull_stripped(volumes) if foreground is None else foreground
         covered = brain.sum(axis=(0, 1)) * (dx * dy / field_of_view_mm**2)
         planes = np.flatnonzero(covered >= brain_fraction)
         if planes.size == 0:

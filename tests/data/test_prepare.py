@@ -202,7 +202,7 @@ def test_a_subject_without_a_folder_is_skipped(open_ms: Callable, tmp_path: Path
     root = open_ms()
     (root / "patient07").rename(tmp_path / "elsewhere")
     (skipped,) = prepare(CARD, tmp_path / "store", root, size=SIZE).skipped
-    assert skipped.subject == "patient07" and skipped.reason == f"there is no folder {root / 'patient07'}"
+    assert skipped.subject == "patient07" and skipped.reason == f"there are no files of patient07 in {root}"
 
 
 def test_if_nobody_is_left_nothing_is_written(open_ms: Callable, tmp_path: Path) -> None:
