@@ -18,6 +18,7 @@ from a2a.paths import repository
 ROOT = repository()
 SOURCES = sorted((ROOT / "a2a").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCKED, UNLOCKED = {"test", "book", "fid"}, {"kspace", "register"}  # extras inside and outside of requirements.txt
 MODULES = pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
 
 
@@ -47,10 +48,16 @@ def test_every_line_of_the_lock_is_one_exact_version():
 
 def test_the_lock_holds_what_the_project_requires():
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"test", "book", "fid"}
-    for text in [*PROJECT["dependencies"], *(r for group in extras.values() for r in group)]:
+    assert set(extras) == LOCKED | UNLOCKED
+    for text in [*PROJECT["dependencies"], *(r for name in LOCKED for r in extras[name])]:
         requirement = Requirement(text)
         assert pins()[canonicalize_name(requirement.name)] in requirement.specifier, text
+
+
+def test_extras_outside_of_the_lock_have_bounds_and_the_lock_lacks_them():
+    for requirement in (Requirement(text) for name in UNLOCKED for text in PROJECT["optional-dependencies"][name]):
+        assert canonicalize_name(requirement.name) not in pins()
+        assert {specifier.operator for specifier in requirement.specifier} >= {">=", "<"}, str(requirement)
 
 
 def test_the_environment_is_the_lock():
