@@ -38,7 +38,8 @@ class PhantomSubjects:
         Raises
         ------
         InputError
-            If the generator has no such preset, size, or number of slices, or gives other modalities than the card.
+            If the generator has no such preset, size, or number of slices, or gives other modalities or labels than the
+            card.
         """
         source = card.source
         values = {"preset": source.preset, "dz": source.dz_mm, "dataset_seed": source.dataset_seed, "size": size}
@@ -51,8 +52,16 @@ class PhantomSubjects:
         if config.names != card.spec.names:
             names = ", ".join(config.names)
             raise InputError(f"The modalities of card {card.name} must be those of its phantom: {names}.")
+        lesions = sorted(config.kind.lesions.values())
+        if card.labels and [sorted(filter(None, label.values)) for label in card.labels] != [lesions]:
+            raise InputError(f"Card {card.name} must have one label map or none; its values are 0 and {lesions}.")
         planes = slice_indices(config.grid.planes, card.profile(profile).slices)
         return cls(card, config, tuple(map(int, planes)))
+
+    @property
+    def label_maps(self) -> list[dict]:
+        """The card's label map of lesions, as JSON."""
+        return [label.model_dump(mode="json") for label in self.card.labels]
 
     def inputs(self, subjects: list[str]) -> dict:
         """The version of the generator; what it makes follows from that and the card."""
@@ -74,9 +83,11 @@ class PhantomSubjects:
         chosen = list(self.planes)
         images = np.stack([scale.forward(made.images[name])[chosen] for name, scale in scales.items()], axis=1)
         z_mm = made.planes[chosen].tolist()
+        labels = made.lesion[chosen][:, None] if self.card.labels else None
         record = {
+            "latents": made.latents,
             "normalisation": {name: asdict(scale) for name, scale in scales.items()},
             "volume_affine": made.affine.tolist(),
         }
         sheet = sheet_png(f"{self.card.title}: subject {subject}", self.card.spec, z_mm, images)
-        return PreparedSubject(subject, images.astype(np.float16), chosen, z_mm, record, sheet)
+        return PreparedSubject(subject, images.astype(np.float16), chosen, z_mm, record, sheet, labels=labels)

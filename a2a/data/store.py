@@ -2,12 +2,14 @@
 
 A folder with ``train.npy``, ``val.npy``, ``test.npy`` (``float16 (N, n, H, W)`` in [0, 1], memory-mapped when read),
 ``index.csv`` (which subject and plane each row is), ``manifest.json`` (how it was made, how to go back, checksums) and
-``sheets/`` (a picture per subject). Half precision keeps 11 bits near 1, finer than the noise of any modality.
+``sheets/`` (a picture per subject). Half precision keeps 11 bits near 1, finer than the noise of any modality. Slices
+may come with label maps, ``train-labels.npy`` and so on (``uint8 (N, maps, H, W)``); the manifest explains the values.
 """
 
 import hashlib
 import json
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,14 @@ from a2a.stack import StackSpec
 FORMAT = "a2a slice store 1"
 MANIFEST = "manifest.json"
 INDEX = "index.csv"
+LABELS = "-labels"
 COLUMNS = ("split", "row", "subject", "plane", "z_mm")
+
+
+def files_of(label_maps: Sequence) -> list[str]:
+    """Names of the files of a store whose checksums the manifest holds."""
+    arrays = [*SPLITS, *(s + LABELS for s in SPLITS)] if label_maps else SPLITS
+    return [*(f"{name}.npy" for name in arrays), INDEX]
 
 
 def sha256(path: Path) -> str:
@@ -56,12 +65,15 @@ class Split:
         ``int (N,)``, the plane's index within the subject's RAS volume (files) or series of planes (phantom).
     z_mm
         ``float (N,)``, world z of each plane in mm.
+    labels
+        ``uint8 (N, maps, H, W)``, memory-mapped; no maps where the card has none.
     """
 
     images: np.ndarray
     subjects: np.ndarray
     planes: np.ndarray
     z_mm: np.ndarray
+    labels: np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
@@ -116,7 +128,7 @@ class SliceStore:
             store = cls(path, manifest, StackSpec.from_list(manifest["spec"]), manifest["size"])
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{path / MANIFEST} is damaged: spec is no list of modalities.") from error
-        for name in (*(f"{s}.npy" for s in SPLITS), INDEX):
+        for name in files_of(store.label_maps):
             if not (path / name).is_file():
                 raise InputError(f"{path} is an incomplete slice store: {name} is missing; prepare it again.")
             if not (path / name).resolve().is_relative_to(path.resolve()):
@@ -137,17 +149,28 @@ class SliceStore:
         """
         if name not in SPLITS:
             raise InputError(f"There is no split {name!r}; a slice store has {', '.join(SPLITS)}.")
-        file = self.path / f"{name}.npy"
         index = self._index(name)
-        expected = (len(index), len(self.spec), self.size, self.size)
+        images = self._array(name, np.float16, (len(index), len(self.spec), self.size, self.size))
+        shape = (len(index), len(self.label_maps), self.size, self.size)
+        labels = self._array(name + LABELS, np.uint8, shape) if self.label_maps else np.zeros(shape, np.uint8)
+        subjects, planes, z_mm = (index[column].to_numpy() for column in ("subject", "plane", "z_mm"))
+        return Split(images, subjects.astype(str), planes, z_mm, labels)
+
+    @property
+    def label_maps(self) -> list[dict]:
+        """Name, and meaning of each value, of every label map: `a2a.data.card_parts.LabelCard` as JSON."""
+        return self.manifest.get("labels", [])
+
+    def _array(self, name: str, dtype: type, expected: tuple[int, ...]) -> np.ndarray:
+        file = self.path / f"{name}.npy"
         try:
-            images = np.load(file, mmap_mode="r", allow_pickle=False) if len(index) else np.zeros(expected, np.float16)
+            array = np.load(file, mmap_mode="r", allow_pickle=False) if expected[0] else np.zeros(expected, dtype)
         except (ValueError, OSError, EOFError) as error:
             raise InputError(f"{file} is damaged ({error}); prepare the store again.") from error
-        if images.shape != expected or images.dtype != np.float16:
-            raise InputError(f"{file} is {images.dtype} {images.shape}, not float16 {expected}; prepare it again.")
-        subjects, planes, z_mm = (index[column].to_numpy() for column in ("subject", "plane", "z_mm"))
-        return Split(images, subjects.astype(str), planes, z_mm)
+        if array.shape != expected or array.dtype != dtype:
+            wanted = np.dtype(dtype).name
+            raise InputError(f"{file} is {array.dtype} {array.shape}, not {wanted} {expected}; prepare it again.")
+        return array
 
     def _index(self, split: str) -> pd.DataFrame:
         """Rows of the index that belong to a split."""

@@ -4,12 +4,13 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from a2a.data.profiles import SPLITS
-from a2a.data.store import COLUMNS, FORMAT, INDEX, MANIFEST, sha256
+from a2a.data.store import COLUMNS, FORMAT, INDEX, LABELS, MANIFEST, files_of, sha256
 from a2a.errors import InputError
 from a2a.files import write_json
 from a2a.stack import StackSpec
@@ -31,6 +32,8 @@ class StoreWriter:
         Pixels along each side.
     overwrite
         Replace a slice store that is there.
+    label_maps
+        Those that come with every slice, each with its name and the meaning of its values (JSON).
 
     Raises
     ------
@@ -38,10 +41,19 @@ class StoreWriter:
         If something is at `path` and `overwrite` is not set, or what is there is no slice store.
     """
 
-    def __init__(self, path: Path | str, spec: StackSpec, size: int, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        spec: StackSpec,
+        size: int,
+        overwrite: bool = False,
+        label_maps: Sequence[dict] = (),
+    ) -> None:
         self.path = Path(path)
-        self.spec, self.size = spec, size
-        self._shape = (len(spec), size, size)
+        self.spec, self.size, self.label_maps = spec, size, label_maps
+        self._kinds = {"": ("<f2", (len(spec), size, size))}
+        if label_maps:
+            self._kinds[LABELS] = ("|u1", (len(label_maps), size, size))
         self._rows: list[tuple] = []
         self._counts = dict.fromkeys(SPLITS, 0)
         self._files: dict = {}
@@ -51,31 +63,45 @@ class StoreWriter:
     def __enter__(self) -> "StoreWriter":
         shutil.rmtree(self.folder, ignore_errors=True)  # a process of this number that was killed may have left one
         (self.folder / "sheets").mkdir(parents=True)
-        self._files = {name: open(self.folder / f"{name}.npy", "w+b") for name in SPLITS}
-        for name in SPLITS:
-            self._header(name)
+        names = [(split, kind) for split in SPLITS for kind in self._kinds]
+        self._files = {(s, kind): open(self.folder / f"{s}{kind}.npy", "w+b") for s, kind in names}
+        for split, kind in names:
+            self._header(split, kind)
         return self
 
-    def _header(self, name: str) -> None:
+    def _header(self, split: str, kind: str) -> None:
         """Write the header for the rows so far; NumPy leaves room in it for the number to grow in place."""
-        file = self._files[name]
+        file, (dtype, shape) = self._files[split, kind], self._kinds[kind]
         file.seek(0)
-        shape = (self._counts[name], *self._shape)
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        header = {"descr": dtype, "fortran_order": False, "shape": (self._counts[split], *shape)}
+        np.lib.format.write_array_header_1_0(file, header)
 
-    def add(self, split: str, subject: str, planes: list[int], z_mm: list[float], images: np.ndarray) -> None:
-        """Append the slices ``(N, n, H, W)`` in [0, 1] of one subject.
+    def add(
+        self,
+        split: str,
+        subject: str,
+        planes: list[int],
+        z_mm: list[float],
+        images: np.ndarray,
+        labels: np.ndarray | None = None,
+    ) -> None:
+        """Append the slices ``(N, n, H, W)`` in [0, 1] of one subject, and its labels ``uint8 (N, maps, H, W)``.
 
         Raises
         ------
         InputError
-            If their shape does not fit the store or values leave [0, 1].
+            If their shape does not fit the store, values leave [0, 1], or labels are missing or too many.
         """
-        if images.shape != (len(planes), *self._shape):
-            raise InputError(f"Slices of {subject} have shape {images.shape}; the store needs (N, {self._shape}).")
+        arrays = {"": images} | ({} if labels is None else {LABELS: labels})
+        wanted = {kind: (len(planes), *shape) for kind, (_, shape) in self._kinds.items()}
+        found = {kind: array.shape for kind, array in arrays.items()}
+        if found != wanted:
+            shapes, expected = (", ".join(map(str, s.values())) for s in (found, wanted))
+            raise InputError(f"Slices (and labels) of {subject} have shape {shapes}; the store needs {expected}.")
         if not (images.min() >= 0 and images.max() <= 1):
             raise InputError(f"Slices of {subject} leave [0, 1].")
-        self._files[split].write(np.ascontiguousarray(images, dtype="<f2").tobytes())
+        for kind, array in arrays.items():
+            self._files[split, kind].write(np.ascontiguousarray(array, dtype=self._kinds[kind][0]).tobytes())
         start = self._counts[split]
         rows = enumerate(zip(planes, z_mm, strict=True), start)
         self._rows += [(split, row, subject, plane, f"{z:.4f}") for row, (plane, z) in rows]
@@ -83,14 +109,16 @@ class StoreWriter:
 
     def finish(self, manifest: dict) -> None:
         """Write index and manifest (checksums, spec and size are added) and move the store into place."""
-        for name, file in self._files.items():
-            self._header(name)
+        for (split, kind), file in self._files.items():
+            self._header(split, kind)
             file.close()
         with open(self.folder / INDEX, "w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *self._rows])
-        names = [*(f"{s}.npy" for s in SPLITS), INDEX]
         own = {"format": FORMAT, "spec": self.spec.to_list(), "size": self.size, "rows": self._counts}
-        write_json(self.folder / MANIFEST, manifest | own | {"sha256": {n: sha256(self.folder / n) for n in names}})
+        if self.label_maps:
+            own["labels"] = list(self.label_maps)
+        own["sha256"] = {name: sha256(self.folder / name) for name in files_of(self.label_maps)}
+        write_json(self.folder / MANIFEST, manifest | own)
         old = self.path.with_name(f".{self.path.name}.{os.getpid()}.old")
         if self.path.exists():
             self.path.rename(old)

@@ -31,7 +31,7 @@ class Stream(IntEnum):
     POSITION = 120
 
 
-def stream(dataset_seed: int, subject_id: int, purpose: int) -> np.random.Generator:
+def stream(dataset_seed: int, subject_id: int, purpose: int, redraw: int = 0) -> np.random.Generator:
     """Return the generator of one purpose of one subject.
 
     Parameters
@@ -40,8 +40,11 @@ def stream(dataset_seed: int, subject_id: int, purpose: int) -> np.random.Genera
         Non-negative integers that name the subject.
     purpose
         A `Stream`; for ``NOISE``, ``BIAS`` and ``POSITION`` plus the number of the modality.
+    redraw
+        0 for the subject itself; others draw the same purpose again.
     """
-    return np.random.default_rng(np.random.SeedSequence([dataset_seed, subject_id, int(purpose)]))
+    key = [dataset_seed, subject_id, int(purpose), redraw] if redraw else [dataset_seed, subject_id, int(purpose)]
+    return np.random.default_rng(np.random.SeedSequence(key))
 
 
 @dataclass(frozen=True, eq=False)

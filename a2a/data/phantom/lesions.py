@@ -168,4 +168,3 @@ def add_calcifications(fractions: np.ndarray, site: Site, latents: Latents) -> N
     if latents.calc_pallidum > 0.0:
         pallidum = ellipsoid(p, (19.5, 0.0, -1.0), (2.2, 4.0, 2.5), -22.0)
         take(fractions, "calc", min(0.6, 0.35 * latents.calc_pallidum) * site.cover(pallidum))
-

@@ -3,7 +3,7 @@
 Explained in the chapter "The synthetic data set".
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -91,6 +91,21 @@ def stack_slices(subject: Subject, n_slices: int, pet_scale: float) -> np.ndarra
     pet_scale
         From `pet_constant`.
     """
-    chosen = slice_indices(subject.planes, n_slices)
-    scales = {name: Normalisation.fit(_modality(name, pet_scale), v) for name, v in subject.images.items()}
-    return np.stack([scale.forward(subject.images[name][chosen]) for name, scale in scales.items()], axis=1)
+    return stack_images(subject.images, subject.planes, n_slices, pet_scale)
+
+
+def stack_images(images: Mapping[str, np.ndarray], planes: np.ndarray, n_slices: int, pet_scale: float) -> np.ndarray:
+    """Return slices of volumes as stack samples, as `stack_slices` does.
+
+    Parameters
+    ----------
+    images
+        Modality to float32 (Z, H, W), in physical units; channels follow their order.
+    planes
+        Heights z in mm, (Z,).
+    n_slices, pet_scale
+        As for `stack_slices`.
+    """
+    chosen = slice_indices(planes, n_slices)
+    scales = {name: Normalisation.fit(_modality(name, pet_scale), v) for name, v in images.items()}
+    return np.stack([scale.forward(images[name][chosen]) for name, scale in scales.items()], axis=1)

@@ -4,13 +4,14 @@ Explained in the chapter "The synthetic data set".
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
 from a2a.data.phantom.anatomy import build_anatomy
 from a2a.data.phantom.config import PhantomConfig
-from a2a.data.phantom.fields import stream
-from a2a.data.phantom.maps import tissue_maps
+from a2a.data.phantom.fields import Streams, stream
+from a2a.data.phantom.maps import Maps, tissue_maps
 from a2a.data.phantom.scan import Patient, Scanner
 from a2a.errors import InputError
 
@@ -71,28 +72,62 @@ def generate_subject(config: PhantomConfig, subject_id: int) -> Subject:
     InputError
         If `subject_id` is negative.
     """
-    if subject_id < 0:
-        raise InputError(f"subject_id must be 0 or more, got {subject_id}.")
-
-    def rng(purpose: int) -> np.random.Generator:
-        return stream(config.dataset_seed, subject_id, purpose)
-
-    grid, kind = config.grid, config.kind
-    anatomy = build_anatomy(grid.fine, rng, kind, config.lesions)
-    patient = Patient.draw(anatomy, rng, config.pet_phase)
-    maps = tissue_maps(anatomy, grid.size, kind.lesions, config.keep_fractions)
-    still = kind.modalities[0] if config.misregistration else None
-    scans = Scanner(patient, grid, maps.white, rng, still).scan(config.names)
-    shown = maps.brain if kind.stripped else np.True_
+    case = Case.build(config, subject_id)
+    scans = case.scan(case.patient, case.rng)
+    maps, anatomy, grid = case.maps, case.patient.anatomy, config.grid
     return Subject(
         subject_id=subject_id,
-        images={name: noisy * shown for name, (_, noisy) in scans.items()},
+        images={name: noisy for name, (_, noisy) in scans.items()},
         labels=maps.labels,
         lesion=maps.lesion,
         brain_mask=maps.brain,
         latents=asdict(anatomy.latents) | anatomy.lesions.latents(),
         affine=grid.affine,
         planes=grid.planes,
-        clean={name: clean * shown for name, (clean, _) in scans.items()} if config.keep_clean else None,
+        clean={name: clean for name, (clean, _) in scans.items()} if config.keep_clean else None,
         fractions=maps.fractions,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A subject before it is scanned: patient, and what is where.
+
+    Parameters
+    ----------
+    config, subject_id
+        As for `generate_subject`.
+    patient
+        Anatomy and tissue.
+    maps
+        The same on the grid of the images.
+    """
+
+    config: PhantomConfig
+    subject_id: int
+    patient: Patient
+    maps: Maps
+
+    @classmethod
+    def build(cls, config: PhantomConfig, subject_id: int) -> "Case":
+        """Generate the patient; errors as for `generate_subject`."""
+        if subject_id < 0:
+            raise InputError(f"subject_id must be 0 or more, got {subject_id}.")
+        rng = partial(stream, config.dataset_seed, subject_id)
+        anatomy = build_anatomy(config.grid.fine, rng, config.kind, config.lesions)
+        patient = Patient.draw(anatomy, rng, config.pet_phase)
+        maps = tissue_maps(anatomy, config.size, config.kind.lesions, config.keep_fractions)
+        return cls(config, subject_id, patient, maps)
+
+    def rng(self, purpose: int) -> np.random.Generator:
+        """Return the subject's generator of a stream."""
+        return stream(self.config.dataset_seed, self.subject_id, purpose)
+
+    def scan(self, patient: Patient, rng: Streams) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Scan a patient of this anatomy, as `Scanner.scan` does, and strip the skull if the preset says so."""
+        config = self.config
+        still = config.kind.modalities[0] if config.misregistration else None
+        pairs = Scanner(patient, config.grid, self.maps.white, rng, still).scan(config.names)
+        if not config.kind.stripped:
+            return pairs
+        return {name: tuple(image * self.maps.brain for image in pair) for name, pair in pairs.items()}
