@@ -43,4 +43,4 @@ def _summary(report: "PrepareReport") -> str:
     what = f"{report.path}: {rows} slices of {report.subjects} subjects"
     if report.reused:
         return f"{what}; already there, made from the same card, files and versions, and reused."
-    return f"{what}, in {format_seconds(report.seconds)}; look at {report.path / 'sheets'}."
+    return f"{what}, in {format_seconds(report.seconds)}; look at {report.path / 'report.html'}."

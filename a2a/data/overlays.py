@@ -40,6 +40,7 @@ def overlay_png(
         A PNG file.
     """
     name, data = reference
+    box = _box(data)
     inner = np.linspace(0.1, 0.9, min(_PLANES, len(planes))) * (len(planes) - 1)
     picked = np.asarray(planes)[np.unique(inner.round().astype(int))]
     rows = [
@@ -52,7 +53,7 @@ def overlay_png(
     axes = figure.subplots(len(rows), len(picked), squeeze=False)
     for line, (label, volume) in zip(axes, rows, strict=True):
         for cell, plane in zip(line, picked, strict=True):
-            picture = _edges_on(data[:, :, plane], volume[:, :, plane])
+            picture = _edges_on(data[box][:, :, plane], volume[box][:, :, plane])
             cell.imshow(picture, aspect=spacing[1] / spacing[0], interpolation="nearest")
             cell.set_xticks([])
             cell.set_yticks([])
@@ -61,6 +62,13 @@ def overlay_png(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _box(data: np.ndarray) -> tuple[slice, slice]:
+    """The part of the planes that shows something, with a margin."""
+    bright = (data > 0.1 * np.percentile(data, 99.5)).mean(axis=2) > 0.02
+    spans = [np.flatnonzero(bright.any(axis=axis)) for axis in (1, 0)]
+    return tuple(slice(max(span[0] - 8, 0), span[-1] + 9) for span in spans) if bright.any() else (slice(None),) * 2
 
 
 def _edges_on(below: np.ndarray, above: np.ndarray) -> np.ndarray:

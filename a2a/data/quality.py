@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import nibabel as nib
 import numpy as np
 
 from a2a.data.aligned import AlignedSeries
@@ -35,7 +34,6 @@ def quality(
     for name, data in scaled.items():
         original, values = series.originals[name], data[inside]
         figures[name] = {
-            "orientation": "".join(nib.aff2axcodes(original.affine)),
             "shape": list(original.data.shape),
             "voxel_mm": [round(side, 4) for side in original.spacing],
             "mean": round(float(values.mean()), 4),

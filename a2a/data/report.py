@@ -13,7 +13,6 @@ th:first-child, td:first-child { text-align: left; } img { max-width: 100%; heig
 0; } .skipped { color: #a00; }
 """
 _FIGURES = {
-    "orientation": "Orientation of the file",
     "shape": "Voxels",
     "voxel_mm": "Voxel, mm",
     "mean": "Mean",

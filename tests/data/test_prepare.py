@@ -188,7 +188,7 @@ def test_good_use_ends_with_zero_and_says_where_to_look(
     out = tmp_path / "a folder" / "Köpfe"
     with pytest.raises(SystemExit) as leave:
         main(["prepare", CARD, "--root", str(open_ms()), "--out", str(out), "--size", str(SIZE), "--workers", "1"])
-    assert leave.value.code == 0 and str(out / "sheets") in capsys.readouterr().out
+    assert leave.value.code == 0 and str(out / "report.html") in capsys.readouterr().out
 
 
 def test_two_layouts_at_once_are_refused(open_ms: Callable, tmp_path: Path) -> None:
