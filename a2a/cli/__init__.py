@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import a2a
-from a2a.cli import bench, book, complete, info, phantom, prepare, train
+from a2a.cli import bench, book, complete, data, info, phantom, prepare, train
 from a2a.errors import Failure, InputError
 
 COMMANDS = (prepare.prepare, train.train, complete.complete, bench.bench, book.book, phantom.phantom, info.info)
@@ -27,6 +27,7 @@ app = typer.Typer(
 for command in COMMANDS:
     settings = complete.ANY_MODALITY if command is complete.complete else None
     app.command(context_settings=settings)(command)
+app.add_typer(data.app, name="data")
 
 
 def _version(wanted: bool) -> None:
