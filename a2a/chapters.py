@@ -64,7 +64,7 @@ class Chapter:
     Parameters
     ----------
     name
-        File name without suffix, e.g. ``"05-mds"``.
+        File name without suffix, e.g. ``"06-mds"``.
     notebook
         The notebook without outputs.
     parameters

@@ -18,7 +18,7 @@ COLUMNS = ["dataset", "scenario", "modality", "slices", "method", "estimate", "s
 def test_links_and_folders_exist():
     links = re.findall(r"\]\((?!http)([^)]+)\)", TEXT)
     folders = re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_.-]*)+)`", TEXT)
-    assert len(links) >= 5 and "book/06-own-data.md" in links
+    assert len(links) >= 5 and "book/09-own-data.md" in links
     missing = [name for name in (*links, *folders) if not repository(*name.split("/")).exists()]
     assert set(missing) <= {"runs/", "_build/"}
 
