@@ -8,10 +8,10 @@ random batches from it in several ways, and compares with what the 64 x 64 prior
 Columns: ``what`` (rows: slices as stored; batches: diffused training batches), ``cache`` (cold: the store was dropped
 from the system's page cache before), ``processes`` that read at once (one device each, sharing every batch),
 ``workers`` of each, ``slices_per_s`` of all together, ``slices_per_cpu_s`` (without workers: of a second of one core,
-which other work on the machine does not lower), ``ratio`` of slices_per_s to ``needed_per_s``, ``anonymous_mb`` and
-``resident_mb``: growth of memory of a reading process with its workers (the largest of several) between the thirtieth
-batch and the end, without and with pages of the store. ``needed_per_s`` is what training takes if every core
-does nothing else.
+which other work on the machine hardly lowers), ``ratio`` of slices_per_s to ``needed_per_s``, ``core_ratio`` the same
+for one core, ``anonymous_mb`` and ``resident_mb``: growth of memory of a reading process with its workers (the largest
+of several) between the thirtieth batch and the end, without and with pages of the store, ``load`` of the machine.
+``needed_per_s`` is what training the 64 x 64 prior takes if every core does nothing else.
 """
 
 import argparse
@@ -168,8 +168,10 @@ def measure(store: SliceStore, seconds: float, needed: float) -> pd.DataFrame:
         names = {"what": what, "cache": "cold" if cold else "warm", "processes": processes, "workers": workers}
         figures = {"slices_per_s": round(speed), "mb_per_s": round(speed * len(SPEC) * SIZE**2 * 2 / 1e6)}
         figures["slices_per_cpu_s"] = None if workers else round(np.mean([each for _, each, _ in done]))
+        ratios = {"ratio": round(speed / needed, 1)}
+        ratios["core_ratio"] = None if workers else round(figures["slices_per_cpu_s"] * os.cpu_count() / needed, 1)
         growth = {"anonymous_mb": round(anonymous, 1), "resident_mb": round(resident, 1)}
-        table.append(names | figures | {"ratio": round(speed / needed, 1)} | growth)
+        table.append(names | figures | ratios | growth | {"load": round(os.getloadavg()[0], 1)})
     return pd.DataFrame(table)
 
 
@@ -193,7 +195,7 @@ def main() -> None:
     about = machine()
     facts = {"slices": options.slices, "needed_per_s": round(needed, 1), "written_s": round(written, 1)}
     facts |= {"opened_s": round(opened, 2), "device": about["device"], "torch": about["torch"]}
-    table = table.assign(**facts, load=os.getloadavg()[0])
+    table = table.assign(**facts)
     print(table.drop(columns=list(facts)).to_string(index=False))
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
     if options.out:

@@ -150,8 +150,9 @@ def _fastmri(h5py: ModuleType, file: object) -> ScannerKSpace:
     if "noise_std" in more and (more["noise_std"].size != 1 or more["noise_std"].dtype.kind not in "iuf"):
         raise InputError("noise_std must be one real number.")
     lines = mask.astype(bool)
+    fits = np.iscomplexobj(data) and lines.shape == data.shape[-1:]  # else what is wrong is said below
     return ScannerKSpace(
-        np.where(lines, data, 0).astype(np.complex64) if np.iscomplexobj(data) and lines.ndim == 1 else data,
+        np.where(lines, data, 0).astype(np.complex64) if fits else data,
         lines,
         encoding.field_of_view_mm[:2],
         noise_std=float(more["noise_std"].item()) if "noise_std" in more else None,

@@ -213,3 +213,27 @@ def test_a_folder_that_is_not_empty_is_refused(refused, t1, tmp_path):
     (tmp_path / "out" / "thesis.tex").write_text("four years")
     assert "out: it exists and is not empty; choose another --out or add --overwrite." in refused("T1", "--t1", t1)
     assert "out: it holds no earlier completion" in refused("T1", "--t1", t1, "--overwrite")
+
+
+def test_kspace_of_a_scanner_is_taken_with_its_maps(complete, refused, t1, tmp_path):
+    h5py = pytest.importorskip("h5py", reason="the extra [kspace] is not installed")
+    assert complete("y(T1)", "--t1", t1, "--acs", 14, "--acceleration", 2, "--noise-std", 0.001)[0] == 0
+    with np.load(tmp_path / "out" / "kspace" / "T1.npz") as content:
+        fields = dict(content)
+    np.save(tmp_path / "maps.npy", fields["maps"])
+    header = (
+        '<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding><encodedSpace><matrixSize><x>24</x><y>24</y><z>1</z>'
+        "</matrixSize><fieldOfView_mm><x>192</x><y>192</y><z>8</z></fieldOfView_mm></encodedSpace></encoding></ismrmrdHeader>"
+    )
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["kspace"], file["mask"] = 500 * fields["kspace"].swapaxes(2, 3), fields["mask"]
+        file["ismrmrd_header"] = header
+    words = ["--t1-kspace", tmp_path / "scan.h5", "--overwrite"]
+    assert "scan.h5: it does not say how the patient lies in it" in refused("y(T1)", *words)
+    words += ["--kspace-axes", "LPS"]
+    assert "maps.txt: no such file" in refused("y(T1)", *words, "--t1-maps", tmp_path / "maps.txt")
+    assert "T2FLAIR, which does not come as k-space" in refused("y(T1)", *words, "--flair-maps", tmp_path / "maps.npy")
+    assert complete("y(T1)", *words, "--t1-maps", tmp_path / "maps.npy")[0] == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["scenario"] == "y(T1)" and report["maps"]["T1"]["unit"] == "a.u."
+    assert complete("y(T1)", *words)[0] == 0  # with estimated maps

@@ -158,3 +158,20 @@ def test_two_processes_train_what_one_trains_with_the_whole_batch(workplace, a2a
     losses = [[float(row["loss"]) for row in csv.DictReader(open(f"{run}/log.csv"))] for run in ("one", "two")]
     assert len(losses[0]) == 3
     torch.testing.assert_close(*map(torch.tensor, losses), rtol=1e-5, atol=0)
+
+
+def test_a_store_that_does_not_match_its_manifest_is_refused_before_anything_is_written(a2a, workplace):
+    file = workplace / "store" / "train.npy"
+    raw = bytearray(file.read_bytes())
+    raw[-1] ^= 1
+    file.write_bytes(bytes(raw))
+    code, _, err = a2a("train blocks.yaml --data store")
+    assert code == 2 and "train.npy does not match the checksum in manifest.json" in err and err.count("\n") == 1
+    assert not (workplace / "runs").exists()
+
+
+def test_workers_that_read_ahead_train_the_same_weights(a2a, workplace):
+    assert a2a("train blocks.yaml --data store --out alone")[0] == 0
+    assert a2a("train blocks.yaml --data store --out helped --workers 2")[0] == 0
+    alone, helped = (load_file(workplace / out / "prior.safetensors") for out in ("alone", "helped"))
+    assert all(torch.equal(alone[name], helped[name]) for name in alone)

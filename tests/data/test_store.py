@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2a.data.store import SliceStore
+from a2a.data.store import SliceStore, sha256
 from a2a.data.store_writer import StoreWriter
 from a2a.errors import InputError
 from a2a.stack import StackSpec
@@ -123,6 +123,23 @@ def _edit_manifest(**changes: object) -> object:
     return edit
 
 
+def _edit_index(old: str, new: str) -> object:
+    """Change the index, and its checksum with it."""
+
+    def edit(path: Path) -> None:
+        file = path / "index.csv"
+        file.write_text(file.read_text().replace(old, new, 1))
+        sums = json.loads((path / "manifest.json").read_text())["sha256"]
+        _edit_manifest(sha256=sums | {"index.csv": sha256(file)})(path)
+
+    return edit
+
+
+def _link_out(path: Path) -> None:
+    (path / "train.npy").rename(path.parent / "elsewhere.npy")
+    (path / "train.npy").symlink_to(path.parent / "elsewhere.npy")
+
+
 BAD = {
     "changed byte": (lambda p: _flip(p / "train.npy"), r"train.npy does not match the checksum"),
     "truncated array": (lambda p: (p / "train.npy").write_bytes((p / "train.npy").read_bytes()[:-9]), "train.npy"),
@@ -130,6 +147,11 @@ BAD = {
     "no index": (lambda p: (p / "index.csv").unlink(), "index.csv is missing"),
     "no manifest": (lambda p: (p / "manifest.json").unlink(), "is no slice store"),
     "broken manifest": (lambda p: (p / "manifest.json").write_text("{"), "cannot be read as JSON"),
+    "size is no number": (_edit_manifest(size="eight"), "is damaged: size must be a number"),
+    "spec is no list of modalities": (_edit_manifest(spec=[{"unit": "HU"}]), "is damaged: spec is no list"),
+    "index without a column": (_edit_index("plane", "level"), "index.csv is damaged"),
+    "index with words for numbers": (_edit_index(",4,", ",four,"), "index.csv is damaged"),
+    "link out of the store": (_link_out, "train.npy is a symbolic link out of the store"),
     "other format": (_edit_manifest(format="a2a slice store 9"), "is of format 'a2a slice store 9'"),
 }
 
@@ -159,6 +181,12 @@ def test_contradictions_are_noticed_without_reading_everything(damage: object, t
     damage(path)
     with pytest.raises(InputError, match="(train|test).npy is"):
         SliceStore.open(path)
+
+
+def test_a_store_behind_a_link_is_a_store(tmp_path: Path) -> None:
+    _write(tmp_path / "disk" / "store")
+    (tmp_path / "here").symlink_to(tmp_path / "disk" / "store")
+    assert len(SliceStore.open(tmp_path / "here", verify=True).split("train")) == 14
 
 
 def test_unknown_splits_and_subjects_list_the_known_ones(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""k-space files: what is written is read, and everything else is refused with the file's name."""
+"""k-space in npz files: what is written is read, and everything else is refused with the file's name."""
 
 from collections.abc import Callable
 from pathlib import Path
