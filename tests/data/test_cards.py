@@ -27,8 +27,9 @@ def test_shipped_cards_are_valid_and_named_as_their_file(path: Path) -> None:
     card = load_card(path)
     assert card.name == path.stem
     assert card.spec.names == tuple(m.name for m in card.modalities)
+    assert bool(card.profiles) == (card.source.kind != "private")
     for profile in card.profiles.values():
-        splits = dict(profile.subjects())
+        splits = dict(profile.subjects([f"subject{i}" for i in range(200)]))
         assert {"train", "test"} <= set(splits.values())
 
 
@@ -81,6 +82,51 @@ BAD = {
     "bad range": (_change("profiles", "ci", "test", ["patient09..03"]), "is no range"),
     "unknown profile name": (_change("profiles", "huge", {"train": ["a"], "test": ["b"]}), "profiles.huge"),
     "layout without a modality": (lambda c: c["source"]["layouts"][0]["files"].pop("T2"), "must name one file for"),
+    "layout with an unexplained label": (
+        _change("source", "layouts", 0, "labels", {"tumour": "{subject}/seg.nii"}),
+        "names a label map that the card's labels do not explain",
+    ),
+    "pattern without a subject": (
+        _change("source", "layouts", 0, "files", "T1", "T1.nii.gz"),
+        "must contain {subject}",
+    ),
+    "pattern with another name": (
+        _change("source", "layouts", 0, "files", "T1", "{subject}/{visit}.nii"),
+        "only {session} beside it",
+    ),
+    "pattern with a session nobody declared": (
+        _change("source", "layouts", 0, "files", "T1", "{subject}/{session}.nii"),
+        "must contain {session} if the layout has one",
+    ),
+    "pattern that leaves the folder": (
+        _change("source", "layouts", 0, "files", "T1", "../{subject}/T1.nii"),
+        "must stay below the folder",
+    ),
+    "pattern with an open bracket": (
+        _change("source", "layouts", 0, "subject", "patient[0-9"),
+        "has a [ without its ]",
+    ),
+    "pattern with a bad range": (
+        _change("source", "layouts", 0, "subject", "patient[9-0]"),
+        "is wrong: bad character range",
+    ),
+    "subject with a slash": (_change("profiles", "ci", "test", ["x/patient07"]), "cannot be a subject's name"),
+    "names and fractions": (
+        _change("profiles", "ci", "fractions", {"train": 0.5, "test": 0.5}),
+        "by name (train, val, test) or fractions",
+    ),
+    "fractions that are too large": (
+        _change("profiles", "ci", {"fractions": {"train": 0.9, "test": 0.5}}),
+        "the fractions must sum to 1",
+    ),
+    "no test subjects": (_change("profiles", "ci", {"train": ["patient01"]}), "one subject for train and one for test"),
+    "unknown reference": (_change("preprocessing", "reference", "PET"), "'PET' is none of the modalities"),
+    "planes without foreground": (_change("preprocessing", "foreground", "none"), "needs a foreground"),
+    "mask that no layout has": (_change("preprocessing", "foreground", "file"), "must name a brain_mask"),
+    "labels without background": (_change("labels", 0, "values", {1: "lesion"}), "must be 0 (background)"),
+    "files without profiles": (lambda c: c.pop("profiles"), "belong to a set that can be prepared"),
+    "download outside": (_change("download", {"base_url": "https://x/", "files": ["../x"]}), "would lie outside"),
+    "checksum of an unknown file": (_change("download", "checksums", {"x": "md5:0"}), "x is none of the files"),
     "unknown source": (_change("source", {"kind": "web"}), "source"),
     "zero size": (_change("preprocessing", "size", 0), "preprocessing.size"),
     "name with a space": (_change("name", "open ms"), "name: String should match"),
