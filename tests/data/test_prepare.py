@@ -1,6 +1,7 @@
 """From a card to a store: layouts, orientation, faults of single subjects, reuse, exit codes."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from a2a.cli import main
 from a2a.data.cards import DataCard, load_card
 from a2a.data.nifti import read_volume, to_ras
 from a2a.data.prepare import prepare
+from a2a.data.registration import antspy_version
 from a2a.data.slices import SliceGeometry
 from a2a.data.store import SliceStore
 from a2a.errors import InputError
 
 CARD = "open-ms"
+AFFINE = np.array([[8.0, 0, 0, -92.0], [0, 8.0, 0, -120.0], [0, 0, 8.0, -64.0], [0, 0, 0, 1]])  # of the small heads
 SIZE = 24  # pixels of 8 mm, the voxels of the small heads
 
 
@@ -121,7 +124,33 @@ def _moved(path: Path) -> None:
     _save(path, nib.load(path).get_fdata(), affine)
 
 
+def _with_header(path: Path, change: Callable[[nib.Nifti1Header], None], affine: np.ndarray | None = None) -> None:
+    old = nib.load(path)
+    image = nib.Nifti1Image(old.get_fdata().astype(np.float32), affine)
+    change(image.header)
+    nib.save(image, path)
+
+
+def _linked_out(path: Path) -> None:
+    elsewhere = path.parents[2] / "elsewhere.nii.gz"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+def _scaled(path: Path, factor: float) -> None:
+    _save(path, nib.load(path).get_fdata(), nib.load(path).affine @ np.diag([factor, factor, factor, 1]))
+
+
+FLAT = np.array([[8.0, 8, 0, 0], [8, 8, 0, 0], [0, 0, 8, 0], [0, 0, 0, 1]])
 FAULTS = {
+    "empty file": (lambda p: p.write_bytes(b""), "no NIfTI file"),
+    "one plane": (lambda p: _save(p, nib.load(p).get_fdata()[..., 8:9]), "has a single plane"),
+    "zero affine": (lambda p: _with_header(p, lambda h: h.set_sform(np.zeros((4, 4)), 1)), "singular affine"),
+    "singular affine": (lambda p: _with_header(p, lambda h: h.set_sform(FLAT, 1)), "singular affine"),
+    "no affine": (lambda p: _with_header(p, lambda h: None), "neither sform nor qform"),
+    "micrometres": (lambda p: _with_header(p, lambda h: h.set_xyzt_units("micron"), FLAT + np.eye(4)), "in micron"),
+    "metres as mm": (lambda p: _scaled(p, 0.001), "voxels of 0.008 x 0.008 x 0.008 mm"),
+    "link out of the folder": (_linked_out, "a symbolic link that leads out"),
     "missing": (lambda p: p.unlink(), "missing"),
     "truncated": (lambda p: p.write_bytes(p.read_bytes()[:-99]), "truncated or corrupt"),
     "4-D": (lambda p: _save(p, nib.load(p).get_fdata()[..., None].repeat(2, -1)), "4 dimensions"),
@@ -203,6 +232,91 @@ def test_a_subject_without_a_folder_is_skipped(open_ms: Callable, tmp_path: Path
     (root / "patient07").rename(tmp_path / "elsewhere")
     (skipped,) = prepare(CARD, tmp_path / "store", root, size=SIZE).skipped
     assert skipped.subject == "patient07" and skipped.reason == f"there are no files of patient07 in {root}"
+
+
+def test_a_link_within_the_folder_is_followed(open_ms: Callable, tmp_path: Path) -> None:
+    root = open_ms()
+    (root / "blobs").mkdir()
+    (root / "patient07" / "T2.nii.gz").rename(root / "blobs" / "x")
+    (root / "patient07" / "T2.nii.gz").symlink_to("../blobs/x")
+    assert not prepare(CARD, tmp_path / "store", root, size=SIZE).skipped
+
+
+def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(
+        InputError, match=r"data holds no files of open-ms; expected are files such as patient.*T1.nii.gz"
+    ):
+        prepare(CARD, tmp_path / "store", tmp_path / "data", size=SIZE)
+    assert os.listdir(tmp_path) == ["data"]
+
+
+@pytest.mark.skipif(antspy_version() is not None, reason="says what happens without ANTsPy, which is installed here")
+def test_different_grids_without_antspy_say_what_to_install(
+    head: Callable, write_scan: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for patient, shift in (("patient01", 0), ("patient03", 3), ("patient04", 0)):
+        for i, series in enumerate(("T1W", "T2W", "FLAIR")):
+            affine = AFFINE + shift * (series == "T2W") * np.eye(4)[:, :1] * np.eye(4)[3]
+            write_scan(tmp_path / "data" / patient / f"study1_{series}.nii.gz", head(i), "LPS", affine)
+    words = ["prepare", "open-ms-longitudinal", "--root", str(tmp_path / "data"), "--out", str(tmp_path / "store")]
+    with pytest.raises(SystemExit) as leave:
+        main([*words, "--size", "32", "--workers", "1"])
+    told = capsys.readouterr().err
+    assert (
+        leave.value.code == 3 and "Skipped patient03_study1: The images of one subject lie on different grids" in told
+    )
+    assert "pip install antspyx" in told
+    assert set(SliceStore.open(tmp_path / "store").manifest["subjects"]) == {"patient01_study1", "patient04_study1"}
+
+
+def test_pet_is_scaled_by_the_training_split(open_ms: Callable, tmp_path: Path, head: Callable) -> None:
+    card = load_card(CARD).model_dump(mode="json")
+    card["modalities"][2] |= {"kind": "PET", "unit": "SUVR", "normalisation": "training-percentile"}
+    root = open_ms()
+    test = root / "patient26" / "T2.nii.gz"
+    _save(test, 3 * nib.load(test).get_fdata())
+    prepare(DataCard.model_validate(card), tmp_path / "store", root, size=SIZE)
+    store, trained = SliceStore.open(tmp_path / "store"), head(72)
+    high = np.percentile(trained[trained > 0].astype(np.float64), 99.5)
+    assert store.spec["T2"].window == (0.0, pytest.approx(high))
+    records = store.manifest["subjects"].values()
+    assert {record["normalisation"]["T2"]["high"] for record in records} == {store.spec["T2"].window[1]}
+    assert (
+        np.median(store.split("test").images[:, 2][store.split("test").images[:, 2] > 0]) == 1
+    )  # clipped: 3 x as bright
+
+
+def test_a_mask_file_takes_away_what_lies_outside(
+    open_ms: Callable, head: Callable, write_scan: Callable, tmp_path: Path
+) -> None:
+    card = load_card(CARD).model_dump(mode="json")
+    card["source"]["layouts"] = [card["source"]["layouts"][0] | {"brain_mask": "{subject}/mask.nii.gz"}]
+    card["preprocessing"]["foreground"] = "file"
+    root = open_ms()
+    mask = head(0) > 0
+    mask[:12] = False
+    for patient in ("patient07", "patient26"):
+        write_scan(root / patient / "mask.nii.gz", mask.astype(np.float32), "LAS")
+    report = prepare(DataCard.model_validate(card), tmp_path / "store", root, size=SIZE)
+    store = SliceStore.open(report.path)
+    record, test = store.manifest["subjects"]["patient26"], store.split("test")
+    volume = SliceGeometry.from_dict(record["geometry"]).to_volume(np.asarray(test.images[:, 0], np.float32))
+    assert (volume[:12] == 0).all() and (volume[12:16, 13, 9] > 0).all()
+    (root / "patient07" / "mask.nii.gz").unlink()
+    again = prepare(DataCard.model_validate(card), tmp_path / "other", root, size=SIZE)
+    assert again.skipped[0].reason == "missing brain: there is no file patient07/mask.nii.gz"
+
+
+def test_the_report_names_and_shows_everybody(open_ms: Callable, tmp_path: Path) -> None:
+    root = open_ms()
+    (root / "patient07" / "T2.nii.gz").unlink()
+    report = prepare(CARD, tmp_path / "store", root, size=SIZE)
+    page = (report.path / "report.html").read_text(encoding="utf-8")
+    assert "patient07</b>: missing T2: there is no file patient07/T2.nii.gz" in page and "<h2>patient26" in page
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert links == ["sheets/patient26.png"] and all((report.path / link).is_file() for link in links)
+    assert "http" not in page and "<script" not in page
 
 
 def test_if_nobody_is_left_nothing_is_written(open_ms: Callable, tmp_path: Path) -> None:
