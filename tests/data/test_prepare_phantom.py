@@ -52,3 +52,33 @@ def test_phantom_card_must_name_its_modalities(tmp_path: Path) -> None:
     fewer = card.model_copy(update={"modalities": card.modalities[:4]})
     with pytest.raises(InputError, match="must be those of its phantom: T1, T2FLAIR, T2star, CT, PET"):
         prepare(fewer, tmp_path / "store")
+
+
+@pytest.mark.parametrize("preset", ["brats", "adni", "isles"])
+def test_slices_come_with_their_labels(preset: str, tmp_path: Path) -> None:
+    card = load_card(f"phantom-{preset}")
+    profiles = {"ci": {"train": ["4"], "test": ["6"], "slices": 23}}
+    small = DataCard.model_validate(card.model_dump(mode="json") | {"profiles": profiles})
+    report = prepare(small, tmp_path / "store", size=64)
+    assert report.rows == {"train": 23, "val": 0, "test": 23} and not report.skipped
+    store = SliceStore.open(tmp_path / "store", verify=True)
+    split, subject = store.split("test"), generate_subject(PhantomConfig(preset=preset, dz=4.0), 6)
+    np.testing.assert_array_equal(split.labels[:, 0], subject.lesion[split.planes])
+    np.testing.assert_allclose(split.images, stack_slices(subject, 23, 1.0), atol=5e-4)
+    assert split.labels.any()
+    (label,) = store.label_maps
+    assert {int(v) for v in label["values"]} >= set(np.unique(split.labels).tolist())
+    assert store.manifest["subjects"]["6"]["latents"] == subject.latents
+    assert prepare(small, tmp_path / "store", size=64).reused
+
+
+def test_the_lesion_map_of_a_card_must_be_that_of_its_phantom(tmp_path: Path) -> None:
+    card = load_card("phantom-isles").model_dump(mode="json")
+    wrong = card | {"labels": [{"name": "infarct", "values": {"0": "background", "2": "infarct"}}]}
+    with pytest.raises(InputError, match=r"its values are 0 and \[1\]"):
+        prepare(DataCard.model_validate(wrong), tmp_path / "store")
+    without = DataCard.model_validate(
+        card | {"labels": [], "profiles": {"ci": {"train": ["1"], "test": ["2"], "slices": 2}}}
+    )
+    prepare(without, tmp_path / "store")
+    assert SliceStore.open(tmp_path / "store").split("test").labels.shape == (2, 0, 64, 64)
