@@ -7,13 +7,16 @@ from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and
 from a2a.figures.show import show
 from a2a.figures.stacks import completion_panel, completion_sheet, stack_grid
 from a2a.figures.static import contact_sheet
+from a2a.figures.uncertainty import coverage_curves, draw_strips
 
 __all__ = [
     "Example",
     "completion_panel",
     "completion_sheet",
     "contact_sheet",
+    "coverage_curves",
     "denoising_strip",
+    "draw_strips",
     "error_curves",
     "forward_process_strip",
     "gaussian_posterior",
