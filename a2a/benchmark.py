@@ -52,6 +52,8 @@ class Job(_Strict):
         DDIM noise level of MDS.
     guidance, scale
         How MPS is guided, and its step size if by ``"norm"``.
+    spacing
+        Of the times, see `a2a.diffusion.NoiseSchedule.times`.
     every
         Use every so-manyth slice of each subject.
     """
@@ -64,6 +66,7 @@ class Job(_Strict):
     eta: float = Field(0.85, ge=0, le=1)
     guidance: Literal["norm", "moment-matched"] = "moment-matched"
     scale: float = Field(0.5, gt=0)
+    spacing: float = Field(1.0, gt=0)
     every: int = Field(1, ge=1)
 
 
@@ -155,7 +158,7 @@ def sample(
     job: Job, prior: Prior, observation: Observation, rows: list[torch.Generator], batch: int = 16
 ) -> Completion:
     """Complete an observation with the sampler and the settings of a job."""
-    common = {"steps": job.steps, "samples": job.samples, "rows": rows, "batch": batch}
+    common = {"steps": job.steps, "spacing": job.spacing, "samples": job.samples, "rows": rows, "batch": batch}
     if job.sampler == "mds":
         return mds(prior, observation, eta=job.eta, **common)
     return mps(prior, observation, guidance=job.guidance, scale=job.scale, **common)
@@ -187,14 +190,19 @@ class _Record:
 
     def holds(self, job: Job) -> bool:
         """Whether a job was done before."""
-        return job.model_dump_json() in self.done
+        return _key(job) in self.done
 
     def add(self, job: Job, table: pd.DataFrame, seconds: float) -> None:
         """Add the rows of a job and write both files."""
-        self.done[job.model_dump_json()] = round(seconds, 1)
+        self.done[_key(job)] = round(seconds, 1)
         self.table = pd.concat([self.table, table], ignore_index=True)
         write_text(self.out, self.table.to_csv(index=False, float_format="%.6g"))
         write_json(self.out.with_suffix(".json"), {"identity": self.identity, "jobs": self.done, "machine": machine()})
+
+
+def _key(job: Job) -> str:
+    """What a job says beyond the defaults."""
+    return job.model_dump_json(exclude_defaults=True)
 
 
 def tables(paths: Iterable[Path]) -> pd.DataFrame:

@@ -33,8 +33,9 @@ def test_noise_grows_and_the_clean_stack_has_none(kind):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 150, 167, 999, 1000])
-def test_exactly_k_transitions_from_the_last_time_to_the_clean_stack(steps):
-    transitions = NoiseSchedule().transitions(steps)
+@pytest.mark.parametrize("spacing", [0.3, 1.0, 1.25, 4.0])
+def test_exactly_k_transitions_from_the_last_time_to_the_clean_stack(steps, spacing):
+    transitions = NoiseSchedule().transitions(steps, spacing)
     assert len(transitions) == steps
     assert transitions[0][0] == 999 and transitions[-1][1] == END
     assert all(t > s for t, s in transitions)
@@ -46,6 +47,17 @@ def test_exactly_k_transitions_from_the_last_time_to_the_clean_stack(steps):
 def test_impossible_step_counts_are_refused(steps):
     with pytest.raises(InputError, match="between 1 and 1000"):
         NoiseSchedule().transitions(steps)
+
+
+@pytest.mark.parametrize("spacing", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_spacings_are_refused(spacing):
+    with pytest.raises(InputError, match="spacing must be a positive number"):
+        NoiseSchedule().times(10, spacing)
+
+
+def test_spacing_puts_steps_where_the_stack_is_nearly_clean():
+    assert NoiseSchedule().times(5) == [999, 749, 500, 250, 0]
+    assert NoiseSchedule().times(5, 2.0) == [999, 562, 250, 62, 0]
 
 
 @pytest.mark.parametrize(("kind", "length"), [("sigmoid", 1000), ("cosine", 1)])

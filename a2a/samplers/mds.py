@@ -20,6 +20,7 @@ def mds(
     steps: int = 150,
     eta: float = 0.85,
     weight: float | None = None,
+    spacing: float = 1.0,
     samples: int = 1,
     rows: Sequence[torch.Generator] | None = None,
     batch: int = 16,
@@ -47,7 +48,7 @@ def mds(
         Weight lambda of the prior for modalities with noise. None derives it anew in each step, for each sample and
         modality, from the residual: :math:`\lambda_i = \sigma_i^2 / v_i` with the variance v of the clean estimate
         that `a2a.samplers.trust.surprise` infers. Clean modalities have lambda = 0: they are copied exactly.
-    samples, rows, batch
+    spacing, samples, rows, batch
         See `a2a.samplers.reverse.reverse`.
     """
 
@@ -62,8 +63,8 @@ def mds(
 
         return update
 
-    label = f"MDS, {observation.scenario}"
-    done = reverse(prior, observation, update_for, steps=steps, samples=samples, rows=rows, batch=batch, label=label)
+    common = {"samples": samples, "rows": rows, "batch": batch, "label": f"MDS, {observation.scenario}"}
+    done = reverse(prior, observation, update_for, steps=steps, spacing=spacing, **common)
     return replace(done, samples=_copy_clean(observation, done.samples))
 
 

@@ -22,6 +22,7 @@ def mps(
     guidance: Literal["norm", "moment-matched"] = "moment-matched",
     cg_steps: int = 1,
     scale: float = 0.5,
+    spacing: float = 1.0,
     samples: int = 1,
     rows: Sequence[torch.Generator] | None = None,
     batch: int = 16,
@@ -51,7 +52,7 @@ def mps(
     scale
         :math:`\zeta` of ``"norm"`` for each of the T times, with residuals in image units; a step that skips k times
         takes :math:`k \zeta`, so that one value serves any number of steps.
-    samples, rows, batch
+    spacing, samples, rows, batch
         See `a2a.samplers.reverse.reverse`.
 
     Raises
@@ -69,8 +70,8 @@ def mps(
             return _norm_update(prior, part, scale)
         return _matched_update(prior, part, cg_steps)
 
-    label = f"MPS, {observation.scenario}"
-    return reverse(prior, observation, update_for, steps=steps, samples=samples, rows=rows, batch=batch, label=label)
+    common = {"samples": samples, "rows": rows, "batch": batch, "label": f"MPS, {observation.scenario}"}
+    return reverse(prior, observation, update_for, steps=steps, spacing=spacing, **common)
 
 
 def _norm_update(prior: Denoiser, part: Observation, scale: float) -> Update:

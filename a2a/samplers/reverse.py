@@ -22,6 +22,7 @@ def reverse(
     update_for: Callable[[Observation], Update],
     *,
     steps: int,
+    spacing: float = 1.0,
     samples: int,
     rows: Sequence[torch.Generator] | None,
     batch: int,
@@ -39,6 +40,8 @@ def reverse(
         Makes the update for a part of the (sample, item) rows.
     steps
         Transitions, and network evaluations, of each sample.
+    spacing
+        Of the times, see `a2a.diffusion.NoiseSchedule.times`.
     samples
         Posterior samples S for each of the B items.
     rows
@@ -60,7 +63,7 @@ def reverse(
     if len(draws) != samples * items:
         raise ValueError(f"rows must hold samples * items = {samples * items} generators, got {len(draws)}")
     everything, shape = observation.repeat(samples), (len(prior.spec), height, width)
-    transitions, parts = prior.schedule.transitions(steps), range(0, len(draws), batch)
+    transitions, parts = prior.schedule.transitions(steps, spacing), range(0, len(draws), batch)
     bar, done = iter(progress(range(len(parts) * steps), label)), []
     for first in parts:
         part = slice(first, first + batch)
