@@ -1,8 +1,7 @@
 """Scan an anatomy: from tissue fractions to the images of all modalities."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -95,7 +94,7 @@ class Scanner:
     rng: Streams
     still: str | None = None
 
-    def scan(self, names: Iterable[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def scan(self, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Acquire modalities.
 
         Returns
@@ -109,14 +108,13 @@ class Scanner:
         InputError
             If an MR image has no voxel of white matter from which to take the noise level.
         """
-
-        @cache
-        def pair(name: str) -> tuple[np.ndarray, np.ndarray]:
-            if name == "ADC":
-                return tuple(diffusion_coefficient(*both) for both in zip(pair("B0"), pair("DWI"), strict=True))
-            return self.acquire(name, self.ideal(name))
-
-        return {name: pair(name) for name in names}
+        sources = {"ADC": ("B0", "DWI")}
+        needed = dict.fromkeys(source for name in names for source in sources.get(name, (name,)))
+        acquired = {name: self.acquire(name, self.ideal(name)) for name in needed}
+        if "ADC" in names:
+            pairs = zip(acquired["B0"], acquired["DWI"], strict=True)
+            acquired["ADC"] = tuple(diffusion_coefficient(b0, weighted) for b0, weighted in pairs)
+        return {name: acquired[name] for name in names}
 
     def ideal(self, name: str) -> np.ndarray:
         """Return the contrast on the grid of the image, with point spread (and as it was moved)."""
