@@ -1,7 +1,7 @@
 """Measure Any2all on a slice store: one experiment YAML in, one long table out.
 
-Each row is (dataset, scenario, method, estimate, subject, modality, metric, value). Observations are simulated with the
-same noise for every method, so methods are compared slice by slice.
+Each row is (dataset, scenario, method, settings, estimate, subject, modality, metric, value). Observations are
+simulated with the same noise for every method, so methods are compared slice by slice.
 """
 
 import json
@@ -150,7 +150,10 @@ def complete_split(job: Job, experiment: Experiment, prior: Prior, store: SliceS
         table = subject_table(truth, completed, split.subjects[chosen], prior.spec, job.targets)
         tables.append(table.assign(estimate=name))
     method = "any2all-mps-norm" if job.sampler == "mps" and job.guidance == "norm" else f"any2all-{job.sampler}"
-    labels = {"dataset": dataset, "scenario": str(observation.scenario), "method": method, "slices": len(chosen)}
+    unusual = job.model_dump(include={"eta", "spacing"}, exclude_defaults=True)
+    settings = ", ".join(f"{name} {value:g}" for name, value in unusual.items())
+    labels = {"dataset": dataset, "scenario": str(observation.scenario), "method": method, "settings": settings}
+    labels |= {"slices": len(chosen)}
     return pd.concat(tables).assign(**labels, evaluations=done.evaluations, seconds=round(done.seconds, 1))
 
 
@@ -207,4 +210,5 @@ def _key(job: Job) -> str:
 
 def tables(paths: Iterable[Path]) -> pd.DataFrame:
     """Join result tables, such as the references and an experiment, into one."""
-    return pd.concat([pd.read_csv(path, dtype={"subject": str}) for path in paths], ignore_index=True)
+    joined = pd.concat([pd.read_csv(path, dtype={"subject": str}) for path in paths], ignore_index=True)
+    return joined.assign(settings=joined["settings"].fillna("")) if "settings" in joined else joined

@@ -7,6 +7,7 @@ from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and
 from a2a.figures.show import show
 from a2a.figures.stacks import completion_panel, completion_sheet, stack_grid
 from a2a.figures.static import contact_sheet
+from a2a.figures.tradeoff import quality_curves
 from a2a.figures.uncertainty import coverage_curves, draw_strips
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "mask_and_coils",
     "metric_intervals",
     "one_picture",
+    "quality_curves",
     "schedule_curves",
     "show",
     "stack_grid",

@@ -1,0 +1,52 @@
+"""Figures of what quality costs."""
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from a2a.errors import InputError
+from a2a.evaluation.metrics import summary
+from a2a.figures import theme
+
+
+def quality_curves(table: pd.DataFrame, metric: str = "psnr", unit: str = "PSNR (dB)") -> go.Figure:
+    """Draw a metric over the number of network evaluations, one line a method, one panel a modality.
+
+    Parameters
+    ----------
+    table
+        Long table with ``subject, modality, method, evaluations, metric, value``, one value for each subject in a
+        place.
+    metric, unit
+        Which metric, and how its axis is called.
+
+    Raises
+    ------
+    InputError
+        If a column or the metric is missing.
+    """
+    needed = ["subject", "modality", "method", "evaluations", "metric", "value"]
+    if missing := [column for column in needed if column not in table]:
+        raise InputError(f"quality_curves needs a table with the column {missing[0]!r}.")
+    chosen = table.loc[table["metric"] == metric, needed]
+    if chosen.empty:
+        raise InputError(f"The table has no metric {metric!r}.")
+    means, panels = summary(chosen), list(dict.fromkeys(chosen["modality"]))
+    figure = make_subplots(1, len(panels), subplot_titles=panels, horizontal_spacing=0.1)
+    for number, method in enumerate(dict.fromkeys(chosen["method"])):
+        for column, modality in enumerate(panels, start=1):
+            rows = means[(means["method"] == method) & (means["modality"] == modality)].sort_values("evaluations")
+            reach = {"array": rows["high"] - rows["mean"], "arrayminus": rows["mean"] - rows["low"], "symmetric": False}
+            figure.add_scatter(
+                x=rows["evaluations"], y=rows["mean"], error_y=reach | {"width": 3, "thickness": 1},
+                name=method, legendgroup=method, showlegend=column == 1, mode="lines+markers",
+                line={"color": theme.PALETTE[number], "dash": theme.DASHES[number]},
+                marker={"symbol": theme.SYMBOLS[number], "size": 8}, row=1, col=column,
+            )  # fmt: skip
+    ticks = [5, 10, 25, 50, 100, 250, 1000]
+    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[str(t) for t in ticks], title_text="network evaluations")
+    figure.update_yaxes(title_text=unit, col=1)
+    figure.update_layout(legend={"y": -0.28, "yanchor": "top"}, margin={"t": 30, "b": 90})
+    methods = ", ".join(dict.fromkeys(chosen["method"]))
+    described = f"{unit} over network evaluations for {', '.join(panels)}, lines for {methods}."
+    return theme.finish(figure, described, 400)
