@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from a2a.data.foreground import find_head
 from a2a.data.kspace_file import is_kspace, read_kspace
 from a2a.data.kspace_grid import Grid
 from a2a.data.kspace_npz import KSpaceFile
@@ -148,7 +149,8 @@ def _cut(
     require_same_grid(volumes.values())
     clean = [volume for name, volume in volumes.items() if name in _names(scenario, "clean")]
     seen = clean or list(volumes.values())
-    geometry = SliceGeometry.fit(seen, prior.size, how["field_of_view_mm"], how["brain_fraction"])
+    head = find_head(seen[0]) if how.get("foreground") == "head" else None
+    geometry = SliceGeometry.fit(seen, prior.size, how["field_of_view_mm"], how["brain_fraction"], head)
     scales = {name: Normalisation.fit(prior.spec[name], v.data, how["percentile"]) for name, v in volumes.items()}
     slices = {name: torch.from_numpy(geometry.to_slices(scales[name].forward(v.data))) for name, v in volumes.items()}
     return geometry, scales, slices

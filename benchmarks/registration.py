@@ -6,6 +6,8 @@ mutual information before and after is what can be said, beside the pictures of 
 
     python benchmarks/registration.py --open-ms FOLDER --out results/registration.csv
 
+The cross-sectional scans of Open-MS came registered; their information, within the brain, is for comparison.
+
 Needs ANTsPy (the extra ``register``). Columns: ``set``, ``scan``, ``series``, ``angle_deg`` and ``shift_mm`` found,
 mutual information with the reference in nats before and after, and for the phantom ``error_before_mm``, ``error_mm``
 (mean), ``error_max_mm``, ``voxel_mm`` (the smallest side of the reference's voxel) and ``error_voxels``; ``seconds``
@@ -93,6 +95,18 @@ def phantom_rows(subjects: int, folder: Path) -> list[dict]:
     return rows
 
 
+def registered_rows(root: Path, folder: Path) -> list[dict]:
+    """One row per series of the cross-sectional patients, which came registered: nothing may be moved."""
+    report = prepare("open-ms", folder / "open-ms", root, size=128, overwrite=True)
+    records = json.loads((report.path / "manifest.json").read_text())["subjects"]
+    return [
+        {"set": "open-ms", "scan": scan, "series": series, "mutual_information_before": figures["information"]}
+        for scan, record in records.items()
+        for series, figures in record["quality"].items()
+        if series != REFERENCE and not record["transforms"]
+    ]
+
+
 def open_ms_rows(root: Path, folder: Path) -> list[dict]:
     """One row per registered series of the raw longitudinal scans."""
     report = prepare("open-ms-longitudinal", folder / "open-ms-longitudinal", root, size=128, overwrite=True)
@@ -112,7 +126,7 @@ def _row(what: str, scan: str, series: str, found: dict) -> dict:
 def main() -> None:
     """Measure and write the table, and beside it what made it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--open-ms", type=Path, help="folder of the raw longitudinal Open-MS scans, or around it")
+    parser.add_argument("--open-ms", type=Path, help="folder around the Open-MS scans, raw and cross-sectional")
     parser.add_argument("--subjects", type=int, default=3, help="of the phantom")
     parser.add_argument("--stores", type=Path, help="where to keep the store of real scans and its report")
     parser.add_argument("--out", type=Path, default=Path("results/registration.csv"))
@@ -120,7 +134,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         rows = phantom_rows(options.subjects, Path(temporary))
         if options.open_ms:
-            rows += open_ms_rows(options.open_ms, options.stores or Path(temporary))
+            stores = options.stores or Path(temporary)
+            rows += open_ms_rows(options.open_ms, stores) + registered_rows(options.open_ms, stores)
     table = pd.DataFrame(rows)
     write_atomically(options.out, lambda path: table.to_csv(path, index=False, float_format="%.4f"))
     write_json(options.out.with_suffix(".json"), {"antspyx": antspy_version(), "machine": machine()})

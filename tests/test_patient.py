@@ -57,6 +57,21 @@ def test_whole_heads_with_noise_everywhere_are_taken_as_the_training_saw_them(tm
     np.testing.assert_allclose(images, stack_slices(subject, 3, 2.5)[:, channels], atol=1e-6)
 
 
+def test_whole_heads_of_a_prior_that_looked_for_them_are_centred_and_cut_alike(tmp_path, tiny_prior_of):
+    shape = (26, 28, 10)
+    i, j, k = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij")
+    inside = ((i - 3) / 7) ** 2 + ((j + 2) / 9) ** 2 + (k / 4) ** 2 < 1
+    data = np.abs(np.random.default_rng(1).normal(0, 2, shape)) + np.where(inside, 100.0, 0.0) + 0.1
+    affine = np.diag([8.0, 8.0, 8.0, 1.0])
+    write_volume(tmp_path / "T1.nii", data, affine)
+    how = {"field_of_view_mm": 192.0, "brain_fraction": 0.1, "percentile": 99.5, "foreground": "head"}
+    acquired = read_patient("T1", {"T1": tmp_path / "T1.nii"}, tiny_prior_of(preprocessing=how))
+    slices = acquired.observation.adjoint[:, 0].numpy()
+    assert 4 <= len(acquired.geometry.planes) <= 8
+    rows, columns = np.where((slices > 0.5).any(axis=0))
+    assert abs(rows.mean() - 11.5) < 0.6 and abs(columns.mean() - 11.5) < 0.6
+
+
 def test_a_measured_image_is_undersampled_with_the_noise_that_was_asked_for(patient, tiny_prior):
     sampling = Sampling(acceleration=3, coils=4, noise_std=0.02)
     acquired = read_patient("y(FLAIR)", {"flair": patient.write("T2FLAIR")}, tiny_prior, sampling, seed=1)

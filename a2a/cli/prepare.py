@@ -25,7 +25,8 @@ def prepare(
 ) -> None:
     """Make a data set ready for training: orient, scale, slice, and write a slice store.
 
-    Subjects that cannot be used are named with the reason and left out; the exit code is then 3.
+    Subjects that cannot be used are named with the reason and left out; the exit code is then 3. A run that was
+    interrupted goes on where it stopped when it is started again.
     """
     from a2a.data.prepare import prepare as prepare_store
 

@@ -16,9 +16,10 @@ SEEN = 0.99
 
 
 def find_head(volume: Volume) -> np.ndarray:
-    """Mask of the head: the largest piece brighter than a third of Otsu's threshold, without holes in its planes.
+    """Mask of the head: the largest piece above a third of Otsu's threshold, without holes in its planes.
 
-    Otsu's threshold parts fat and white matter from the rest; a third of it still lies well above the noise of air.
+    Otsu's threshold parts fat and white matter from the rest; a third of the way to it from the darkest voxel still lies
+    well above the noise of air.
 
     Returns
     -------
@@ -30,7 +31,8 @@ def find_head(volume: Volume) -> np.ndarray:
     InputError
         If nothing stands out.
     """
-    bright = ndimage.binary_opening(volume.data > threshold_otsu(volume.data) / 3, iterations=1)
+    darkest = volume.data.min()
+    bright = ndimage.binary_opening(volume.data > darkest + (threshold_otsu(volume.data) - darkest) / 3, iterations=1)
     pieces, count = ndimage.label(bright)
     if count == 0:
         raise InputError(f"{volume.name} shows no head: nothing stands out from its background.")

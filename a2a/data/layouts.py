@@ -70,7 +70,7 @@ class Layout(Strict):
         """Every pattern by its kind (image, label, mask) and name."""
         named = {("image", name): pattern for name, pattern in self.files.items()}
         named |= {("label", name): pattern for name, pattern in self.labels.items()}
-        return named | ({("mask", "brain"): self.brain_mask} if self.brain_mask else {})
+        return named | ({("mask", "brain mask"): self.brain_mask} if self.brain_mask else {})
 
     def matches(self, folder: Path, pattern: str) -> Iterator[tuple[str, str, Path]]:
         """Yield (subject, session, file) of all files below `folder` that fit, in the order of their paths."""

@@ -162,7 +162,7 @@ class NiftiSubjects:
         elif kind == "nonzero":
             mask = skull_stripped(list(series.volumes.values()))
         else:
-            file = to_ras(read_volume(scan.one("mask", "brain", self.layout, self.root)))
+            file = to_ras(read_volume(scan.one("mask", "brain mask", self.layout, self.root)))
             require_same_grid([reference, file])
             mask = file.data > 0
             for volume in series.volumes.values():

@@ -6,11 +6,14 @@ from urllib.parse import quote
 from a2a.data.cards import DataCard
 
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #222;
-background: #fff; } h2 { margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem; } table { border-collapse:
-collapse; margin: .7rem 0; } th, td { border: 1px solid #ccc; padding: .2rem .6rem; text-align: right; }
-th:first-child, td:first-child { text-align: left; } img { max-width: 100%; height: auto; display: block; margin: .5rem
-0; } .skipped { color: #a00; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #222; }
+h2 { margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem; }
+table { border-collapse: collapse; margin: .7rem 0; }
+th, td { border: 1px solid #ccc; padding: .2rem .6rem; text-align: right; }
+td { white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; height: auto; display: block; margin: .5rem 0; }
+.skipped { color: #a00; }
 """
 _FIGURES = {
     "shape": "Voxels",

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,7 @@ class Workplace:
 
     def __enter__(self) -> "Workplace":
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
+            self._hold()
         except Timeout:
             raise Failure(f"Another a2a prepare is writing {self.out}; wait until it has finished.") from None
         except OSError as error:
@@ -58,6 +58,23 @@ class Workplace:
             if left_over.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
         return self
+
+    def _hold(self) -> None:
+        """Make the folder and lock it; once more if another run that has just finished took it away in between."""
+        for last in (False, True):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire()
+                return
+            except FileNotFoundError:
+                if last:
+                    raise
+
+    def sweep(self) -> None:
+        """Remove what a run left that was killed after the store was complete, unless another run is at work."""
+        if self.folder.exists():
+            with suppress(Failure, InputError), self:
+                self.clear()
 
     def __exit__(self, *error: object) -> None:
         if not any(self.folder.glob("*.npz")):

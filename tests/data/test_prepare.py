@@ -305,7 +305,7 @@ def test_a_mask_file_takes_away_what_lies_outside(
     assert (volume[:12] == 0).all() and (volume[12:16, 13, 9] > 0).all()
     (root / "patient07" / "mask.nii.gz").unlink()
     again = prepare(DataCard.model_validate(card), tmp_path / "other", root, size=SIZE)
-    assert again.skipped[0].reason == "missing brain: there is no file patient07/mask.nii.gz"
+    assert again.skipped[0].reason == "missing brain mask: there is no file patient07/mask.nii.gz"
 
 
 def test_the_report_names_and_shows_everybody(open_ms: Callable, tmp_path: Path) -> None:

@@ -126,6 +126,30 @@ def test_a_second_run_on_the_same_store_is_told_to_wait(
     assert not prepare(card, out, root, size=SIZE).reused
 
 
+def test_what_was_left_beside_a_complete_store_is_swept_away(five: tuple[Path, Path], tmp_path: Path) -> None:
+    card, root = five
+    out = tmp_path / "place" / "store"
+    prepare(card, out, root, size=SIZE)
+    (out.parent / ".store.preparing").mkdir()
+    (out.parent / ".store.preparing" / "patient01-0.npz").write_bytes(b"left")
+    assert prepare(card, out, root, size=SIZE).reused
+    assert os.listdir(out.parent) == ["store"]
+
+
+def test_a_damaged_part_is_made_again(five: tuple[Path, Path], tmp_path: Path) -> None:
+    card, root = five
+    prepare(card, tmp_path / "straight", root, size=SIZE)
+    out = tmp_path / "place" / "store"
+    process = _start(card, root, out, 1)
+    _wait(process, lambda: len(_parts(out)) >= 2)
+    process.kill()
+    process.wait()
+    for part in out.with_name(".store.preparing").glob("*.npz"):
+        part.write_bytes(part.read_bytes()[:1000])
+    prepare(card, out, root, size=SIZE)
+    assert _files(out) == _files(tmp_path / "straight")
+
+
 def test_two_runs_at_once_make_one_good_store(five: tuple[Path, Path], tmp_path: Path) -> None:
     card, root = five
     out = tmp_path / "store"

@@ -156,7 +156,7 @@ def test_a_known_movement_is_found_to_half_a_voxel(series: str, phantom: Path) -
     error = np.linalg.norm((points @ (found.matrix - MOVEMENT).T)[:, :3], axis=1)
     assert error.mean() < 0.5 * min(reference.spacing)
     assert found.information_after > found.information_before
-    np.testing.assert_allclose(found.matrix[:3, :3] @ found.matrix[:3, :3].T, np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(found.matrix[:3, :3] @ found.matrix[:3, :3].T, np.eye(3), atol=1e-7)
 
 
 @needs_antspy
