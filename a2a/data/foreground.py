@@ -18,8 +18,8 @@ SEEN = 0.99
 def find_head(volume: Volume) -> np.ndarray:
     """Mask of the head: the largest piece above a third of Otsu's threshold, without holes in its planes.
 
-    Otsu's threshold parts fat and white matter from the rest; a third of the way to it from the darkest voxel still lies
-    well above the noise of air.
+    Otsu's threshold parts fat and white matter from the rest; a third of the way to it from the darkest voxel still
+    lies well above the noise of air.
 
     Returns
     -------

@@ -112,6 +112,10 @@ def test_a_damaged_store_is_not_reused(open_ms: Callable, tmp_path: Path) -> Non
     (out / "test.npy").write_bytes((out / "test.npy").read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match="test.npy does not match the checksum"):
         prepare(CARD, out, root, size=SIZE)
+    assert not prepare(CARD, out, root, size=SIZE, overwrite=True).reused
+    before = (out / "test.npy").stat().st_mtime_ns
+    assert prepare(CARD, out, root, size=SIZE, overwrite=True).reused  # nothing to replace
+    assert (out / "test.npy").stat().st_mtime_ns == before
 
 
 def _save(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> None:
