@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from a2a.data.phantom.infarct import with_stage
 from a2a.data.phantom.latents import Latents
 from a2a.data.phantom.mixing import Variation, amyloid_map, hounsfield, mr_signal, uptake
 from a2a.data.phantom.signal import SEQUENCES, Flair, Mprage, Relaxation
@@ -172,3 +173,50 @@ def test_early_pet_shows_perfusion():
     early = nominal("early")
     assert early.suvr[INDEX["cgm"]] > early.suvr[INDEX["wm"]]
     assert early.hu.tolist() == nominal().hu.tolist()
+
+
+@pytest.mark.parametrize(
+    ("sequence", "left"),
+    [
+        ("T1", {"art": 1, "vein": 1, "fat": 1}),
+        ("T2FLAIR", {"art": 0.1, "vein": 0.4, "fat": 1}),
+        ("T2", {"art": 0.1, "vein": 0.4, "fat": 1}),
+        ("T2L", {"art": 0.1, "vein": 0.4, "fat": 1}),
+        ("PDW", {"art": 0.3, "vein": 0.3, "fat": 1}),
+        ("T1SE", {"art": 0.35, "vein": 0.35, "fat": 1}),
+        ("T1GD", {"art": 1, "vein": 1, "fat": 1}),
+        ("DWI", {"art": 0.05, "vein": 0.05, "fat": 0.05}),
+        ("B0", {"art": 0.05, "vein": 0.05, "fat": 0.05}),
+    ],
+)
+def test_flowing_blood_and_suppressed_fat_lose_signal(sequence, left):
+    for name, factor in left.items():
+        seen = mr_signal(sequence, pure(name), nominal(), field(), LATENTS)
+        np.testing.assert_allclose(seen, factor * signal(sequence)[name], rtol=1e-4)
+
+
+def test_contrast_agent_shortens_t1_as_much_as_it_leaks():
+    tissue, p = nominal(), TABLE["et"]
+    flat = field(lesion_t2=(0.0, 1.0, 5.0))
+    for leak in (0.08, 1.0):
+        seen = mr_signal("T1GD", pure("et"), tissue, flat, LATENTS, leak)
+        taken = np.clip(leak * (1 + 0.35 * np.array([0.0, 1.0, 5.0])), 0, 1.3)
+        t1 = 1 / (1 / p.t1 + taken * (1 / 620 - 1 / 1500))
+        t2 = p.t2 * np.exp(0.12 * np.array([0.0, 1.0, 5.0]))
+        expected = SEQUENCES["T1GD"](Relaxation(t1, t2, p.t2star, p.pd, p.adc))
+        np.testing.assert_allclose(seen, expected, rtol=1e-4)
+    full = mr_signal("T1GD", pure("et"), tissue, field(), LATENTS, 1.0)
+    np.testing.assert_allclose(full, WORKED["et"][COLUMNS.index("T1GD")], atol=1e-5)
+    white = mr_signal("T1GD", pure("wm"), tissue, field(), LATENTS)
+    np.testing.assert_allclose(white, WORKED["wm"][COLUMNS.index("T1GD")], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stage", "t1", "t2", "t2star", "adc"),
+    [(0.0, 1000, 69, 55, 0.42), (0.5, 1250, 88.8, 65, 0.545), (1.0, 1500, 112.2, 75, 0.67)],
+)
+def test_an_infarct_ages(stage, t1, t2, t2star, adc):
+    aged, i = with_stage(nominal(), stage), INDEX["inf"]
+    found = (aged.t1[i], aged.t2[i], aged.t2star[i], aged.adc[i])
+    np.testing.assert_allclose(found, (t1, t2, t2star, adc), rtol=1e-6)
+    assert aged.t1[INDEX["wm"]] == nominal().t1[INDEX["wm"]]
