@@ -63,7 +63,7 @@ class Job(_Strict):
     sampler: Literal["mds", "mps"] = "mds"
     steps: int = Field(150, ge=1)
     samples: int = Field(1, ge=1)
-    eta: float = Field(0.85, ge=0, le=1)
+    eta: float = Field(1.0, ge=0, le=1)
     guidance: Literal["norm", "moment-matched"] = "moment-matched"
     scale: float = Field(0.5, gt=0)
     spacing: float = Field(1.0, gt=0)

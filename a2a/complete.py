@@ -34,7 +34,7 @@ def complete_patient(
     acquisition: Acquisition,
     prior: Prior,
     *,
-    sampler: Literal["mds", "mps"] = "mds",
+    sampler: Literal["mds", "mps"] = "mps",
     steps: int | None = None,
     samples: int = 4,
     batch: int = 16,

@@ -38,13 +38,13 @@ class Any2all:
     sampler
         ``"mds"`` or ``"mps"``.
     steps
-        Network evaluations; None takes the paper's (MDS 150, MPS 1000).
+        Network evaluations; None takes the sampler's default.
     batch
         Rows computed together.
     """
 
     prior: Denoiser
-    sampler: Literal["mds", "mps"] = "mds"
+    sampler: Literal["mds", "mps"] = "mps"
     steps: int | None = None
     batch: int = 16
 
@@ -71,11 +71,9 @@ class Any2all:
             If the observation is of other modalities than the prior.
         """
         require(self, observation)
-        if self.sampler == "mds":
-            steps = self.steps or 150
-            return mds(self.prior, observation, steps=steps, samples=samples, rows=rows, batch=self.batch)
-        steps = self.steps or 1000
-        return mps(self.prior, observation, steps=steps, samples=samples, rows=rows, batch=self.batch)
+        sampler = mds if self.sampler == "mds" else mps
+        steps = {} if self.steps is None else {"steps": self.steps}
+        return sampler(self.prior, observation, samples=samples, rows=rows, batch=self.batch, **steps)
 
 
 def require(method: Method, observation: Observation) -> None:

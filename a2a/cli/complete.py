@@ -21,8 +21,8 @@ def complete(
     prior: Annotated[Path, typer.Option(help="Weights: a .safetensors file with its .json beside it.")],
     given: Annotated[str, typer.Option(help='What is given, such as "T1 + y(FLAIR)"; y(...) is undersampled k-space.')],
     out: Annotated[Path, typer.Option(help="Folder for maps, contact sheet and report.")],
-    sampler: Annotated[Literal["mds", "mps"], typer.Option(help="MDS or MPS, see the book.")] = "mds",
-    steps: Annotated[int | None, typer.Option(min=1, help="Network evaluations; by default MDS 150, MPS 1000.")] = None,
+    sampler: Annotated[Literal["mds", "mps"], typer.Option(help="MDS or MPS, see the book.")] = "mps",
+    steps: Annotated[int | None, typer.Option(min=1, help="Network evaluations; by default MDS 150, MPS 100.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Posterior samples for mean and deviation.")] = 4,
     planes: Annotated[
         str | None, typer.Option(metavar="FIRST-LAST", help="Only these planes, counted upwards from 0, to try it out.")

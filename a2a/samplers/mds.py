@@ -18,7 +18,7 @@ def mds(
     observation: Observation,
     *,
     steps: int = 150,
-    eta: float = 0.85,
+    eta: float = 1.0,
     weight: float | None = None,
     spacing: float = 1.0,
     samples: int = 1,
@@ -43,7 +43,8 @@ def mds(
     steps
         Network evaluations (exactly).
     eta
-        DDIM noise level.
+        DDIM noise level, which the paper does not give. 1, ancestral, forgets earlier errors fastest, which matters
+        where the network cannot reproduce clean data exactly.
     weight
         Weight lambda of the prior for modalities with noise. None derives it anew in each step, for each sample and
         modality, from the residual: :math:`\lambda_i = \sigma_i^2 / v_i` with the variance v of the clean estimate

@@ -20,7 +20,7 @@ from a2a.stack import StackSpec
 
 SPEC, STD, CORRELATION = StackSpec.of("T1", "T2"), 0.15, 0.8
 SAMPLES = 200
-DPS = partial(mps, guidance="norm")
+DPS = partial(mps, guidance="norm", steps=1000)
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ OBSERVATIONS = {
 @pytest.mark.parametrize("case", ["nothing", "clean", "noisy", "k-space", "mixed"])
 def test_moment_matched_mps_is_exact(toy, case):
     observation = observe(*OBSERVATIONS[case])
-    done = mps(toy, observation, samples=SAMPLES, batch=SAMPLES)
+    done = mps(toy, observation, steps=1000, samples=SAMPLES, batch=SAMPLES)
     mean, spread, cross = compare(done, toy.posterior(observation))
     assert mean.abs().max() < 0.03 and spread.abs().max() < 0.025 and abs(cross) < 0.03
 
