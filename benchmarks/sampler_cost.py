@@ -1,0 +1,239 @@
+"""What a step of a sampler costs beside its network, and beside deepinv's.
+
+F is one forward pass of the network, G one forward pass with a vector-Jacobian product, S one solve of the
+data-consistency problem. Each is timed in turn with what is compared to it, see ``side_by_side``; one thread::
+
+    python benchmarks/sampler_cost.py --out results/sampler-cost.csv
+
+Columns: ``what``, ``floor`` (what the ratio refers to), ``side`` of the images, ``ms`` and ``floor_ms`` (medians, one
+core), ``ratio`` (median of the ratios of neighbours; ``ratio_low`` and ``ratio_high`` its quartiles,
+``ratio_of_minima`` and ``ratio_of_sums`` are what they say), ``turns``, ``goal`` and ``met``; of solves the residuals;
+of ``peak memory`` the growth of the resident memory in MiB in place of milliseconds, of a process of its own each.
+
+The prior is the shipped one, given T1 and k-space of T2FLAIR of the phantom; the solve of a Poisson-disc mask takes
+more iterations at some times than at others, ``ratio_of_sums`` counts them all. Rows of deepinv need the extra
+``bench``, see ``benchmarks/peers.py``: its complex images are two channels, so the network has two, with random
+weights, and a2a completes two modalities with it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import torch
+from peers import fewest_iterations, multi_coil, optional, peer_steps, two_channels
+from side_by_side import Pairs, forward, forward_and_vjp, in_turn, judged, race, row, steps_of
+from torch import Tensor, nn
+
+from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stack_spec
+from a2a.diffusion import NoiseSchedule
+from a2a.files import write_atomically, write_json
+from a2a.networks.unet import UNet, UNetConfig
+from a2a.observation import Observation
+from a2a.operators import CartesianSense
+from a2a.paths import repository
+from a2a.prior import Prior
+from a2a.provenance import commit, machine
+from a2a.rng import generator
+from a2a.samplers import mds, mps
+from a2a.sampling import Sampling
+from a2a.stack import StackSpec
+
+STACK = stack_spec(3.0)
+PAIR = StackSpec.of("T1", "T2FLAIR")
+GIVEN = "T1 + y(T2FLAIR)"
+MASKS = {
+    "equispaced lines": Sampling(),
+    "equispaced lines and calibration": Sampling(acs=16),
+    "random lines": Sampling(pattern="random"),
+    "Poisson disc (CG)": Sampling(pattern="poisson", acs=16),
+}
+
+
+def shipped_prior(side: int) -> Prior:
+    """The shipped prior, used on images of any side."""
+    prior = Prior.load(repository("weights", "phantom-any2all-64.safetensors"))
+    return replace(prior, size=side, mean=_resized(prior.mean[None], side)[0])
+
+
+def pair_prior(side: int) -> Prior:
+    """A prior of two modalities, of the shipped size, with random weights and a made-up calibration."""
+    torch.manual_seed(0)
+    network, table = UNet(UNetConfig(2)).eval().requires_grad_(False), ((0.01, 0.01),) * 2
+    for p in network.parameters():
+        p.copy_(p if p.abs().sum() else 0.02 * torch.randn_like(p))
+    mean = torch.full((2, side, side), 0.2)
+    return Prior(network, NoiseSchedule(), PAIR, side, table, (0, 999), mean, ((1.0, 1.0),) * 2)
+
+
+def observe(spec: StackSpec, side: int, sampling: Sampling, items: int = 1) -> Observation:
+    """T1 and measured T2FLAIR of slices of the phantom."""
+    planes = torch.from_numpy(stack_slices(generate_subject(PhantomConfig(size=64, dz=4.0), 0), 12, 3.0))
+    channels = [STACK.index(name) for name in spec.names]
+    return Observation.simulate(_resized(planes[4:, channels][:items], side), GIVEN, spec, sampling)
+
+
+def _resized(stacks: Tensor, side: int) -> Tensor:
+    return nn.functional.interpolate(stacks, size=(side, side), mode="bilinear")
+
+
+def sampler_rows(sides: list[int], rounds: int) -> list[dict]:
+    """Steps of MDS over F, and of MPS over G."""
+    table = []
+    for side in sides:
+        prior, runs = shipped_prior(side), {}
+        for name, sampling in MASKS.items():
+            goal = "<= 1.25" if sampling.pattern == "poisson" else "<= 1.03"
+            given = observe(STACK, side, sampling)
+            runs[f"MDS, {name}", "F", goal] = steps_of(mds, prior, given, forward)
+        given = observe(STACK, side, Sampling())
+        for options in ({"cg_steps": 1}, {"cg_steps": 3}, {"guidance": "norm"}):
+            name, value = next(iter(options.items()))
+            goal = "" if value == 3 else "<= 1.05"
+            runs[f"MPS, {name} {value}", "G", goal] = steps_of(mps, prior, given, forward_and_vjp, **options)
+        laps = race(runs, rounds, steps_at(side))
+        table += [row(what, floor, side, laps[what, floor, goal], goal) for what, floor, goal in runs]
+    return table
+
+
+def steps_at(side: int) -> int:
+    """Steps of one turn: fewer where they are long."""
+    return max(4, 512 // side)
+
+
+def peer_rows(deepinv: ModuleType, sides: list[int], rounds: int) -> list[dict]:
+    """MDS beside DiffPIR and MPS beside DPS, each over its own floor; then one over the other."""
+    table = []
+    for side in sides:
+        prior, given = pair_prior(side), observe(PAIR, side, Sampling())
+        runs = {
+            "MDS": steps_of(mds, prior, given, forward),
+            "deepinv DiffPIR": peer_steps(deepinv, "DiffPIR", prior, given, forward),
+            "MPS": steps_of(mps, prior, given, forward_and_vjp),
+            "deepinv DPS": peer_steps(deepinv, "DPS", prior, given, forward_and_vjp),
+        }
+        laps = race(runs, rounds, steps_at(side))
+        for ours, theirs, floor, goal in (("MDS", "deepinv DiffPIR", "F", ">= 2.5"), ("MPS", "deepinv DPS", "G", "")):
+            table += [row(f"{name}, two channels", floor, side, laps[name]) for name in (ours, theirs)]
+            table.append(row(theirs, f"step of {ours}", side, Pairs(laps[ours].times, laps[theirs].times), goal))
+    return table
+
+
+def solve_rows(sides: list[int], repeats: int) -> list[dict]:
+    """The exact solve beside deepinv's ``prox_l2`` with as few iterations as meet a residual."""
+    table = []
+    for side in sides:
+        given = observe(PAIR, side, Sampling())
+        operator, b, y = given.operator.blocks[1], given.adjoint[:, 1], two_channels(given.data[1])
+        physics = multi_coil(operator)
+        z = b + 0.1 * torch.randn(b.shape, generator=generator(2))
+        z2 = torch.stack([z, torch.zeros_like(z)], dim=1)
+        for lam, goal in product((1.0, 0.01), (1e-3, 1e-6)):
+            count, met = fewest_iterations(physics, z2, y, lam, goal)
+            ours = partial(_twenty, operator, z, b, lam)
+            theirs = partial(physics.prox_l2, z2, y, 1 / lam, solver="CG", max_iter=count, tol=1e-12)
+            pairs = Pairs(*(in_turn([ours, theirs], repeats) / [20, 1]).T.tolist())
+            residuals = {"residual": f"{_residual(operator, z, b, lam):.1e}", "peer_residual": f"{met:.1e}"}
+            name = f"deepinv prox_l2, lam {lam:g}, {count} iterations to {goal:g}"
+            table.append(row(name, "S", side, pairs, ">= 100", **residuals))
+    return table
+
+
+def _twenty(operator: CartesianSense, z: Tensor, b: Tensor, lam: float) -> None:
+    """Twenty solves: one is too short for the clock."""
+    for _ in range(20):
+        operator.prox(z, b, lam)
+
+
+def _residual(operator: CartesianSense, z: Tensor, b: Tensor, lam: float) -> float:
+    """Relative residual of the normal equations, evaluated in double precision."""
+    x, right = operator.prox(z, b, lam).double(), b.double() + lam * z.double()
+    return float((operator.normal(x) + lam * x - right).norm() / right.norm())
+
+
+def batch_rows(side: int, repeats: int) -> list[dict]:
+    """Four samples of four stacks in one batch, beside sixteen rows one by one."""
+    prior, given = shipped_prior(side), observe(STACK, side, Sampling(), items=4)
+    table = []
+    for name, sampler, steps in (("MDS", mds, 8), ("MPS", mps, 4)):
+        calls = [lambda b=b, f=sampler, n=steps: f(prior, given, samples=4, steps=n, batch=b) for b in (1, 16)]
+        pairs = Pairs(*(in_turn(calls, repeats, warm=1) / (16 * steps)).T.tolist())
+        table.append(row(f"{name}, a row's step in a batch of 16 (4 samples of 4 stacks)", "alone", side, pairs))
+    return table
+
+
+def memory_rows(side: int) -> list[dict]:
+    """Peak memory of short and long runs, each in a process of its own."""
+
+    def grown(sampler: str, steps: int) -> float:
+        words = [sys.executable, __file__, "--peak", sampler, "--sides", str(side), "--steps", str(steps)]
+        return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+    base = np.median([grown("mds", 3) for _ in range(3)])
+    table = []
+    for sampler, steps, goal in (("mds", 12, "<= 1.1"), ("mps", 3, "<= 2.6"), ("mps", 12, "<= 2.6")):
+        peak = np.median([grown(sampler, steps) for _ in range(3)])
+        line = {"what": f"peak memory of {sampler.upper()}, {steps} steps", "floor": "peak memory of MDS, 3 steps"}
+        figures = {"side": side, "floor_ms": base, "ms": peak, "ratio": round(peak / base, 3), "turns": 3}
+        table.append(judged(line | figures, goal))
+    return table
+
+
+def peak_mib(sampler: str, side: int, steps: int) -> float:
+    """Growth of this process's resident memory while it samples one stack."""
+    prior = shipped_prior(side)
+    given = Observation.simulate(torch.rand(1, len(STACK), side, side), GIVEN, STACK)
+    given.residual_norm2(given.adjoint)  # what is made once, however many steps there are
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmHWM")
+    {"mds": mds, "mps": mps}[sampler](prior, given, steps=steps)
+    return _status("VmHWM") - before
+
+
+def _status(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+def measure(options: argparse.Namespace) -> list[dict]:
+    """Everything, the rows of deepinv only where it is installed."""
+    table = sampler_rows(options.sides, options.rounds)
+    table += batch_rows(min(options.sides), max(3, options.rounds))
+    table += memory_rows(max(options.sides))
+    if deepinv := optional("deepinv"):
+        larger = [side for side in options.sides if side > 64]
+        table += peer_rows(deepinv, larger, options.rounds) + solve_rows(larger, 5 * options.rounds)
+    return table
+
+
+def main() -> None:
+    """Read the command line, measure, and write the table with what made it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each sampler, of several steps each")
+    parser.add_argument("--peak", choices=("mds", "mps"), help="print only the peak memory of one run, in MiB")
+    parser.add_argument("--steps", type=int, default=3, help="of the run of --peak")
+    parser.add_argument("--out", type=Path, help="CSV file; a JSON of what made it is written beside it")
+    options = parser.parse_args()
+    os.environ["A2A_QUIET"] = "1"
+    torch.set_num_threads(1)
+    if options.peak:
+        print(peak_mib(options.peak, options.sides[0], options.steps))
+        return
+    table, before = pd.DataFrame(measure(options)), os.getloadavg()[2]
+    if options.out:
+        about = machine() | {"commit": commit(repository()), "load": round(before, 1), "rounds": options.rounds}
+        write_atomically(options.out, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+        write_json(options.out.with_suffix(".json"), about)
+
+
+if __name__ == "__main__":
+    main()
