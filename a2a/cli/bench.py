@@ -25,5 +25,5 @@ def bench(
 
     store = SliceStore.open(data, verify=True)
     table = run(Experiment.load(experiment), Prior.load(prior, bf16=bf16), store, out, batch)
-    shown = table[table.metric.isin(["psnr", "ssim"])].drop(columns=["slices", "evaluations", "seconds"])
+    shown = table[table.metric.isin(["psnr", "ssim"])].drop(columns=["slices", "seconds"])
     typer.echo(summary(shown).drop(columns="identical").round(3).to_string(index=False))

@@ -20,7 +20,7 @@ def prepare(
     root: Annotated[Path | None, typer.Option(help="Folder that holds the files of the data set.")] = None,
     profile: Annotated[str, typer.Option(help="Size of the set: a profile of the card.")] = "ci",
     size: Annotated[int | None, typer.Option(help="Pixels of the training grid; the card's by default.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the slice store in --out if it differs.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a differing store in --out.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
 ) -> None:
     """Make a data set ready for training: orient, scale, slice, and write a slice store.
