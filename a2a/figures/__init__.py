@@ -1,5 +1,7 @@
 """Figures: pure functions from arrays and tables to Plotly figures, and the one way to show them."""
 
+from a2a.figures.alignment import agreement_curves
+from a2a.figures.anatomy import joint_histograms, labelled_stacks, marked_images, tissue_greys
 from a2a.figures.curves import gaussian_posterior, metric_intervals, schedule_curves
 from a2a.figures.idea import Example, idea_sheet, one_picture
 from a2a.figures.learning import error_curves, training_curves, unet_diagram
@@ -12,6 +14,7 @@ from a2a.figures.uncertainty import coverage_curves, draw_strips
 
 __all__ = [
     "Example",
+    "agreement_curves",
     "completion_panel",
     "completion_sheet",
     "contact_sheet",
@@ -22,6 +25,9 @@ __all__ = [
     "forward_process_strip",
     "gaussian_posterior",
     "idea_sheet",
+    "joint_histograms",
+    "labelled_stacks",
+    "marked_images",
     "mask_and_coils",
     "metric_intervals",
     "one_picture",
@@ -29,6 +35,7 @@ __all__ = [
     "schedule_curves",
     "show",
     "stack_grid",
+    "tissue_greys",
     "training_curves",
     "unet_diagram",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from PIL import Image
+from scipy.ndimage import grey_dilation, grey_erosion
 
 from a2a.errors import InputError
 from a2a.figures import theme
@@ -34,6 +35,8 @@ class Panel:
         What an empty box says, or a short note in the lower left corner of an image.
     smooth
         Whether the browser interpolates between pixels; not for masks.
+    marks
+        Label map (H, W), or None: the rim of value 1, 2, ... is drawn in the colours of `theme.MARKS`.
     """
 
     image: np.ndarray | None
@@ -41,6 +44,7 @@ class Panel:
     limits: tuple[float, float] = (0.0, 1.0)
     text: str = ""
     smooth: bool = True
+    marks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,28 @@ def panel(image: np.ndarray, modality: Modality, text: str = "", own_window: boo
     return Panel(image, theme.image_map(modality.kind), (0.0, top), text)
 
 
-def png(item: Panel) -> bytes:
-    """Encode a panel's image as PNG: one byte a pixel, and the colour map as the palette."""
+def greys(item: Panel) -> np.ndarray:
+    """Return a panel's image as numbers of colours, uint8 (H, W): 0 and 255 are its limits."""
     low, high = item.limits
     scaled = np.clip((item.image - low) / (high - low), 0.0, 1.0)
-    picture = Image.fromarray((255.0 * scaled).round().astype(np.uint8))
-    picture.putpalette(theme.colour_table(item.colours).tobytes())
+    return (255.0 * scaled).round().astype(np.uint8)
+
+
+def marked(item: Panel) -> np.ndarray:
+    """Return a panel's image in colour, uint8 (H, W, 3), with the rims of its marks drawn over it."""
+    picture = theme.colour_table(item.colours)[greys(item)]
+    labels = np.asarray(item.marks, np.int64)
+    rim = (grey_erosion(labels, (3, 3)) != labels) | (grey_dilation(labels, (3, 3)) != labels)
+    for value, colour in enumerate(theme.MARKS, start=1):
+        picture[rim & (labels == value)] = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return picture
+
+
+def png(item: Panel) -> bytes:
+    """Encode a panel's image as PNG: one byte a pixel, and the colour map as the palette; with marks, three bytes."""
+    picture = Image.fromarray(greys(item) if item.marks is None else marked(item))
+    if item.marks is None:
+        picture.putpalette(theme.colour_table(item.colours).tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

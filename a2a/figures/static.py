@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from a2a.errors import InputError
 from a2a.figures import theme
 from a2a.figures.layout import Layout
-from a2a.figures.panels import Panel, Sheet
+from a2a.figures.panels import Panel, Sheet, marked
 from a2a.files import write_atomically
 
 _LINE, _LETTER, _BAR, _EDGE = 17, 8.5, 80, 8  # hundredths of an inch
@@ -79,7 +79,10 @@ def _draw(axes: Axes, item: Panel, column_title: str, row_title: str) -> None:
     if item.image is not None:
         smooth = "bilinear" if item.smooth else "nearest"
         low, high = item.limits
-        axes.imshow(item.image, cmap=item.colours, vmin=low, vmax=high, interpolation=smooth)
+        if item.marks is None:
+            axes.imshow(item.image, cmap=item.colours, vmin=low, vmax=high, interpolation=smooth)
+        else:
+            axes.imshow(marked(item), interpolation=smooth)
         box = {"facecolor": "black", "alpha": 0.55, "pad": 1.0, "edgecolor": "none"}
         if item.text:
             axes.text(0.02, 0.02, item.text, va="bottom", bbox=box, **style | {"color": "white", "size": 7})

@@ -18,6 +18,7 @@ INK, MUTED, FAINT, PAPER = "#1f2933", "#5b6770", "#d5dade", "#ffffff"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
+MARKS = ("#E69F00", "#56B4E9", "#CC79A7")  # rims of labels on grey images
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 GREY, PET, SPREAD = "gray", "inferno", "viridis"
