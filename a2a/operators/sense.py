@@ -9,6 +9,7 @@ import torch
 
 from a2a.errors import InputError
 from a2a.operators.base import checked_weight
+from a2a.operators.convolution import Convolution
 from a2a.operators.fourier import fft2c, ifft2c
 from a2a.operators.solvers import cg
 from a2a.operators.spectrum import Spectrum, mask_period, spectrum
@@ -23,7 +24,7 @@ class CartesianSense:
 
     The phase-encode axis is H. Masks along H alone are solved exactly (see `a2a.operators.spectrum`): R x R systems
     for equispaced lines, H x H systems for any other. Masks that vary along W too are solved by conjugate gradients,
-    to a relative residual of 1e-6 in float32 and 1e-12 in float64.
+    conjugate gradients, to a relative residual of 1e-6 in float32 and 1e-12 in float64.
 
     Parameters
     ----------
@@ -124,7 +125,7 @@ class CartesianSense:
         """Re(A^H A x) of real images ``(B, H, W)``; without a Fourier transform for masks along H alone."""
         self._checked(x)
         if self._lines is None:
-            return self.adjoint(self.forward(x))
+            return self._convolution(x).normal(x)
         return self._spectrum(x.dtype, x.device).normal(x)
 
     def numbers(self, height: int, width: int) -> int:
@@ -133,7 +134,7 @@ class CartesianSense:
 
     def trace(self, height: int, width: int) -> float:
         """Return the sum of |s|^2 over coils and pixels, divided by the acceleration."""
-        return float(self.maps.abs().double().square().sum()) / self.acceleration
+        return self._trace
 
     def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
         """Solve (Re(A^H A) + lam) x = b + lam z for real images ``(B, H, W)``.
@@ -146,7 +147,15 @@ class CartesianSense:
             raise InputError(f"b has shape {tuple(b.shape)} and z {tuple(z.shape)}; they must agree.")
         if self._lines is not None:
             return self._spectrum(z.dtype, z.device).prox(z, b, lam)
-        result = cg(lambda x: self.normal(x) + lam * x, b + lam * z, z, _TOLERANCE[z.dtype], self.iterations)
+        product, inverse = self._convolution(z).normal, self._convolution(z).near_inverse
+        result = cg(
+            lambda x: product(x) + lam * x,
+            b + lam * z,
+            z,
+            _TOLERANCE[z.dtype],
+            self.iterations,
+            lambda r: inverse(r, lam),
+        )
         if not bool(result.converged.all()):
             reached = f"relative residual {float(result.residual.max()):.1e}"
             warnings.warn(
@@ -185,6 +194,10 @@ class CartesianSense:
         return self.mask[:, 0] if bool((self.mask == self.mask[:, :1]).all()) else None
 
     @cached_property
+    def _trace(self) -> float:
+        return float(self.maps.abs().double().square().sum()) / self.acceleration
+
+    @cached_property
     def _copies(self) -> dict:
         """What has been converted to a dtype and device; every entry follows from mask and maps alone."""
         return {}
@@ -204,4 +217,13 @@ class CartesianSense:
         if key not in self._copies:
             with torch.inference_mode(False):
                 self._copies[key] = spectrum(self._lines, self.maps).to(dtype, device)
+        return self._copies[key]
+
+    def _convolution(self, like: torch.Tensor) -> Convolution:
+        """For masks that vary along W; in the precision and on the device of a real tensor."""
+        key = ("convolution", like.dtype, like.device)
+        if key not in self._copies:
+            with torch.inference_mode(False):
+                mask, maps = self._mask_and_maps(like)
+                self._copies[key] = Convolution.of(mask, maps)
         return self._copies[key]
