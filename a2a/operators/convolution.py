@@ -35,7 +35,7 @@ class Convolution:
         """Build it from a real centred mask ``(H, W)`` and maps ``(coils, H, W)`` of the wanted precision."""
         mask = torch.fft.ifftshift(mask)
         energy = torch.fft.fft2(maps.to(torch.complex128), norm="forward").abs().square().sum(dim=0)
-        seen = torch.fft.ifft2(torch.fft.fft2(energy) * torch.fft.fft2(mask.double())).real.clamp_min(0)
+        seen = torch.fft.ifft2(torch.fft.fft2(energy).conj() * torch.fft.fft2(mask.double())).real.clamp_min(0)
         mirrored = seen.flip(0, 1).roll((1, 1), (0, 1))  # a real image has as much at -k as at k
         powers = ((seen + mirrored) / 2)[:, : mask.shape[1] // 2 + 1]
         return cls(mask, maps, maps.conj().resolve_conj(), powers.to(mask.dtype), (maps != 0).any(dim=0))
