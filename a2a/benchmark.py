@@ -52,8 +52,8 @@ class Job(_Strict):
         DDIM noise level of MDS.
     guidance, scale
         How MPS is guided, and its step size if by ``"norm"``.
-    spacing
-        Of the times, see `a2a.diffusion.NoiseSchedule.times`.
+    spacing, restarts
+        See `a2a.samplers.reverse.reverse`.
     every
         Use every so-manyth slice of each subject.
     """
@@ -67,6 +67,7 @@ class Job(_Strict):
     guidance: Literal["norm", "moment-matched"] = "moment-matched"
     scale: float = Field(0.5, gt=0)
     spacing: float = Field(1.0, gt=0)
+    restarts: int = Field(0, ge=0)
     every: int = Field(1, ge=1)
 
 
@@ -150,7 +151,7 @@ def complete_split(job: Job, experiment: Experiment, prior: Prior, store: SliceS
         table = subject_table(truth, completed, split.subjects[chosen], prior.spec, job.targets)
         tables.append(table.assign(estimate=name))
     method = "any2all-mps-norm" if job.sampler == "mps" and job.guidance == "norm" else f"any2all-{job.sampler}"
-    unusual = job.model_dump(include={"eta", "spacing"}, exclude_defaults=True)
+    unusual = job.model_dump(include={"eta", "spacing", "restarts"}, exclude_defaults=True)
     settings = ", ".join(f"{name} {value:g}" for name, value in unusual.items())
     labels = {"dataset": dataset, "scenario": str(observation.scenario), "method": method, "settings": settings}
     labels |= {"slices": len(chosen)}
@@ -161,7 +162,8 @@ def sample(
     job: Job, prior: Prior, observation: Observation, rows: list[torch.Generator], batch: int = 16
 ) -> Completion:
     """Complete an observation with the sampler and the settings of a job."""
-    common = {"steps": job.steps, "spacing": job.spacing, "samples": job.samples, "rows": rows, "batch": batch}
+    course = {"steps": job.steps, "spacing": job.spacing, "restarts": job.restarts}
+    common = course | {"samples": job.samples, "rows": rows, "batch": batch}
     if job.sampler == "mds":
         return mds(prior, observation, eta=job.eta, **common)
     return mps(prior, observation, guidance=job.guidance, scale=job.scale, **common)

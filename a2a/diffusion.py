@@ -74,29 +74,32 @@ class NoiseSchedule:
         signal, spread = self.coefficients(t, x0)
         return signal * x0 + spread * noise
 
-    def times(self, steps: int, spacing: float = 1.0) -> list[int]:
-        r"""Return exactly `steps` decreasing times, the first T-1 and the last 0 (one step: T-1 alone).
+    def times(self, steps: int, spacing: float = 1.0, start: int | None = None) -> list[int]:
+        r"""Return exactly `steps` decreasing times, from `start` (by default T-1) to 0 (one step: `start` alone).
 
-        They are :math:`(T - 1) u^{\text{spacing}}` for evenly spaced u, rounded and kept apart: 1 is even in time, more
-        puts more steps where the stack is nearly clean, which pays when they are few.
+        They are :math:`\text{start} \cdot u^{\text{spacing}}` for evenly spaced u, rounded and kept apart: 1 is even in
+        time, more puts more steps where the stack is nearly clean, which pays when they are few.
 
         Raises
         ------
         InputError
-            If `steps` is not between 1 and T, or `spacing` is not positive.
+            If `start` is no time of the schedule, `steps` is not between 1 and start + 1, or `spacing` is not positive.
         """
-        if not 1 <= steps <= self.length:
-            raise InputError(f"steps must lie between 1 and {self.length} (the length of the schedule), got {steps}.")
+        start = self.length - 1 if start is None else start
+        if not 0 <= start < self.length:
+            raise InputError(f"start must lie between 0 and {self.length - 1}, got {start}.")
+        if not 1 <= steps <= start + 1:
+            raise InputError(f"steps must lie between 1 and {start + 1} (the times from {start} on), got {steps}.")
         if not 0 < spacing < float("inf"):
             raise InputError(f"spacing must be a positive number, got {spacing}.")
         place = np.arange(steps)
-        wanted = np.round((self.length - 1) * np.linspace(1, 0, steps) ** spacing).astype(int)
+        wanted = np.round(start * np.linspace(1, 0, steps) ** spacing).astype(int)
         apart = np.maximum.accumulate((wanted + place)[::-1])[::-1]  # not increasing, so times fall by at least 1
-        return (np.minimum(apart, self.length - 1) - place).tolist()
+        return (np.minimum(apart, start) - place).tolist()
 
-    def transitions(self, steps: int, spacing: float = 1.0) -> list[tuple[int, int]]:
+    def transitions(self, steps: int, spacing: float = 1.0, start: int | None = None) -> list[tuple[int, int]]:
         """Return the `steps` pairs (t, next t) of `times`; the last one lands on the clean estimate (`END`)."""
-        times = self.times(steps, spacing)
+        times = self.times(steps, spacing, start)
         return list(zip(times, [*times[1:], END], strict=True))
 
     def sigma(self, t: int, s: int, eta: float) -> float:

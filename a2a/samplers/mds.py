@@ -21,6 +21,7 @@ def mds(
     eta: float = 1.0,
     weight: float | None = None,
     spacing: float = 1.0,
+    restarts: int = 0,
     samples: int = 1,
     rows: Sequence[torch.Generator] | None = None,
     batch: int = 16,
@@ -49,7 +50,7 @@ def mds(
         Weight lambda of the prior for modalities with noise. None derives it anew in each step, for each sample and
         modality, from the residual: :math:`\lambda_i = \sigma_i^2 / v_i` with the variance v of the clean estimate
         that `a2a.samplers.trust.surprise` infers. Clean modalities have lambda = 0: they are copied exactly.
-    spacing, samples, rows, batch
+    spacing, restarts, samples, rows, batch
         See `a2a.samplers.reverse.reverse`.
     """
 
@@ -64,8 +65,9 @@ def mds(
 
         return update
 
+    course = {"steps": steps, "spacing": spacing, "restarts": restarts}
     common = {"samples": samples, "rows": rows, "batch": batch, "label": f"MDS, {observation.scenario}"}
-    done = reverse(prior, observation, update_for, steps=steps, spacing=spacing, **common)
+    done = reverse(prior, observation, update_for, **course, **common)
     return replace(done, samples=_copy_clean(observation, done.samples))
 
 

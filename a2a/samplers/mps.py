@@ -23,6 +23,7 @@ def mps(
     cg_steps: int = 1,
     scale: float = 0.5,
     spacing: float = 1.0,
+    restarts: int = 0,
     samples: int = 1,
     rows: Sequence[torch.Generator] | None = None,
     batch: int = 16,
@@ -53,7 +54,7 @@ def mps(
     scale
         :math:`\zeta` of ``"norm"`` for each of the T times, with residuals in image units; a step that skips k times
         takes :math:`k \zeta`, so that one value serves any number of steps.
-    spacing, samples, rows, batch
+    spacing, restarts, samples, rows, batch
         See `a2a.samplers.reverse.reverse`.
 
     Raises
@@ -71,8 +72,9 @@ def mps(
             return _norm_update(prior, part, scale)
         return _matched_update(prior, part, cg_steps)
 
+    course = {"steps": steps, "spacing": spacing, "restarts": restarts}
     common = {"samples": samples, "rows": rows, "batch": batch, "label": f"MPS, {observation.scenario}"}
-    return reverse(prior, observation, update_for, steps=steps, spacing=spacing, **common)
+    return reverse(prior, observation, update_for, **course, **common)
 
 
 def _norm_update(prior: Denoiser, part: Observation, scale: float) -> Update:

@@ -3,14 +3,19 @@
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from a2a.completion import Completion
+from a2a.diffusion import NoiseSchedule
+from a2a.errors import InputError
 from a2a.observation import Observation
 from a2a.prior import Denoiser, to_image
 from a2a.progress import progress
 from a2a.rng import generators, randn
+
+RESTART = 0.85  # share of the T times at which a restart begins: outlines are still open, the size of the head is not
 
 Update = Callable[[Tensor, Tensor, int, int], Tensor]
 """One step of a sampler: ``update(x_t, z, t, s) -> x_s`` with fresh noise z; s is the next time."""
@@ -23,6 +28,7 @@ def reverse(
     *,
     steps: int,
     spacing: float = 1.0,
+    restarts: int = 0,
     samples: int,
     rows: Sequence[torch.Generator] | None,
     batch: int,
@@ -39,9 +45,13 @@ def reverse(
     update_for
         Makes the update for a part of the (sample, item) rows.
     steps
-        Transitions, and network evaluations, of each sample.
+        Transitions, and network evaluations, of each sample, in all.
     spacing
         Of the times, see `a2a.diffusion.NoiseSchedule.times`.
+    restarts
+        How often a finished sample is noised again to t = 0.85 T and brought back (Xu et al. 2023). The evaluations are
+        shared by all passes. A pass forgets part of what earlier ones decided too early, such as the brightness of a
+        missing modality, and leaves the posterior as it is if the update is exact.
     samples
         Posterior samples S for each of the B items.
     rows
@@ -63,17 +73,30 @@ def reverse(
     if len(draws) != samples * items:
         raise ValueError(f"rows must hold samples * items = {samples * items} generators, got {len(draws)}")
     everything, shape = observation.repeat(samples), (len(prior.spec), height, width)
-    transitions, parts = prior.schedule.transitions(steps, spacing), range(0, len(draws), batch)
+    passes, parts = _passes(prior.schedule, steps, spacing, restarts), range(0, len(draws), batch)
     bar, done = iter(progress(range(len(parts) * steps), label)), []
     for first in parts:
         part = slice(first, first + batch)
         update = update_for(everything[part].to(prior.like.device))
         x = randn(shape, draws[part], prior.like)
-        for t, s in transitions:
-            next(bar)
-            x = update(x, randn(shape, draws[part], prior.like), t, s)
+        for number, transitions in enumerate(passes):
+            if number:
+                abar = prior.schedule.abar(transitions[0][0])
+                x = abar**0.5 * x + (1 - abar) ** 0.5 * randn(shape, draws[part], prior.like)
+            for t, s in transitions:
+                next(bar)
+                x = update(x, randn(shape, draws[part], prior.like), t, s)
         done.append(to_image(prior.clamp(x)).cpu())
     for _ in bar:
         pass
     stacks = torch.cat(done).reshape(samples, items, *shape)
     return Completion(stacks, prior.spec, time.perf_counter() - started, steps)
+
+
+def _passes(schedule: NoiseSchedule, steps: int, spacing: float, restarts: int) -> list[list[tuple[int, int]]]:
+    """The transitions of the first pass and of the restarts, which share the steps."""
+    if restarts < 0 or steps <= restarts:
+        raise InputError(f"restarts: {restarts} must be at least 0 and less than steps, which are {steps}.")
+    shares = [len(share) for share in np.array_split(np.arange(steps), restarts + 1)]
+    later = [schedule.transitions(share, spacing, round(RESTART * schedule.length)) for share in shares[1:]]
+    return [schedule.transitions(shares[0], spacing), *later]

@@ -69,6 +69,21 @@ def test_moment_matched_mps_is_exact(toy, case):
     assert mean.abs().max() < 0.03 and spread.abs().max() < 0.025 and abs(cross) < 0.03
 
 
+@pytest.mark.parametrize("case", ["clean", "mixed"])
+def test_restarts_leave_the_exact_posterior_as_it_is(toy, case):
+    observation = observe(*OBSERVATIONS[case])
+    done = mps(toy, observation, steps=600, restarts=2, samples=SAMPLES, batch=SAMPLES)
+    mean, spread, cross = compare(done, toy.posterior(observation))
+    assert done.evaluations == 600
+    assert mean.abs().max() < 0.03 and spread.abs().max() < 0.03 and abs(cross) < 0.03
+
+
+@pytest.mark.parametrize(("steps", "restarts"), [(10, -1), (3, 3)])
+def test_impossible_restarts_are_refused(toy, steps, restarts):
+    with pytest.raises(InputError, match="restarts: "):
+        mps(toy, observe("T1"), steps=steps, restarts=restarts)
+
+
 @pytest.fixture(scope="module")
 def five() -> GaussianPrior:
     """Five modalities whose pixels are correlated over 1.5 pixels: the covariance of an estimate is not diagonal."""
@@ -169,13 +184,13 @@ def test_seeds_decide(toy, name):
     assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])
 
 
-@pytest.mark.parametrize("steps", [1, 7, 150])
+@pytest.mark.parametrize(("steps", "restarts"), [(1, 0), (7, 0), (7, 2), (150, 0)])
 @pytest.mark.parametrize("sampler", [mds, mps])
-def test_network_is_evaluated_exactly_so_often(toy, monkeypatch, sampler, steps):
+def test_network_is_evaluated_exactly_so_often(toy, monkeypatch, sampler, steps, restarts):
     calls = []
     predict = GaussianPrior.predict
     monkeypatch.setattr(GaussianPrior, "predict", lambda self, x, t: calls.append(t) or predict(self, x, t))
-    done = sampler(toy, observe("T1"), steps=steps)
+    done = sampler(toy, observe("T1"), steps=steps, restarts=restarts)
     assert len(calls) == steps == done.evaluations and calls[0] == 999
 
 
