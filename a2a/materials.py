@@ -1,72 +1,157 @@
 """The page of the book that renders every data card and every model card of the repository."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from a2a.data.card_parts import ModalityCard
+from a2a.data.card_parts import ModalityCard, PhantomSource, PrivateSource
 from a2a.data.cards import DataCard, load_card
 from a2a.weights import read_card
 
+_OVERVIEW = (
+    "Each data set is described by one file in `data_cards/`, from which `a2a prepare` makes a slice store; this page "
+    "is made from these files. The first ones need nothing but this repository, the last cannot be had. What the "
+    "synthetic sets show is in {doc}`10-data`, how files become a store in {doc}`11-scans`."
+)
+_FOREGROUND = {
+    "none": "every plane as it is",
+    "nonzero": "brain where any image is positive",
+    "file": "brain by the mask that comes with it",
+    "head": "head found by a threshold",
+}
+
 
 def materials_page(root: Path) -> str:
-    """Return the page "Data and weights" as Markdown.
+    """Return the page "Data and weights" as Markdown: a table of all data sets, then a section a card.
 
     Parameters
     ----------
     root
         Root of the repository, with ``data_cards/`` and ``weights/``.
     """
-    cards = [load_card(path) for path in sorted((root / "data_cards").glob("*.yaml"))]
+    cards = sorted((load_card(path) for path in (root / "data_cards").glob("*.yaml")), key=_order)
     weights = sorted((root / "weights").rglob("*.safetensors"))
-    parts = ["# Data and weights", "## Data sets", *map(_data_set, cards)]
+    parts = [
+        "(sec-materials)=\n# Data and weights",
+        "## Data sets",
+        _OVERVIEW,
+        _overview(cards),
+        *map(_data_set, cards),
+    ]
     parts += ["## Shipped weights", *(_weights(path, root) for path in weights)] if weights else []
     return "\n\n".join(parts) + "\n"
 
 
-def _data_set(card: DataCard) -> str:
-    """Return the section of one data set."""
+def _order(card: DataCard) -> tuple[int, str]:
+    """What anybody can have comes first, what nobody can have last."""
+    ways = (isinstance(card.source, PhantomSource), card.download is not None, bool(card.layouts))
+    return next((i for i, way in enumerate(ways) if way), len(ways)), card.name
+
+
+def _overview(cards: Sequence[DataCard]) -> str:
+    """Return the table of all data sets."""
     rows = [
-        f"| {_plain(m.name)} | {m.kind} | {_plain(m.unit)} | {_scaling(card, m)} | {_plain(m.note)} |"
-        for m in card.modalities
+        f"| {{ref}}`{card.name} <card-{card.name}>` | {', '.join(_plain(m.name) for m in card.modalities)} "
+        f"| {_clause(card.licence.name)} | {_way(card)} | {_clause(card.stands_in_for)} |"
+        for card in cards
     ]
-    sizes = [f"| {name} | {' | '.join(profile.counts())} |" for name, profile in card.profiles.items()]
-    facts = {
-        "Stands in for": card.stands_in_for,
-        "How to get it": card.how_to_get,
-        "Licence": f"{card.licence.name}, {card.licence.owner}. {card.licence.terms}",
-        "Cite": " ".join(card.citation),
-    }
     return "\n".join(
-        [
-            f"### {_plain(card.title)}",
-            "",
-            _plain(card.description),
-            "",
-            *(f"- **{name}:** {_plain(text)}" for name, text in facts.items()),
-            "",
-            "| Modality | Kind | Unit | Becomes 0 and 1 | Note |",
-            "|---|---|---|---|---|",
-            *rows,
-            *_labels(card),
-            *(
-                ["", "| Profile | Training subjects | Validation | Test |", "|---|---:|---:|---:|", *sizes]
-                if sizes
-                else []
-            ),
-            *(["", "Known faults:", ""] if card.known_faults else []),
-            *(f"- {_plain(fault)}" for fault in card.known_faults),
-        ]
+        ["| Card | Modalities | Licence | How to get it | Stands in for |", "|---|---|---|---|---|", *rows]
     )
 
 
-def _labels(card: DataCard) -> list[str]:
+def _way(card: DataCard) -> str:
+    """Say in a few words how to get a data set."""
+    if isinstance(card.source, PhantomSource):
+        return "generated"
+    if isinstance(card.source, PrivateSource):
+        return "not at all"
+    return f"`a2a data fetch {card.name}`" if card.download else "from its owner, by hand"
+
+
+def _clause(text: str) -> str:
+    """Return the first clause of a text, for a table."""
+    return _plain(re.split(r"\s*(?:[,:;(]|\.(?=\s|$))", text, maxsplit=1)[0])
+
+
+def _data_set(card: DataCard) -> str:
+    """Return the section of one data set."""
+    licence = f"{card.licence.name}; {card.licence.owner}. {card.licence.terms}"
+    facts = {
+        "Stands in for": _plain(card.stands_in_for),
+        "How to get it": _plain(card.how_to_get),
+        "Licence and owner": _plain(licence) + (f" <{card.licence.url}>" if card.licence.url else ""),
+        "Cite": _plain(" ".join(card.citation)),
+    }
+    parts = [
+        f"(card-{card.name})=\n### {_plain(card.title)}",
+        _plain(card.description),
+        "\n".join(f"- **{name}:** {text}" for name, text in facts.items()),
+        _modalities(card),
+        _labels(card),
+        _preprocessing(card),
+        _layouts(card),
+        _profiles(card),
+        "\n".join(["Known faults:", "", *(f"- {_plain(fault)}" for fault in card.known_faults)])
+        * bool(card.known_faults),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _modalities(card: DataCard) -> str:
+    rows = [
+        f"| {_plain(m.name)} | {m.kind} | {_plain(m.unit)} | {_scaling(card, m)} "
+        f"| {_plain(', '.join(m.aliases))} | {_plain(m.note)} |"
+        for m in card.modalities
+    ]
+    return "\n".join(
+        ["| Modality | Kind | Unit | Becomes 0 and 1 | Other names | Note |", "|---|---|---|---|---|---|", *rows]
+    )
+
+
+def _labels(card: DataCard) -> str:
     """Say what the values of each label map mean."""
     lines = [
         f"- **Labels, {_plain(label.name)}:** "
         + ", ".join(f"{value} {_plain(text)}" for value, text in label.values.items())
+        + (f". {_plain(label.note)}" if label.note else "")
         for label in card.labels
     ]
-    return ["", *lines] if lines else []
+    return "\n".join(lines)
+
+
+def _preprocessing(card: DataCard) -> str:
+    """Say how volumes become slices, as one line."""
+    how = card.preprocessing
+    if how is None:
+        return ""
+    pixel = how.field_of_view_mm / how.size
+    steps = [
+        f"oriented to {how.orientation}",
+        f"registered rigidly to {_plain(card.reference)} where grids differ"
+        if how.registration == "rigid"
+        else "not registered",
+        _FOREGROUND[how.foreground]
+        + (f", planes with {how.brain_fraction:.0%} of the window" if how.brain_fraction else ""),
+        f"a window of {how.field_of_view_mm:g} mm on {how.size} x {how.size} pixels ({pixel:.3g} mm)",
+    ]
+    return f"- **Preparation:** {'; '.join(steps)}."
+
+
+def _layouts(card: DataCard) -> str:
+    """List the files that `a2a prepare` looks for."""
+    lines = []
+    for layout in card.layouts:
+        names = f"`{layout.subject}`" + (f", sessions `{layout.session}`" if layout.session else "")
+        lines.append(f"- **Files, {_plain(layout.name)}:** subjects {names}")
+        lines += [f"  - {kind} {_plain(name)}: `{pattern}`" for (kind, name), pattern in layout.patterns().items()]
+    return "\n".join(lines)
+
+
+def _profiles(card: DataCard) -> str:
+    rows = [f"| {name} | {' | '.join(profile.counts())} |" for name, profile in card.profiles.items()]
+    head = ["| Profile | Training subjects | Validation | Test |", "|---|---:|---:|---:|"]
+    return "\n".join([*head, *rows]) if rows else ""
 
 
 def _scaling(card: DataCard, modality: ModalityCard) -> str:

@@ -1,6 +1,6 @@
 """Which voxels of a subject's images are the patient, and which planes every series has seen.
 
-Explained in the chapter that prepares real scans.
+Explained in the chapter "From a scanner's files to a slice store".
 """
 
 from collections.abc import Sequence

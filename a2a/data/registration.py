@@ -1,6 +1,6 @@
 """Bringing the series of one head onto one grid: rigid registration with ANTsPy, and one interpolation.
 
-Explained in the chapter that prepares real scans.
+Explained in the chapter "From a scanner's files to a slice store".
 """
 
 import os
@@ -101,7 +101,8 @@ def resample(
     Returns
     -------
     tuple of numpy.ndarray
-        ``float32 (X, Y, Z)``, zero outside `moving`; and whether each voxel lies inside `moving`.
+        ``float32 (X, Y, Z)``, outside `moving` zero or, where it has values below zero (air in CT), its lowest; and
+        whether each voxel lies inside `moving`.
     """
     to_moving = np.linalg.inv(moving.affine) @ (np.eye(4) if matrix is None else matrix) @ like.affine
     inside = np.ones(like.data.shape, dtype=bool)
@@ -112,7 +113,7 @@ def resample(
     data = affine_transform(
         moving.data, to_moving[:3, :3], to_moving[:3, 3], like.data.shape, np.float32, order=order, mode="nearest"
     )
-    return np.where(inside, data, np.float32(0)), inside
+    return np.where(inside, data, np.float32(min(0.0, moving.data.min()))), inside
 
 
 def mutual_information(first: np.ndarray, second: np.ndarray) -> float:

@@ -121,7 +121,7 @@ def tissue_greys(values: pd.DataFrame, greys: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     values
-        Numbers that are written into the fields, a row a tissue, a column a modality.
+        Numbers that are written into the fields with two decimals, a row a tissue, a column a modality.
     greys
         The same table in image units [0, 1].
 
@@ -150,7 +150,7 @@ def tissue_greys(values: pd.DataFrame, greys: pd.DataFrame) -> go.Figure:
     for r, tissue in enumerate(values.index):
         for c, name in enumerate(values.columns):
             font = {"color": theme.INK if shades[r, c] > 0.5 else "white", "size": 12}
-            figure.add_annotation(x=name, y=tissue, text=f"{values.iloc[r, c]:.3g}", showarrow=False, font=font)
+            figure.add_annotation(x=name, y=tissue, text=f"{round(values.iloc[r, c], 2):g}", showarrow=False, font=font)
     figure.update_yaxes(autorange="reversed", showgrid=False, ticks="", showline=False)
     figure.update_xaxes(side="top", showgrid=False, ticks="", showline=False)
     figure.update_layout(margin={"t": 34, "b": 8})

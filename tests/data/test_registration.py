@@ -69,6 +69,15 @@ def test_a_linear_field_is_interpolated_exactly_on_a_turned_grid() -> None:
     assert inside.all()
 
 
+def test_outside_is_zero_or_the_air_of_a_ct(noise):
+    aside = np.eye(4)
+    aside[0, 3] = 3
+    for volume, air in ((_volume(noise + 1), 0), (_volume(noise - 1000), noise.min() - 1000)):
+        data, inside = resample(volume, volume, aside)
+        assert not inside[-3:].any() and inside[:-3].all()
+        np.testing.assert_allclose(data[-3:], air)
+
+
 def test_labels_take_the_nearest_voxel() -> None:
     labels = np.zeros((6, 6, 6))
     labels[2:4, 2:4, 2:4] = 4

@@ -71,10 +71,10 @@ def test_marks_are_drawn_in_png_files_too(tmp_path, labels):
 
 
 def test_tissue_greys_draws_the_greys_and_writes_the_numbers():
-    values = pd.DataFrame({"T1": [1.0, 0.553], "CT": [28.0, 37.0]}, index=["white matter", "cortex"])
+    values = pd.DataFrame({"T1": [1.0, 0.553], "CT": [28.0, 1500.0]}, index=["white matter", "cortex"])
     figure = tissue_greys(values, values / 100)
-    np.testing.assert_allclose(figure.data[0].z, values.to_numpy() / 100, atol=1e-4)
-    assert [note.text for note in figure.layout.annotations] == ["1", "28", "0.553", "37"]
+    np.testing.assert_allclose(figure.data[0].z, [[0.01, 0.28], [0.0055, 1]], atol=1e-4)
+    assert [note.text for note in figure.layout.annotations] == ["1", "28", "0.55", "1500"]
     assert "cortex" in figure.layout.meta["description"]
 
 

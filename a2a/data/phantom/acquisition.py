@@ -1,6 +1,6 @@
 """The scanner: point spread, coil sensitivity, gain and noise of each modality.
 
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Envelopes of cerebrum, cerebellum and brainstem, fissures, and the folded cortex.
 
 Sulci are the zero set of a band-limited field in radially stretched coordinates, cut off at a depth.
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Random streams and band-limited random fields, the sources of all variety in the phantom.
 
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """How well could anybody predict a phantom's image? What differs when the anatomy is known and the rest is drawn again.
 
 `floor` is a Bayes-type reference: a single draw is what a perfect sampler would give, the mean of many draws what a
-perfect regression would. Explained in the chapter "The synthetic data set".
+perfect regression would. Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """The cranial cavity and what surrounds it: skull, muscle, fat, skin, eyes, air-filled sinuses.
 
-Functions of canonical coordinates. Explained in the chapter "The synthetic data set".
+Functions of canonical coordinates. Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass

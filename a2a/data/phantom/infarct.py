@@ -1,6 +1,6 @@
 """An ischaemic stroke: where the infarct lies, and what its age does to the tissue.
 
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """The few numbers that make a subject: age, atrophy, amyloid, iron, lesion load, skull.
 
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass

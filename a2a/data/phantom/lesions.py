@@ -1,7 +1,7 @@
 """What is wrong with a brain: hyperintensities, microbleeds, calcifications, a tumour, a stroke.
 
 Lesions draw from streams of their own, so switching them off moves nothing else.
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import asdict, dataclass

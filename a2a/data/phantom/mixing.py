@@ -1,6 +1,6 @@
 """From tissue fractions to noise-free contrast: partial-volume mixtures of MR signal, HU and SUVR.
 
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass

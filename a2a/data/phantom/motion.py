@@ -1,6 +1,6 @@
 """What registration leaves: each modality lies a fraction of a millimetre beside the first.
 
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """From the volumes of a subject to the slices of a stack in image units [0, 1].
 
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """Pose and shape of a head: from world to canonical coordinates, and the fields that vary the anatomy.
 
 Canonical coordinates have their origin near the anterior commissure and lie along the line to the
-posterior commissure. Explained in the chapter "The synthetic data set".
+posterior commissure. Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass

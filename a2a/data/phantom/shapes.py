@@ -1,7 +1,7 @@
 """Signed distances of simple solids (positive inside, in mm) and their anti-aliased occupancy.
 
 A point set is a triple of equally long arrays ``(x, y, z)``; pass ``|x|`` as the first for a
-bilaterally symmetric part. Explained in the chapter "The synthetic data set".
+bilaterally symmetric part. Explained in the chapter "The data".
 """
 
 from collections.abc import Sequence

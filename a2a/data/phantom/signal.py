@@ -1,7 +1,7 @@
 """Closed-form MR signal equations: what a voxel of given T1, T2, T2* and density shows.
 
 All times in ms. Magnetisation is signed, so that partial volume mixes before the magnitude is taken.
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass

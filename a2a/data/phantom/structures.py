@@ -3,7 +3,7 @@
 Functions of canonical coordinates. Throughout, `site`, `cavity` and `surfaces` give N points and the
 anatomy found so far at them, `latents` the subject; distances are signed, in mm, positive inside; a
 layer is a class with its coverage in [0, 1], (N,), and layers come from top to bottom. Explained in the
-chapter "The synthetic data set".
+chapter "The data".
 """
 
 from collections.abc import Iterator

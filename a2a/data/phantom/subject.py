@@ -1,6 +1,6 @@
 """Generate one subject of the phantom: `generate_subject(PhantomConfig(size=64), subject_id=0)`.
 
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import asdict, dataclass

@@ -3,7 +3,7 @@
 Times in ms at 3 T, proton density relative to CSF, Hounsfield units, florbetapir SUVR (reference: whole
 cerebellum, amyloid-negative), apparent diffusion coefficient in 1e-3 mm^2/s, T1 five minutes after
 gadolinium. A comment names where a row's values come from; a source in brackets was quoted from memory,
-and what has no source is a design choice. Explained in the chapter "The synthetic data set".
+and what has no source is a design choice. Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass, replace

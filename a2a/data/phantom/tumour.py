@@ -1,6 +1,6 @@
 """A glioma: necrotic core, enhancing rim, oedema along white matter, and the tissue that it pushes away.
 
-Explained in the chapter "The synthetic data set".
+Explained in the chapter "The data".
 """
 
 from dataclasses import dataclass
