@@ -1,5 +1,6 @@
 """The page of the book that renders every data card and every model card of the repository."""
 
+import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,7 +169,43 @@ def _weights(path: Path, root: Path) -> str:
     """Return the section of one weights file: its size and the plain values of its model card."""
     head = f"### `{path.relative_to(root).as_posix()}`\n\n{path.stat().st_size / 2**20:.1f} MiB."
     values = {k: v for k, v in read_card(path).items() if isinstance(v, str | int | float)}
-    return "\n".join([head, "", *(f"- **{_plain(k)}:** {_plain(str(v))}" for k, v in values.items())])
+    lines = [head, "", *(f"- **{_plain(k)}:** {_plain(str(v))}" for k, v in values.items())]
+    measured = root / "results" / f"{path.stem}-realism.csv"
+    return "\n".join(lines + (_realism(measured) if measured.is_file() else []))
+
+
+def _realism(path: Path) -> list[str]:
+    """Return the table of a prior's unconditional samples, from `a2a.evaluation.realism`."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {}  # the row of the most images of each modality, set and metric
+    for row in sorted(rows, key=lambda row: int(row["n"])):
+        found[row["modality"], row["set"] == "generated", row["metric"]] = row
+    whole = {key[1:]: float(row["value"]) for key, row in found.items() if key[0] == "stack"}
+    count = found["stack", True, "nearer"]["n"]
+    lines = [
+        "",
+        f"{count} unconditional samples against held-out slices, and as many slices of other real subjects: radiomic "
+        "Fréchet distance with its 95 % interval, its limit for infinitely many, sharpness over that of real slices.",
+        "",
+        "| Modality | Distance | of real slices | Limit | of real slices | Sharpness | Precision | Recall |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for modality in dict.fromkeys(row["modality"] for row in rows if row["modality"] != "stack"):
+        distances = [found[modality, made, "rfd"] for made in (True, False)]
+        cells = [
+            "{:.0f} ({:.0f} to {:.0f})".format(*(float(d[k]) for k in ("value", "low", "high"))) for d in distances
+        ]
+        cells += [f"{float(found[modality, made, 'rfd limit']['value']):.0f}" for made in (True, False)]
+        cells += [f"{float(found[modality, True, metric]['value']):.2f}" for metric in ("hfr", "precision", "recall")]
+        lines.append(f"| {_plain(modality)} | {' | '.join(cells)} |")
+    (made, real), near = ((whole[k, "nearest median"] for k in (True, False)), whole[True, "nearer"])
+    return [
+        *lines,
+        "",
+        f"Memorisation: the nearest training slice of a sample is {made:.3f} away (median, root mean square), that of a "
+        f"held-out slice {real:.3f}; {100 * near:.0f} % of the samples are nearer than 99 % of the held-out slices.",
+    ]
 
 
 def _plain(text: str) -> str:

@@ -64,3 +64,20 @@ def test_weights_are_listed_with_the_values_of_their_cards(tmp_path):
     page = materials_page(tmp_path)
     assert "### `weights/small.safetensors`\n\n1.0 MiB." in page
     assert "- **seconds:** 60" in page and "two\\_steps" in page and "config" not in page
+
+
+def test_weights_show_how_real_their_samples_are(tmp_path):
+    for folder in ("data_cards", "weights", "results"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "weights" / "small.safetensors").write_bytes(b"")
+    (tmp_path / "weights" / "small.json").write_text(json.dumps({"card": {"seconds": 60}}))
+    rows = ["modality,set,metric,n,value,low,high"]
+    for name, factor in (("generated", 2), ("other real subjects", 1)):
+        rows += [f"T1,{name},rfd,{n},{factor * v},{factor * v - 5},{factor * v + 5}" for n, v in ((50, 40), (256, 20))]
+        rows += [f"T1,{name},{metric},256,{factor * 0.5},," for metric in ("rfd limit", "hfr", "precision", "recall")]
+        rows += [f"stack,{name},nearest median,256,{factor * 0.03},,", f"stack,{name},nearer,256,0.01,,"]
+    (tmp_path / "results" / "small-realism.csv").write_text("\n".join(rows))
+    page = materials_page(tmp_path)
+    assert "256 unconditional samples" in page
+    assert "| T1 | 40 (35 to 45) | 20 (15 to 25) | 1 | 0 | 1.00 | 1.00 | 1.00 |" in page
+    assert "is 0.060 away" in page and "held-out slice 0.030; 1 % of the samples" in page
