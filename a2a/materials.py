@@ -203,8 +203,8 @@ def _realism(path: Path) -> list[str]:
     return [
         *lines,
         "",
-        f"Memorisation: the nearest training slice of a sample is {made:.3f} away (median, root mean square), that of a "
-        f"held-out slice {real:.3f}; {100 * near:.0f} % of the samples are nearer than 99 % of the held-out slices.",
+        f"Memorisation: the nearest training slice of a sample is {made:.3f} away (median, root mean square), that "
+        f"of a held-out slice {real:.3f}; {100 * near:.0f} % of the samples are nearer than 99 % of the held-out slices.",
     ]
 
 
