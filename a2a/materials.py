@@ -204,7 +204,7 @@ def _realism(path: Path) -> list[str]:
         *lines,
         "",
         f"Memorisation: the nearest training slice of a sample is {made:.3f} away (median, root mean square), that "
-        f"of a held-out slice {real:.3f}; {100 * near:.0f} % of the samples are nearer than 99 % of the held-out slices.",
+        f"of a held-out slice {real:.3f}; {100 * near:.0f} % of the samples are nearer than 99 % of held-out slices.",
     ]
 
 

@@ -9,6 +9,7 @@ did, torchmetrics smooths first unless told not to), so values are compared with
 import hashlib
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def inception_distances(
     Raises
     ------
     InputError
-        If the weights are not there or wrong, an option is unknown, or the images are not finite (N, H, W).
+        If the weights are not there or wrong, torch-fidelity is not installed, an option is unknown, or the images are not finite (N, H, W).
     """
     if library not in LIBRARIES:
         raise InputError(f"inception_distances: library must be {' or '.join(LIBRARIES)}, got {library!r}.")
@@ -108,6 +109,8 @@ def inception_distances(
         raise InputError(f"inception_distances: layer must be one of {', '.join(map(str, LAYERS))}, got {layer}.")
     x, y = _bytes(real, "real"), _bytes(generated, "generated")
     file = inception_weights(weights, sha256)
+    if find_spec("torch_fidelity") is None:
+        raise InputError("FID and KID need torch-fidelity, which is not installed: pip install -e '.[fid]'.")
     ensure_torchvision()
     size = min(SUBSET_SIZE, len(x), len(y))
     measure = _by_torchmetrics if library == "torchmetrics" else _by_torch_fidelity

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,13 @@ def test_the_standard_cache_is_found(tmp_path, monkeypatch):
     place.parent.mkdir(parents=True)
     place.write_bytes(b"weights")
     assert inception_weights(sha256=hashlib.sha256(b"weights").hexdigest()) == place
+
+
+def test_without_torch_fidelity_the_sentence_says_how_to_get_it(tmp_path, monkeypatch):
+    (tmp_path / "any.pth").write_bytes(b"weights")
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(InputError, match=r"not installed: pip install -e '\.\[fid\]'"):
+        inception_distances(IMAGES, IMAGES, tmp_path / "any.pth", sha256=hashlib.sha256(b"weights").hexdigest())
 
 
 @pytest.mark.parametrize(
