@@ -5,21 +5,22 @@ data-consistency problem. Each is timed in turn with what is compared to it, see
 
     python benchmarks/sampler_cost.py --out results/sampler-cost.csv
 
-Columns: ``what``, ``floor`` (what the ratio refers to), ``side`` of the images, ``ms`` and ``floor_ms`` (medians, one
-core), ``ratio`` (median of the ratios of neighbours; ``ratio_low`` and ``ratio_high`` its quartiles,
+Columns: ``part``, ``what``, ``floor`` (what the ratio refers to), ``side`` of the images, ``ms`` and ``floor_ms``
+(medians, one core), ``ratio`` (median of the ratios of neighbours; ``ratio_low`` and ``ratio_high`` its quartiles,
 ``ratio_of_minima`` and ``ratio_of_sums`` are what they say), ``turns``, ``goal`` and ``met``; of solves the residuals;
 of ``peak memory`` the growth of the resident memory in MiB in place of milliseconds, of a process of its own each.
 
 The prior is the shipped one, given T1 and k-space of T2FLAIR of the phantom; the solve of a Poisson-disc mask takes
 more iterations at some times than at others, ``ratio_of_sums`` counts them all. Rows of deepinv need the extra
 ``bench``, see ``benchmarks/peers.py``: its complex images are two channels, so the network has two, with random
-weights, and a2a completes two modalities with it.
+weights, and a2a completes two modalities with it; ``small`` is one of 0.9 M parameters.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -27,21 +28,18 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import pandas as pd
 import torch
 from peers import fewest_iterations, multi_coil, optional, peer_steps, two_channels
-from side_by_side import Pairs, forward, forward_and_vjp, in_turn, judged, race, row, steps_of
+from side_by_side import Pairs, forward, forward_and_vjp, in_turn, judged, race, row, steps_of, write
 from torch import Tensor, nn
 
 from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stack_spec
 from a2a.diffusion import NoiseSchedule
-from a2a.files import write_atomically, write_json
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.observation import Observation
 from a2a.operators import CartesianSense
 from a2a.paths import repository
 from a2a.prior import Prior
-from a2a.provenance import commit, machine
 from a2a.rng import generator
 from a2a.samplers import mds, mps
 from a2a.sampling import Sampling
@@ -50,6 +48,7 @@ from a2a.stack import StackSpec
 STACK = stack_spec(3.0)
 PAIR = StackSpec.of("T1", "T2FLAIR")
 GIVEN = "T1 + y(T2FLAIR)"
+SIZES = {"small": {"multipliers": (1, 2, 2), "attention": ()}, "shipped": {}}  # of networks of two channels
 MASKS = {
     "equispaced lines": Sampling(),
     "equispaced lines and calibration": Sampling(acs=16),
@@ -64,10 +63,10 @@ def shipped_prior(side: int) -> Prior:
     return replace(prior, size=side, mean=_resized(prior.mean[None], side)[0])
 
 
-def pair_prior(side: int) -> Prior:
-    """A prior of two modalities, of the shipped size, with random weights and a made-up calibration."""
+def pair_prior(side: int, **size: object) -> Prior:
+    """A prior of two modalities, by default of the shipped size, with random weights and a made-up calibration."""
     torch.manual_seed(0)
-    network, table = UNet(UNetConfig(2)).eval().requires_grad_(False), ((0.01, 0.01),) * 2
+    network, table = UNet(UNetConfig(2, **size)).eval().requires_grad_(False), ((0.01, 0.01),) * 2
     for p in network.parameters():
         p.copy_(p if p.abs().sum() else 0.02 * torch.randn_like(p))
     mean = torch.full((2, side, side), 0.2)
@@ -112,8 +111,8 @@ def steps_at(side: int) -> int:
 def peer_rows(deepinv: ModuleType, sides: list[int], rounds: int) -> list[dict]:
     """MDS beside DiffPIR and MPS beside DPS, each over its own floor; then one over the other."""
     table = []
-    for side in sides:
-        prior, given = pair_prior(side), observe(PAIR, side, Sampling())
+    for side, (size, sizes) in product(sides, SIZES.items()):
+        prior, given = pair_prior(side, **sizes), observe(PAIR, side, Sampling())
         runs = {
             "MDS": steps_of(mds, prior, given, forward),
             "deepinv DiffPIR": peer_steps(deepinv, "DiffPIR", prior, given, forward),
@@ -122,8 +121,9 @@ def peer_rows(deepinv: ModuleType, sides: list[int], rounds: int) -> list[dict]:
         }
         laps = race(runs, rounds, steps_at(side))
         for ours, theirs, floor, goal in (("MDS", "deepinv DiffPIR", "F", ">= 2.5"), ("MPS", "deepinv DPS", "G", "")):
-            table += [row(f"{name}, two channels", floor, side, laps[name]) for name in (ours, theirs)]
-            table.append(row(theirs, f"step of {ours}", side, Pairs(laps[ours].times, laps[theirs].times), goal))
+            table += [row(f"{name}, {size} network", floor, side, laps[name]) for name in (ours, theirs)]
+            both = Pairs(laps[ours].times, laps[theirs].times)
+            table.append(row(f"{theirs}, {size} network", f"step of {ours}", side, both, goal))
     return table
 
 
@@ -203,20 +203,29 @@ def _status(field: str) -> float:
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
-def measure(options: argparse.Namespace) -> list[dict]:
-    """Everything, the rows of deepinv only where it is installed."""
-    table = sampler_rows(options.sides, options.rounds)
-    table += batch_rows(min(options.sides), max(3, options.rounds))
-    table += memory_rows(max(options.sides))
-    if deepinv := optional("deepinv"):
-        larger = [side for side in options.sides if side > 64]
-        table += peer_rows(deepinv, larger, options.rounds) + solve_rows(larger, 5 * options.rounds)
-    return table
+def with_deepinv(rows: Callable[..., list[dict]]) -> Callable[..., list[dict]]:
+    """A part that is empty where deepinv is not installed."""
+
+    def part(sides: list[int], rounds: int) -> list[dict]:
+        deepinv = optional("deepinv")
+        return rows(deepinv, [side for side in sides if side > 64], rounds) if deepinv else []
+
+    return part
+
+
+PARTS = {
+    "steps": sampler_rows,
+    "batches": lambda sides, rounds: batch_rows(min(sides), rounds),
+    "memory": lambda sides, _: memory_rows(max(sides)),
+    "deepinv steps": with_deepinv(peer_rows),
+    "deepinv solves": with_deepinv(lambda _, sides, rounds: solve_rows(sides, 3 * rounds)),
+}
 
 
 def main() -> None:
     """Read the command line, measure, and write the table with what made it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure (anew)")
     parser.add_argument("--sides", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--rounds", type=int, default=5, help="turns of each sampler, of several steps each")
     parser.add_argument("--peak", choices=("mds", "mps"), help="print only the peak memory of one run, in MiB")
@@ -228,11 +237,10 @@ def main() -> None:
     if options.peak:
         print(peak_mib(options.peak, options.sides[0], options.steps))
         return
-    table, before = pd.DataFrame(measure(options)), os.getloadavg()[2]
-    if options.out:
-        about = machine() | {"commit": commit(repository()), "load": round(before, 1), "rounds": options.rounds}
-        write_atomically(options.out, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
-        write_json(options.out.with_suffix(".json"), about)
+    for part in options.parts:
+        rows = PARTS[part](options.sides, options.rounds)
+        if options.out and rows:
+            write(options.out, part, rows)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,23 @@ time of this process with one thread, which waiting for a core does not lengthen
 memory bus) is why every figure is a median of many, with the minimum beside it.
 """
 
+import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from a2a.files import write_atomically, write_json
 from a2a.observation import Observation
+from a2a.paths import repository
 from a2a.prior import Prior
+from a2a.provenance import commit, machine
 
 
 @dataclass
@@ -144,3 +151,15 @@ def judged(line: dict, goal: str) -> dict:
         met = line["ratio"] <= float(bound) if sign == "<=" else line["ratio"] >= float(bound)
     print(f"{line['what']}, {line['side']}: {line['ratio']} {line['floor']} {goal} {met}", flush=True)
     return line | {"goal": goal, "met": met}
+
+
+def write(out: Path, part: str, rows: list[dict]) -> None:
+    """Put the rows of a part into a table, in place of its former ones, and into the JSON beside it what made them."""
+    table, made = pd.DataFrame([{"part": part} | line for line in rows]), {}
+    if out.is_file():
+        former = pd.read_csv(out, keep_default_na=False)
+        table = pd.concat([former[former["part"] != part], table]).sort_values("part", kind="stable")
+        made = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    made[part] = machine() | {"commit": commit(repository()), "load": round(os.getloadavg()[2], 1)}
+    write_atomically(out, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+    write_json(out.with_suffix(".json"), made)

@@ -76,6 +76,8 @@ class TrainConfig(_Strict):
         warm-up), EMA decay, gradient-norm bound.
     precision
         ``auto`` measures float32 against bf16 autocast, each with and without channels_last, and takes the fastest.
+    checkpointing
+        Compute activations again instead of keeping them, see `a2a.networks.unet.UNet`: slower, in less memory.
     seed
         Together with the step it determines everything random: initial weights, data order, times, noise.
     """
@@ -93,6 +95,7 @@ class TrainConfig(_Strict):
     ema: float = Field(0.999, ge=0, lt=1)
     clip: float = Field(1.0, gt=0)
     precision: Literal["auto", "float32", "bf16"] = "auto"
+    checkpointing: bool = False
     seed: int = Field(0, ge=0)
     log_every: int = Field(50, ge=1)
     checkpoint_every: int = Field(500, ge=1)

@@ -94,6 +94,7 @@ def build(config: TrainConfig, store: SliceStore) -> State:
     if config.start:
         network.load_state_dict(_weights(config, size, store).state_dict())
     ema = copy.deepcopy(network).requires_grad_(False)
+    network.checkpointing = config.checkpointing
     return State(network, ema, torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=0.0))
 
 

@@ -55,3 +55,18 @@ def test_embedding_separates_all_times():
     embedding = timestep_embedding(torch.arange(1000), 32)
     distance = torch.cdist(embedding, embedding) + 10 * torch.eye(1000)
     assert embedding.shape == (1000, 32) and distance.min() > 1e-2
+
+
+def test_checkpointing_changes_no_gradient_and_keeps_less():
+    config = UNetConfig(2, width=8, multipliers=(1, 2), attention=(2,), head_width=8)
+    x, t, network = torch.randn(2, 2, 16, 16), torch.tensor([3, 700]), trained_like(config)
+
+    def kept_and_gradients(checkpointing: bool) -> tuple[int, list[torch.Tensor]]:
+        network.checkpointing, kept = checkpointing, []
+        with torch.autograd.graph.saved_tensors_hooks(lambda s: kept.append(s.numel()) or s, lambda s: s):
+            loss = network(x, t).square().mean()
+        return sum(kept), torch.autograd.grad(loss, list(network.parameters()))
+
+    (much, plain), (little, again) = kept_and_gradients(False), kept_and_gradients(True)
+    assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+    assert little < 0.3 * much
