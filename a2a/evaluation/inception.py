@@ -101,7 +101,8 @@ def inception_distances(
     Raises
     ------
     InputError
-        If the weights are not there or wrong, torch-fidelity is not installed, an option is unknown, or the images are not finite (N, H, W).
+        If the weights are not there or wrong, torch-fidelity is not installed, an option is unknown, or the images
+        are not finite (N, H, W).
     """
     if library not in LIBRARIES:
         raise InputError(f"inception_distances: library must be {' or '.join(LIBRARIES)}, got {library!r}.")
