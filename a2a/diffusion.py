@@ -109,7 +109,14 @@ class NoiseSchedule:
                            \sqrt{1 - \frac{\bar\alpha_t}{\bar\alpha_s}}
 
         eta = 0 is deterministic, eta = 1 is the DDPM posterior variance.
+
+        Raises
+        ------
+        InputError
+            If `eta` is not between 0 and 1.
         """
+        if not 0 <= eta <= 1:
+            raise InputError(f"eta must lie between 0 and 1, got {eta}.")
         a, b = self.abar(t), self.abar(s)
         return float(eta * np.sqrt((1 - b) / (1 - a)) * np.sqrt(max(1 - a / b, 0.0)))
 

@@ -1,7 +1,7 @@
 """The one loop that all samplers share: from noise at t = T-1 to a clean stack, in exactly `steps` evaluations."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -66,36 +66,58 @@ def reverse(
     -------
     Completion
         Samples `(S, B, n, H, W)` in image units.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of its range, or `batch` rows do not fit the memory of the device.
     """
     started = time.perf_counter()
     items, height, width = observation.shape
+    for name, value in (("samples", samples), ("batch", batch)):
+        if value < 1:
+            raise InputError(f"{name}: {value} must be 1 or more.")
     draws = list(rows) if rows is not None else generators(0, items, samples)
     if len(draws) != samples * items:
-        raise ValueError(f"rows must hold samples * items = {samples * items} generators, got {len(draws)}")
+        raise InputError(f"rows: must hold samples * items = {samples * items} generators, got {len(draws)}.")
     everything, shape = observation.repeat(samples), (len(prior.spec), height, width)
     passes, parts = _passes(prior.schedule, steps, spacing, restarts), range(0, len(draws), batch)
     bar, done = iter(progress(range(len(parts) * steps), label)), []
     for first in parts:
         part = slice(first, first + batch)
-        update = update_for(everything[part].to(prior.like.device))
-        x = randn(shape, draws[part], prior.like)
-        for number, transitions in enumerate(passes):
-            if number:
-                abar = prior.schedule.abar(transitions[0][0])
-                x = abar**0.5 * x + (1 - abar) ** 0.5 * randn(shape, draws[part], prior.like)
-            for t, s in transitions:
-                next(bar)
-                x = update(x, randn(shape, draws[part], prior.like), t, s)
-        done.append(to_image(prior.clamp(x)).cpu())
+        update, noise = update_for(everything[part].to(prior.like.device)), _noise(shape, draws[part], prior.like)
+        try:
+            done.append(to_image(prior.clamp(_walk(prior.schedule, passes, update, noise, bar))).cpu())
+        except torch.OutOfMemoryError as error:
+            raise InputError(f"batch: {batch} rows do not fit the memory; try {max(batch // 2, 1)}.") from error
     for _ in bar:
         pass
     stacks = torch.cat(done).reshape(samples, items, *shape)
     return Completion(stacks, prior.spec, time.perf_counter() - started, steps)
 
 
+def _noise(shape: tuple[int, ...], draws: Sequence[torch.Generator], like: Tensor) -> Callable[[], Tensor]:
+    return lambda: randn(shape, draws, like)
+
+
+def _walk(
+    schedule: NoiseSchedule, passes: list, update: Update, noise: Callable[[], Tensor], bar: Iterator[int]
+) -> Tensor:
+    """Take some rows from noise to the clean stack, in one pass or several."""
+    x = noise()
+    for number, transitions in enumerate(passes):
+        if number:
+            abar = schedule.abar(transitions[0][0])
+            x = abar**0.5 * x + (1 - abar) ** 0.5 * noise()
+        for t, s in transitions:
+            next(bar)
+            x = update(x, noise(), t, s)
+    return x
+
+
 def _passes(schedule: NoiseSchedule, steps: int, spacing: float, restarts: int) -> list[list[tuple[int, int]]]:
     """The transitions of the first pass and of the restarts, which share the steps."""
-    if restarts < 0 or steps <= restarts:
+    if restarts < 0 or 0 < steps <= restarts:
         raise InputError(f"restarts: {restarts} must be at least 0 and less than steps, which are {steps}.")
     shares = [len(share) for share in np.array_split(np.arange(steps), restarts + 1)]
     later = [schedule.transitions(share, spacing, round(RESTART * schedule.length)) for share in shares[1:]]

@@ -78,10 +78,44 @@ def test_restarts_leave_the_exact_posterior_as_it_is(toy, case):
     assert mean.abs().max() < 0.03 and spread.abs().max() < 0.03 and abs(cross) < 0.03
 
 
-@pytest.mark.parametrize(("steps", "restarts"), [(10, -1), (3, 3)])
-def test_impossible_restarts_are_refused(toy, steps, restarts):
-    with pytest.raises(InputError, match="restarts: "):
-        mps(toy, observe("T1"), steps=steps, restarts=restarts)
+@pytest.mark.parametrize("sampler", [mds, mps])
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"steps": 0}, "steps must lie between 1 and 1000"),
+        ({"steps": 1001}, "steps must lie between 1 and 1000"),
+        ({"samples": 0}, "samples: 0 must be 1 or more"),
+        ({"batch": 0}, "batch: 0 must be 1 or more"),
+        ({"spacing": -1.0}, "spacing must be a positive number"),
+        ({"steps": 10, "restarts": -1}, "restarts: -1 must be at least 0"),
+        ({"steps": 3, "restarts": 3}, "restarts: 3 must be at least 0 and less than steps"),
+        ({"rows": []}, "rows: must hold samples . items = 1 generators, got 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(toy, sampler, options, complaint):
+    with pytest.raises(InputError, match=complaint):
+        sampler(toy, observe("T1"), **options)
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1, float("nan")])
+def test_eta_out_of_range_is_refused(toy, eta):
+    with pytest.raises(InputError, match="eta must lie between 0 and 1"):
+        mds(toy, observe("T1"), steps=2, eta=eta)
+
+
+@pytest.mark.parametrize("cg_steps", [0, -1])
+def test_cg_steps_must_be_positive(toy, cg_steps):
+    with pytest.raises(InputError, match="cg_steps: .* must be 1 or more"):
+        mps(toy, observe("T1"), cg_steps=cg_steps)
+
+
+def test_memory_that_does_not_suffice_names_a_batch_that_may(toy, monkeypatch):
+    def full(self, x, t):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(GaussianPrior, "predict", full)
+    with pytest.raises(InputError, match="batch: 16 rows do not fit the memory; try 8"):
+        mds(toy, observe("T1"))
 
 
 @pytest.fixture(scope="module")
