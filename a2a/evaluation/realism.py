@@ -130,7 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("prior", type=Path, help="weights (.safetensors, its .json beside it)")
     parser.add_argument("--store", type=Path, required=True, help="slice store that the prior was trained on")
     parser.add_argument("--samples", type=int, default=256, help="stacks to generate")
-    parser.add_argument("--steps", type=int, default=50, help="network evaluations of each (DDIM)")
+    parser.add_argument("--steps", type=int, default=50, help="network evaluations of each")
+    parser.add_argument("--eta", type=float, default=1.0, help="noise of DDIM: 1 ancestral (DDPM), 0 deterministic")
     parser.add_argument("--seed", type=int, default=0, help="of noise and drawing")
     parser.add_argument("--bf16", action="store_true", help="evaluate the network in bf16")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the CSV and the JSON")
@@ -142,15 +143,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if prior.size != store.size:
         raise InputError(f"{options.prior} is for {prior.size} pixels, {options.store} has {store.size}.")
     rows = generators(options.seed, options.samples)
-    done = ddim(prior, (options.samples, store.size, store.size), steps=options.steps, rows=rows)
+    done = ddim(prior, (options.samples, store.size, store.size), steps=options.steps, eta=options.eta, rows=rows)
     table = realism_table(store, done.samples[0].numpy(), seed=options.seed)
     stem = f"{options.prior.stem}-realism"
     write_text(options.out / f"{stem}.csv", table.to_csv(index=False, float_format="%.5g"))
     record = {
         "prior": {"file": options.prior.name, "sha256": prior.digest, "bf16": prior.bf16},
         "store": {"name": f"{store.manifest['card']}/{store.manifest['profile']}", "sha256": store.manifest["sha256"]},
-        "sampler": "ddim, eta 0",
-        **{name: getattr(options, name) for name in ("samples", "steps", "seed")},
+        **{name: getattr(options, name) for name in ("samples", "steps", "eta", "seed")},
         "seconds": {"sampling": round(done.seconds), "all": round(time.perf_counter() - started)},
         "commit": provenance.commit(Path(__file__).parent),
         "machine": provenance.machine(),

@@ -106,7 +106,8 @@ def test_command_writes_a_table_and_its_provenance(store, tiny_prior_of, tmp_pat
     table = pd.read_csv(tmp_path / "results" / "tiny-realism.csv")
     record = json.loads((tmp_path / "results" / "tiny-realism.json").read_text())
     assert list(table) == COLUMNS and table["n"].max() >= 24
-    assert record["samples"] == 24 and record["steps"] == 2 and record["prior"]["sha256"] == prior.digest
+    assert [record[key] for key in ("samples", "steps", "eta")] == [24, 2, 1.0]
+    assert record["prior"]["sha256"] == prior.digest
     assert record["store"]["name"] == "discs/ci" and "nearest median" in capsys.readouterr().out
     with pytest.raises(InputError, match="--samples must be at least 20, got 3"):
         main([*words, "--samples", "3"])
