@@ -3,7 +3,10 @@
 F is one forward pass of the network, G one forward pass with a vector-Jacobian product, S one solve of the
 data-consistency problem. Each is timed in turn with what is compared to it, see ``side_by_side``; one thread::
 
-    python benchmarks/sampler_cost.py --out results/sampler-cost.csv
+    MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000 \\
+        python benchmarks/sampler_cost.py --out results/sampler-cost.csv
+
+With its defaults glibc gives memory back after each layer and takes it anew, which makes F longer and uneven.
 
 Columns: ``part``, ``what``, ``floor`` (what the ratio refers to), ``side`` of the images, ``ms`` and ``floor_ms``
 (medians, one core), ``ratio`` (median of the ratios of neighbours; ``ratio_low`` and ``ratio_high`` its quartiles,
@@ -44,11 +47,14 @@ from a2a.rng import generator
 from a2a.samplers import mds, mps
 from a2a.sampling import Sampling
 from a2a.stack import StackSpec
+from a2a.training.numerics import arrange
 
 STACK = stack_spec(3.0)
 PAIR = StackSpec.of("T1", "T2FLAIR")
 GIVEN = "T1 + y(T2FLAIR)"
-SIZES = {"small": {"multipliers": (1, 2, 2), "attention": ()}, "shipped": {}}  # of networks of two channels
+NUMERICS = "float32 channels_last"  # deepinv's images come in this layout, so all networks have it
+STEPS = 4  # of one turn
+SIZES = {"small": {"multipliers": (1, 2, 2), "attention": ()}, "shipped": {}}
 MASKS = {
     "equispaced lines": Sampling(),
     "equispaced lines and calibration": Sampling(acs=16),
@@ -60,6 +66,7 @@ MASKS = {
 def shipped_prior(side: int) -> Prior:
     """The shipped prior, used on images of any side."""
     prior = Prior.load(repository("weights", "phantom-any2all-64.safetensors"))
+    arrange(prior.network, NUMERICS)
     return replace(prior, size=side, mean=_resized(prior.mean[None], side)[0])
 
 
@@ -69,6 +76,7 @@ def pair_prior(side: int, **size: object) -> Prior:
     network, table = UNet(UNetConfig(2, **size)).eval().requires_grad_(False), ((0.01, 0.01),) * 2
     for p in network.parameters():
         p.copy_(p if p.abs().sum() else 0.02 * torch.randn_like(p))
+    arrange(network, NUMERICS)
     mean = torch.full((2, side, side), 0.2)
     return Prior(network, NoiseSchedule(), PAIR, side, table, (0, 999), mean, ((1.0, 1.0),) * 2)
 
@@ -98,14 +106,9 @@ def sampler_rows(sides: list[int], rounds: int) -> list[dict]:
             name, value = next(iter(options.items()))
             goal = "" if value == 3 else "<= 1.05"
             runs[f"MPS, {name} {value}", "G", goal] = steps_of(mps, prior, given, forward_and_vjp, **options)
-        laps = race(runs, rounds, steps_at(side))
+        laps = race(runs, rounds, STEPS)
         table += [row(what, floor, side, laps[what, floor, goal], goal) for what, floor, goal in runs]
     return table
-
-
-def steps_at(side: int) -> int:
-    """Steps of one turn: fewer where they are long."""
-    return max(4, 512 // side)
 
 
 def peer_rows(deepinv: ModuleType, sides: list[int], rounds: int) -> list[dict]:
@@ -119,7 +122,7 @@ def peer_rows(deepinv: ModuleType, sides: list[int], rounds: int) -> list[dict]:
             "MPS": steps_of(mps, prior, given, forward_and_vjp),
             "deepinv DPS": peer_steps(deepinv, "DPS", prior, given, forward_and_vjp),
         }
-        laps = race(runs, rounds, steps_at(side))
+        laps = race(runs, rounds, STEPS)
         for ours, theirs, floor, goal in (("MDS", "deepinv DiffPIR", "F", ">= 2.5"), ("MPS", "deepinv DPS", "G", "")):
             table += [row(f"{name}, {size} network", floor, side, laps[name]) for name in (ours, theirs)]
             both = Pairs(laps[ours].times, laps[theirs].times)
