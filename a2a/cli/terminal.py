@@ -8,7 +8,7 @@ from textwrap import fill
 from a2a.cli import main
 from a2a.errors import InputError
 
-WIDTH = 84
+WIDTH = 76
 
 
 def terminal(line: str) -> None:

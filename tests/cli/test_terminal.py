@@ -12,7 +12,7 @@ def test_what_is_said_comes_with_the_exit_code(capsys):
     terminal("a2a prepare no-such-card\n --out nowhere")
     said = capsys.readouterr().out
     assert "There is no data card 'no-such-card'" in said and said.endswith("[exit code 2]\n")
-    assert max(map(len, said.splitlines())) <= 84
+    assert max(map(len, said.splitlines())) <= 76
 
 
 def test_other_commands_are_refused():
