@@ -1,8 +1,8 @@
 """Comparing methods: paired over subjects, with intervals, tests, effect sizes, and a correction for many tests.
 
 The unit is the subject. Slices and posterior samples of one brain are not independent: they are averaged first
-(`per_subject`), and every comparison is of the same subjects' values (`compare`). Explained in the chapter "The figures
-of Any2all, regenerated".
+(`per_subject`), and every comparison is of the same subjects' values (`a2a.evaluation.comparison`). The chapter of the
+benchmark explains why.
 """
 
 from collections.abc import Sequence
