@@ -18,7 +18,7 @@ from a2a.paths import repository
 ROOT = repository()
 SOURCES = sorted((ROOT / "a2a").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LOCKED, UNLOCKED = {"test", "book", "fid"}, {"bench", "kspace", "register"}  # extras inside and outside of requirements.txt
+LOCKED, UNLOCKED = {"test", "book", "fid"}, {"bench", "kspace", "register"}  # extras in and not in requirements.txt
 MODULES = pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
 
 
