@@ -25,6 +25,7 @@ from a2a.rng import generators
 PICTURE = ("book", "_static", "any2all.png")
 SCENARIOS = ("T1 + y(T2FLAIR)", "y(T1) + y(T2star)", "T2FLAIR + CT", "nothing")
 MARKS = ("<!-- results: begin -->", "<!-- results: end -->")
+TABLES = ("phantom-any2all-64", "references", "open-ms-64", "open-ms-references")
 NOTHING = "No results yet."
 METHODS = {
     "zero-filled": "zero-filled",
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     readme = repository("README.md")
-    table = results_table(sorted(repository("results").glob("*.csv")))
+    table = results_table([repository("results", f"{name}.csv") for name in TABLES])
     write_text(readme, fill(readme.read_text(encoding="utf-8"), table))
     if options.data:
         prior, store = Prior.load(options.prior), SliceStore.open(options.data)
