@@ -53,7 +53,7 @@ class Spectrum:
 
         Directions with neither data nor weight keep z, the limit lam -> 0.
         """
-        start, target = self._analyse(z), self._analyse(b)
+        start, target = self._analyse(torch.cat([z, b])).chunk(2)  # large vectors are read only once
         weight = self.values + lam
         weight = weight.masked_fill(weight == 0, torch.inf)
         return self._synthesise(start + (target - self.values * start) / weight).reshape(z.shape)
