@@ -123,7 +123,7 @@ class TestEveryOperator:
         hard, easy = b, 1e-3 * b
         alone = operator.prox(z[:1], hard[:1], 0.05)
         together = operator.prox(z, torch.cat([hard[:1], easy[1:]]), 0.05)
-        torch.testing.assert_close(together[:1], alone, rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(together[:1], alone, rtol=1e-11, atol=1e-11)  # transforms round with the batch
 
     def test_single_precision(self, operator):
         z, b = images(operator, 0), operator.adjoint(data_like(operator, images(operator)))
