@@ -1,0 +1,1 @@
+"""The methods Any2all is compared with, one module each, on what they share."""
