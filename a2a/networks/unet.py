@@ -1,9 +1,10 @@
 """The denoising U-Net of ADM (Dhariwal and Nichol 2021), sized for stacks of any number of modalities.
 
-Chapter "The diffusion prior" shows it at a glance.
+Chapter "The diffusion prior" shows it at a glance. M2DN and DisC-Diff are built of the same blocks.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -61,33 +62,43 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-def _zeroed(module: nn.Module) -> nn.Module:
+def zeroed(module: nn.Module) -> nn.Module:
     """Start a branch at zero, so that the block begins as the identity."""
     for p in module.parameters():
         nn.init.zeros_(p)
     return module
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+def norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm with at least two channels in a group, so that the mean of a channel is not lost."""
     return nn.GroupNorm(math.gcd(32, channels // 2), channels)
 
 
-class ResidualBlock(nn.Module):
-    """GroupNorm-SiLU-conv twice, with the time embedding as scale and shift of the second norm."""
+def time_mlp(width: int) -> nn.Sequential:
+    """Layers from the embedding of the time index, `width` numbers, to the ``4 width`` that the blocks are told."""
+    return nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width))
 
-    def __init__(self, inside: int, outside: int, embedding: int, dropout: float):
+
+class ResidualBlock(nn.Module):
+    """GroupNorm-SiLU-conv twice, with the time embedding as scale and shift of the second norm.
+
+    With `resample`, a layer without parameters, both branches change their resolution before the first convolution.
+    """
+
+    def __init__(self, inside: int, outside: int, embedding: int, dropout: float, resample: nn.Module | None = None):
         super().__init__()
-        self.norm1, self.conv1 = _norm(inside), nn.Conv2d(inside, outside, 3, padding=1)
+        self.norm1, self.conv1 = norm(inside), nn.Conv2d(inside, outside, 3, padding=1)
         self.time = nn.Linear(embedding, 2 * outside)
-        self.norm2, self.dropout = _norm(outside), nn.Dropout(dropout)
-        self.conv2 = _zeroed(nn.Conv2d(outside, outside, 3, padding=1))
+        self.norm2, self.dropout = norm(outside), nn.Dropout(dropout)
+        self.conv2 = zeroed(nn.Conv2d(outside, outside, 3, padding=1))
         self.skip = nn.Identity() if inside == outside else nn.Conv2d(inside, outside, 1)
+        self.resample = nn.Identity() if resample is None else resample
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv1(self.resample(F.silu(self.norm1(x))))
         scale, shift = self.time(F.silu(embedding))[:, :, None, None].chunk(2, dim=1)
         h = self.norm2(h) * (1 + scale) + shift
-        return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
+        return self.skip(self.resample(x)) + self.conv2(self.dropout(F.silu(h)))
 
 
 class Attention(nn.Module):
@@ -96,8 +107,8 @@ class Attention(nn.Module):
     def __init__(self, channels: int, head_width: int):
         super().__init__()
         self.heads = max(channels // head_width, 1)
-        self.norm, self.qkv = _norm(channels), nn.Conv2d(channels, 3 * channels, 1)
-        self.out = _zeroed(nn.Conv2d(channels, channels, 1))
+        self.norm, self.qkv = norm(channels), nn.Conv2d(channels, 3 * channels, 1)
+        self.out = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
@@ -116,6 +127,53 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         return self.attention(self.block(x, embedding))
+
+
+def descent(config: UNetConfig, down: Callable[[int], nn.Module]) -> tuple[nn.ModuleList, list[int]]:
+    """Build the way down: the stages of all levels, with ``down(channels)`` between levels.
+
+    Returns
+    -------
+    tuple
+        The modules, and the channels of every feature map that the way up needs again: of the first convolution and of
+        each module.
+    """
+    modules, kept = nn.ModuleList(), [config.width]
+    for level, multiplier in enumerate(config.multipliers):
+        for _ in range(config.blocks):
+            modules.append(Stage(kept[-1], config.width * multiplier, config, 2**level in config.attention))
+            kept.append(config.width * multiplier)
+        if level < len(config.multipliers) - 1:
+            modules.append(down(kept[-1]))
+            kept.append(kept[-1])
+    return modules, kept
+
+
+def middle(config: UNetConfig) -> nn.ModuleList:
+    """Build the two stages at the coarsest level, the first one attended."""
+    channels = config.width * config.multipliers[-1]
+    return nn.ModuleList([Stage(channels, channels, config, True), Stage(channels, channels, config, False)])
+
+
+def ascent(config: UNetConfig, kept: list[int], up: Callable[[int], nn.Module]) -> nn.ModuleList:
+    """Build the way up, the mirror of `descent`: each stage takes what was kept last, ``up(channels)`` ends a level."""
+    modules, kept, current = nn.ModuleList(), list(kept), kept[-1]
+    for level, multiplier in reversed(list(enumerate(config.multipliers))):
+        for _ in range(config.blocks + 1):
+            inside, current = current + kept.pop(), config.width * multiplier
+            modules.append(Stage(inside, current, config, 2**level in config.attention))
+        if level > 0:
+            modules.append(up(current))
+    return modules
+
+
+def tail(channels: int, outputs: int) -> nn.Sequential:
+    """The last layers, which start at zero."""
+    return nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, outputs, 3, padding=1)))
+
+
+def _plain_up(channels: int) -> nn.Module:
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(channels, channels, 3, padding=1))
 
 
 class UNet(nn.Module):
@@ -138,31 +196,14 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig, checkpointing: bool = False):
         super().__init__()
         self.config, self.checkpointing = config, checkpointing
-        embedding, widths = 4 * config.width, [config.width * m for m in config.multipliers]
-        self.embed = nn.Sequential(nn.Linear(config.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         inputs = config.channels * config.patch**2
+        self.embed = time_mlp(config.width)
         self.head = nn.Conv2d(inputs, config.width, 3, padding=1)
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        skips, current = [config.width], config.width
-        for level, width in enumerate(widths):
-            attend = 2**level in config.attention
-            for _ in range(config.blocks):
-                self.down.append(Stage(current, width, config, attend))
-                current = width
-                skips.append(current)
-            if level < len(widths) - 1:
-                self.down.append(nn.Conv2d(current, current, 3, stride=2, padding=1))
-                skips.append(current)
-        self.middle = nn.ModuleList([Stage(current, current, config, True), Stage(current, current, config, False)])
-        for level, width in reversed(list(enumerate(widths))):
-            attend = 2**level in config.attention
-            for _ in range(config.blocks + 1):
-                self.up.append(Stage(current + skips.pop(), width, config, attend))
-                current = width
-            if level > 0:
-                upsample = nn.Upsample(scale_factor=2, mode="nearest")
-                self.up.append(nn.Sequential(upsample, nn.Conv2d(current, current, 3, padding=1)))
-        self.tail = nn.Sequential(_norm(current), nn.SiLU(), _zeroed(nn.Conv2d(current, inputs, 3, padding=1)))
+        self.down, kept = descent(config, lambda channels: nn.Conv2d(channels, channels, 3, stride=2, padding=1))
+        coarsest = middle(config)
+        self.up = ascent(config, kept, _plain_up)
+        self.middle = coarsest
+        self.tail = tail(config.width * config.multipliers[0], inputs)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the predicted noise, shape of `x`.
