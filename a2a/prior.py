@@ -24,6 +24,7 @@ from a2a.stack import StackSpec
 from a2a.weights import read_weights
 
 MEAN = "calibration.mean"
+FIELDS = {"network", "schedule", "spec", "size", "error", "error_times", "gain"}
 
 
 class Denoiser(Protocol):
@@ -203,7 +204,7 @@ class Prior:
         InputError
             If a file is missing or corrupt, or the modalities differ.
         """
-        description, tensors = read_weights(Path(path))
+        description, tensors = read_weights(Path(path), FIELDS, "a prior")
         found = StackSpec.from_list(description["spec"])
         if spec is not None and spec.names != found.names:
             raise InputError(

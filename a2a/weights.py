@@ -1,4 +1,4 @@
-"""The two files of a prior: tensors (.safetensors) and their description (.json), checked when they are read."""
+"""The two files of trained weights: tensors (.safetensors) and their description (.json), checked when read."""
 
 import hashlib
 import json
@@ -20,15 +20,24 @@ def _description(path: Path) -> dict:
     beside = path.with_suffix(".json")
     for file in (path, beside):
         if not file.is_file():
-            raise InputError(f"{file}: no such file; a prior is a .safetensors file with a .json of the same name.")
+            raise InputError(f"{file}: no such file; weights are a .safetensors file with a .json of the same name.")
     try:
         return json.loads(beside.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(f"{beside}: not valid JSON ({error}).") from error
 
 
-def read_weights(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """Return description and tensors of a prior.
+def read_weights(path: Path, fields: set[str], whose: str) -> tuple[dict, dict[str, Tensor]]:
+    """Return description and tensors.
+
+    Parameters
+    ----------
+    path
+        The .safetensors file.
+    fields
+        What the description must have.
+    whose
+        ``"a prior"`` or ``"a method"``, for the message.
 
     Raises
     ------
@@ -36,9 +45,9 @@ def read_weights(path: Path) -> tuple[dict, dict[str, Tensor]]:
         If a file is missing, corrupt, or not the one that the description was written for.
     """
     description = _description(path)
-    needed = {"network", "schedule", "spec", "size", "error", "error_times", "gain", "sha256", "card"}
-    if missing := needed - set(description):
-        raise InputError(f"{path.with_suffix('.json')}: lacks {', '.join(sorted(missing))}; it is not a prior's JSON.")
+    if missing := (fields | {"sha256", "card"}) - set(description):
+        lacks = ", ".join(sorted(missing))
+        raise InputError(f"{path.with_suffix('.json')}: lacks {lacks}; it is not the JSON of {whose}.")
     try:
         with safe_open(path, framework="pt"):
             pass

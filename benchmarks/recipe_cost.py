@@ -24,20 +24,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.paths import repository
-from a2a.training import load_config
-from a2a.training.config import TrainConfig
+from a2a.recipes import load_config
+from a2a.training import PriorConfig
 from a2a.training.numerics import CHOICES, arrange, autocast
 
 PEAK_TFLOPS, FRACTION = 989.0, 0.35
 SIDE, MODALITIES = 256, 5
 
 
-def build(config: TrainConfig, checkpointing: bool) -> UNet:
+def build(config: PriorConfig, checkpointing: bool) -> UNet:
     """The network of the recipe."""
     return UNet(UNetConfig(MODALITIES, **config.network.model_dump()), checkpointing)
 
 
-def count(config: TrainConfig, checkpointing: bool, side: int = SIDE) -> tuple[int, int, int]:
+def count(config: PriorConfig, checkpointing: bool, side: int = SIDE) -> tuple[int, int, int]:
     """Operations of a training step of one image, bytes it keeps in float32, bytes of weights; computes nothing."""
     kept: dict[int, int] = {}
     with torch.device("meta"):
@@ -59,7 +59,7 @@ def count(config: TrainConfig, checkpointing: bool, side: int = SIDE) -> tuple[i
     return counter.get_total_flops(), kept_bytes, 4 * sum(p.numel() for p in network.parameters())
 
 
-def speed_here(config: TrainConfig, side: int) -> tuple[float, str]:
+def speed_here(config: PriorConfig, side: int) -> tuple[float, str]:
     """Operations a second of one core in a training step of one small stack, and the numerics that were fastest."""
     network, noisy, found = build(config, False), torch.randn(1, MODALITIES, side, side), {}
     for choice in (CHOICES[0], CHOICES[-1]):
@@ -72,7 +72,7 @@ def speed_here(config: TrainConfig, side: int) -> tuple[float, str]:
     return count(config, False, side)[0] / found[best], best
 
 
-def rows(config: TrainConfig, side: int) -> list[dict]:
+def rows(config: PriorConfig, side: int) -> list[dict]:
     """One line for each number of GPUs, with and without checkpointing."""
     rate, numerics = speed_here(config, side)
     table = []

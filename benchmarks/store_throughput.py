@@ -29,16 +29,15 @@ import torch
 
 from a2a.data.store import SliceStore, release
 from a2a.data.store_writer import StoreWriter
-from a2a.diffusion import NoiseSchedule
 from a2a.files import write_atomically
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.paths import repository
 from a2a.provenance import machine
+from a2a.recipes import load_config
 from a2a.rng import generator
 from a2a.stack import StackSpec
-from a2a.training import load_config
-from a2a.training.batches import make_batch, rows_of_step
-from a2a.training.config import TrainConfig
+from a2a.training import PriorConfig, PriorObjective
+from a2a.training.batches import rows_of_step
 from a2a.training.loader import Steps, load
 from a2a.training.numerics import CHOICES, arrange, autocast
 
@@ -88,11 +87,11 @@ def memory_mb() -> np.ndarray:
 
 
 def read(
-    what: str, store: SliceStore, config: TrainConfig, rank: int, world: int, workers: int, seconds: float
+    what: str, store: SliceStore, config: PriorConfig, rank: int, world: int, workers: int, seconds: float
 ) -> tuple[float, float, np.ndarray]:
     """Read batches for some time; return slices a second, a processor second, and growth of memory."""
     torch.set_num_threads(1)
-    steps = Steps(store, NoiseSchedule(), config, rank, world)
+    steps = Steps(PriorObjective(config, store), rank, world)
     images = store.split("train").images
 
     def rows() -> object:
@@ -106,7 +105,7 @@ def read(
         if number == SETTLED:
             settled, started, busy = memory_mb(), time.perf_counter(), time.process_time()
         if number > SETTLED:
-            count += len(batch) if what == "rows" else len(batch.noisy)
+            count += len(batch) if what == "rows" else len(batch[0])
             if (spent := time.perf_counter() - started) > seconds:
                 return count / spent, count / (time.process_time() - busy), memory_mb() - settled
 
@@ -140,14 +139,14 @@ def consumption(repeats: int = 5) -> float:
     config = load_config(repository("experiments", "priors", "phantom-any2all-64.yaml"))
     network = UNet(UNetConfig(5, **config.network.model_dump()))
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr)
-    images = torch.rand(64, 5, 64, 64, generator=generator(0)).numpy()
-    batch, fastest = make_batch(images, NoiseSchedule(), config, 0), np.inf
+    noisy = torch.randn(config.batch, 5, 64, 64, generator=generator(0))
+    times, fastest = torch.arange(config.batch), np.inf
     for numerics in CHOICES:
         arrange(network, numerics)
         for _ in range(repeats):
             started = time.process_time()
             with autocast(numerics, torch.device("cpu")):
-                loss = (network(batch.noisy, batch.times).float() - batch.noise).square().mean()
+                loss = network(noisy, times).float().square().mean()
             loss.backward()
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -157,7 +156,7 @@ def consumption(repeats: int = 5) -> float:
 
 def measure(store: SliceStore, seconds: float, needed: float) -> pd.DataFrame:
     """Run every case."""
-    config = TrainConfig(name="reading", data="random", steps=1, batch=BATCH)
+    config = PriorConfig(name="reading", data="random", steps=1, batch=BATCH)
     table = []
     for what, cold, processes, workers in CASES:
         if cold:

@@ -1,1 +1,7 @@
-"""The methods Any2all is compared with, one module each, on what they share."""
+"""The methods that Any2all is compared with, by name."""
+
+from a2a.baselines.base import Baseline
+
+BASELINES: dict[str, type[Baseline]] = {}
+
+__all__ = ["BASELINES", "Baseline"]

@@ -23,6 +23,7 @@ from a2a.observation import Observation
 from a2a.rng import generators
 from a2a.stack import StackSpec
 from a2a.training.config import TrainConfig
+from a2a.training.objective import Objective
 from a2a.weights import read_weights
 
 
@@ -57,6 +58,8 @@ class Baseline(ABC):
     fill: ClassVar[float | str]
     """What stands in for a missing modality in the network's input; stored with the weights and checked."""
     Config: ClassVar[type[TrainConfig]]
+    Objective: ClassVar[type[Objective]]
+    """What a run of this method learns."""
 
     @classmethod
     @abstractmethod

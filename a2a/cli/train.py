@@ -1,4 +1,4 @@
-"""``a2a train``: train a prior from a YAML configuration and a slice store."""
+"""``a2a train``: train a prior or a compared method from a YAML configuration and a slice store."""
 
 import os
 import shlex
@@ -11,32 +11,35 @@ import typer
 def train(
     config: Annotated[Path, typer.Argument(help="Configuration, e.g. experiments/priors/phantom-any2all-64.yaml.")],
     data: Annotated[Path, typer.Option(help="Slice store made by `a2a prepare`.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/priors/NAME.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; by default runs/priors/NAME or runs/baselines/NAME.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes without one.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes for each device that read ahead.")] = 0,
     stop_after: Annotated[int | None, typer.Option(min=1, help="Stop with a checkpoint after this step.")] = None,
 ) -> None:
-    """Train a prior; writes checkpoint, log.csv and finally prior.safetensors with its model card.
+    """Train a prior or a method; writes checkpoint, log.csv and finally the weights with their model card.
 
     Start it again with --resume after an interruption: the weights come out the same.
     """
     from a2a.data.store import SliceStore
-    from a2a.training import load_config
+    from a2a.recipes import load_config, objective
+    from a2a.training import PriorConfig
     from a2a.training import train as run
     from a2a.training.checkpoint import CHECKPOINT
 
     settings = load_config(config)
-    folder = out or Path("runs/priors") / settings.name
+    kind = "priors" if isinstance(settings, PriorConfig) else "baselines"
+    folder = out or Path("runs") / kind / settings.name
     words = ["a2a", "train", str(config), "--data", str(data), "--out", str(folder)]
     words += ["--devices", str(devices)] if devices > 1 else []
     words += ["--workers", str(workers)] if workers else []
     again = f"continue with: {shlex.join([*words, '--resume'])}"
     try:
         store = SliceStore.open(data, verify=True)
-        weights = run(
-            settings, store, folder, resume=resume, devices=devices, stop_after=stop_after, workers=workers
-        )
+        learned = objective(settings, store)
+        weights = run(learned, folder, resume=resume, devices=devices, stop_after=stop_after, workers=workers)
     except KeyboardInterrupt:
         begun = (folder / CHECKPOINT).is_file()
         _say(f"Interrupted; {again if begun else 'there is no checkpoint yet, start the run again.'}", error=True)

@@ -1,6 +1,7 @@
-"""Training of priors: configuration, batches, checkpoints, loop."""
+"""Training: configuration, objectives, batches, checkpoints, loop."""
 
-from a2a.training.config import TrainConfig, load_config
+from a2a.training.config import PriorConfig, TrainConfig
 from a2a.training.loop import train
+from a2a.training.prior import PriorObjective
 
-__all__ = ["TrainConfig", "load_config", "train"]
+__all__ = ["PriorConfig", "PriorObjective", "TrainConfig", "train"]

@@ -1,34 +1,20 @@
-"""Training batches as a pure function of (seed, step): nothing to save, nothing to restore.
+"""Which slices a training step sees, and how they are changed: pure functions of (seed, step).
 
-Because the batch of a step depends on the step alone, a resumed run sees the data in the order in which the
-uninterrupted run would have, and several processes can take their share of it without talking to each other.
+Nothing needs to be saved or restored: a resumed run sees the data in the order in which the uninterrupted run would
+have, and several processes can take their share of it without talking to each other.
 """
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from a2a.data.store import release
-from a2a.diffusion import NoiseSchedule
-from a2a.prior import to_model
 from a2a.rng import generator
-from a2a.training.config import Augmentation, TrainConfig
+from a2a.training.config import Augmentation
 
-ORDER, ROW = 1, 2  # purposes of random streams, part of the key
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Noisy stacks `(b, n, H, W)` in the model's range, their times `(b,)` and the noise to predict."""
-
-    noisy: Tensor
-    times: Tensor
-    noise: Tensor
+ORDER, ROW, STEP, NETWORK = 1, 2, 3, 4  # purposes of random streams, part of the key
 
 
 def rows_of_step(seed: int, step: int, batch: int, slices: int) -> list[int]:
@@ -76,28 +62,3 @@ def augment(image: Tensor, config: Augmentation, draw: torch.Generator) -> Tenso
     if config.gain or config.gamma:
         image = (image ** (gamma * config.gamma).exp() * (gain * config.gain).exp()).clamp(0, 1)
     return image
-
-
-def make_batch(
-    images: np.ndarray, schedule: NoiseSchedule, config: TrainConfig, step: int, rank: int = 0, world: int = 1
-) -> Batch:
-    """Build the share of process `rank` of `world` in the batch of `step`.
-
-    Parameters
-    ----------
-    images
-        `(N, n, H, W)` in [0, 1], any float type, memory-mapped or not.
-    """
-    rows = rows_of_step(config.seed, step, config.batch, len(images))
-    places = share(config.batch, rank, world)
-    draws = [generator(config.seed, ROW, step, place) for place in places]
-    clean = torch.stack(
-        [
-            augment(torch.from_numpy(np.asarray(images[rows[place]], dtype=np.float32)), config.augmentation, draw)
-            for place, draw in zip(places, draws, strict=True)
-        ]
-    )
-    release(images)
-    times = torch.stack([torch.randint(schedule.length, (), generator=draw) for draw in draws])
-    noise = torch.stack([torch.randn(clean.shape[1:], generator=draw) for draw in draws])
-    return Batch(schedule.diffuse(to_model(clean), times, noise), times, noise)

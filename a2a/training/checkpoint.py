@@ -46,8 +46,8 @@ def fingerprint(config: TrainConfig, store: SliceStore) -> str:
     How often to log or to write a checkpoint does not count, nor whether activations are kept.
     """
     decisive = config.model_dump(mode="json", exclude={"log_every", "checkpoint_every", "checkpointing"})
-    start = hashlib.sha256(config.start.read_bytes()).hexdigest() if config.start else None
-    text = json.dumps([decisive, store.spec.to_list(), store.manifest["sha256"]["train.npy"], start], sort_keys=True)
+    files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in config.files]
+    text = json.dumps([decisive, store.spec.to_list(), store.manifest["sha256"]["train.npy"], files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

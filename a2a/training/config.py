@@ -1,12 +1,9 @@
-"""What `a2a train` reads: one YAML per prior in ``experiments/priors/``."""
+"""What every training YAML says, and what one of a prior says (``experiments/priors/``)."""
 
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
-
-from a2a.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 
 class _Strict(BaseModel):
@@ -59,64 +56,65 @@ class Augmentation(_Strict):
 
 
 class TrainConfig(_Strict):
-    """One training run.
+    """One training run, of a prior or of a method.
 
     Parameters
     ----------
     name
         Name of the run and of the weights it writes: letters, digits, ``_``, ``-`` and ``.``, for it names a folder.
     data
-        Data card and profile of the slice store, for the record; the store itself is found by ``--data`` or,
-        by default, under ``runs/data``.
-    start
-        Weights (.safetensors) to begin with, a path from the working directory; None draws them from the seed.
-        They must have this network, schedule and stack.
+        Data card and profile of the slice store, for the record; the store itself is found by ``--data``.
     steps, batch, lr, warmup, ema, clip
-        Optimiser steps, global batch size, peak learning rate (AdamW, cosine decay to zero after a linear
-        warm-up), EMA decay, gradient-norm bound.
+        Optimiser steps, global batch size, peak learning rate (cosine decay to zero after a linear warm-up), EMA decay
+        (0: none), gradient-norm bound.
     precision
-        ``auto`` measures float32 against bf16 autocast, each with and without channels_last, and takes the fastest.
-    checkpointing
-        Compute activations again instead of keeping them, see `a2a.networks.unet.UNet`: slower, in less memory.
+        One of `a2a.training.numerics.CHOICES`; ``auto`` measures which of them is the fastest. Only a named one gives
+        the same weights twice: a measurement may come out otherwise.
     seed
-        Together with the step it determines everything random: initial weights, data order, times, noise.
+        Together with the step it determines everything random: initial weights, data order, inputs, dropout.
     """
 
     name: str = Field(pattern=r"^\w[\w.-]*$")
     data: str
-    network: NetworkSize = NetworkSize()
-    schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
-    start: Path | None = None
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)
     lr: float = Field(4e-4, gt=0)
     warmup: int = Field(200, ge=1)
     ema: float = Field(0.999, ge=0, lt=1)
     clip: float = Field(1.0, gt=0)
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    checkpointing: bool = False
+    precision: Literal["auto", "float32", "float32 channels_last", "bf16", "bf16 channels_last"] = "auto"
     seed: int = Field(0, ge=0)
     log_every: int = Field(50, ge=1)
     checkpoint_every: int = Field(500, ge=1)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that the run begins with."""
+        return ()
 
-def load_config(path: Path) -> TrainConfig:
-    """Read and validate a training YAML.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, not YAML, or a field is unknown, missing or out of range (the field is named).
+class PriorConfig(TrainConfig):
+    """Training of a prior.
+
+    Parameters
+    ----------
+    method
+        Says that this is a prior.
+    start
+        Weights (.safetensors) to begin with, a path from the working directory; None draws them from the seed.
+        They must have this network, schedule and stack.
+    checkpointing
+        Compute activations again instead of keeping them, see `a2a.networks.unet.UNet`: slower, in less memory.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; training configurations are the YAML files in experiments/priors/.")
-    try:
-        return TrainConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(p) for p in first["loc"]) or "the top level"
-        raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+
+    method: Literal["prior"] = "prior"
+    network: NetworkSize = NetworkSize()
+    schedule: Schedule = Schedule()
+    start: Path | None = None
+    checkpointing: bool = False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The weights it starts from."""
+        return (self.start,) if self.start else ()

@@ -10,48 +10,51 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from a2a.data.store import SliceStore
-from a2a.diffusion import NoiseSchedule
-from a2a.training.batches import Batch, make_batch
-from a2a.training.config import TrainConfig
+from a2a.data.store import release
+from a2a.rng import generator
+from a2a.training.batches import ROW, augment, share
+from a2a.training.objective import Objective
 
 _AHEAD = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Steps(Dataset):
-    """The training batches by step, for one of several devices.
+    """The inputs of training steps by number, for one of several devices.
 
     The memory map is opened where it is first read: a process that receives a copy opens its own.
 
     Parameters
     ----------
-    store
-        Its split ``train`` is read.
-    schedule, config
-        See `a2a.training.batches.make_batch`.
+    objective
+        Says which slices of the split ``train`` a step reads and makes its inputs of them.
     rank, world
         Which share of each batch, of how many.
     """
 
-    store: SliceStore
-    schedule: NoiseSchedule
-    config: TrainConfig
+    objective: Objective
     rank: int = 0
     world: int = 1
 
-    def __getitem__(self, step: int) -> Batch:
-        return make_batch(self._images, self.schedule, self.config, step, self.rank, self.world)
+    def __getitem__(self, step: int) -> tuple[Tensor, ...]:
+        config = self.objective.config
+        rows, places = self.objective.rows(step, len(self._images)), share(config.batch, self.rank, self.world)
+        draws = [generator(config.seed, ROW, step, place) for place in places]
+        slices = [torch.from_numpy(np.asarray(self._images[rows[place]], dtype=np.float32)) for place in places]
+        clean = [augment(image, config.augmentation, draw) for image, draw in zip(slices, draws, strict=True)]
+        release(self._images)
+        return self.objective.inputs(torch.stack(clean), draws, step)
 
     @cached_property
     def _images(self) -> np.ndarray:
-        return self.store.split("train").images
+        return self.objective.store.split("train").images
 
 
-def load(steps: Steps, numbers: Sequence[int], workers: int = 0) -> Iterator[Batch]:
-    """Yield the batches of the steps `numbers`, in this order.
+def load(steps: Steps, numbers: Sequence[int], workers: int = 0) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the inputs of the steps `numbers`, in this order.
 
     Parameters
     ----------
@@ -64,8 +67,8 @@ def load(steps: Steps, numbers: Sequence[int], workers: int = 0) -> Iterator[Bat
 
     Yields
     ------
-    Batch
-        In the main memory.
+    tuple of Tensor
+        See `a2a.training.objective.Objective.inputs`; in the main memory.
     """
     yield from DataLoader(
         steps,

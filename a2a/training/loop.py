@@ -1,36 +1,33 @@
-"""The training loop of a prior: predict the noise, with Lightning Fabric carrying devices and processes.
+"""The one training loop, of priors and methods, with Lightning Fabric carrying devices and processes.
 
-Loss: ``mean |eps - eps_theta(sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, t)|^2`` (Ho et al. 2020, Eq. 14).
 Explained in the chapter "The diffusion prior".
 """
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
-from a2a.data.store import SliceStore
-from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
-from a2a.prior import Prior
 from a2a.progress import progress
 from a2a.provenance import accelerator, processor
-from a2a.training.batches import rows_of_step
+from a2a.rng import generator
+from a2a.training.batches import NETWORK
 from a2a.training.checkpoint import CHECKPOINT, clear_leftovers, fingerprint, is_free, load_checkpoint, save_checkpoint
 from a2a.training.config import TrainConfig
 from a2a.training.loader import Steps, load
 from a2a.training.log import TrainingLog
-from a2a.training.numerics import arrange, autocast, fastest
+from a2a.training.numerics import autocast, fastest
+from a2a.training.objective import Objective
 from a2a.training.state import State, build
-from a2a.training.validation import calibrated, validation_loss
 
-LOG, PRIOR = "log.csv", "prior.safetensors"
+LOG = "log.csv"
 SOURCE = ("card", "profile", "fingerprint", "preprocessing")  # what of the store's manifest goes into the model card
 
 
@@ -41,8 +38,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def train(
-    config: TrainConfig,
-    store: SliceStore,
+    objective: Objective,
     out: Path,
     *,
     resume: bool = False,
@@ -50,16 +46,14 @@ def train(
     stop_after: int | None = None,
     workers: int = 0,
 ) -> Path | None:
-    """Train a prior on the slices of a store.
+    """Train the networks of an objective on its slices.
 
     Parameters
     ----------
-    config
-        The run, see `TrainConfig`.
-    store
-        Slices in [0, 1]; splits ``train`` and ``val``.
+    objective
+        The run and its store, see `Objective`.
     out
-        Folder for the checkpoint, ``log.csv`` and, at the end, ``prior.safetensors`` with its JSON.
+        Folder for the checkpoint, ``log.csv`` and, at the end, the weights with their JSON.
     resume
         Continue from the checkpoint in `out`: on the same machine with the same number of threads and devices, bit for
         bit as if the run had not been interrupted. Refused if the configuration differs.
@@ -80,17 +74,19 @@ def train(
     InputError
         If `out` holds another run, the configuration does not fit the data, or `devices` does not divide the batch.
     RuntimeError
-        If the loss or its gradient is no longer finite; names the step and its slices.
+        If a loss or its gradient is no longer finite; names the step and its slices.
     """
-    out = Path(out)
-    _check(config, store, out, resume, devices)
-    state, identity = build(config, store), fingerprint(config, store)
+    out, config = Path(out), objective.config
+    _check(objective, out, resume, devices)
+    state, identity = build(objective), fingerprint(config, objective.store)
+    if devices > 1 and len(state.networks) > 1:
+        raise InputError(f"devices: {config.name} trains {', '.join(state.networks)} in turns, on one device only.")
     former = load_checkpoint(out, identity) if resume else None
     fabric = Fabric(accelerator="auto", devices=devices)
     fabric.launch()
-    state.network.to(fabric.device), state.ema.to(fabric.device)
-    schedule = NoiseSchedule(config.schedule.kind, config.schedule.length)
-    run = _Run(fabric, config, store, schedule, out, identity, workers)
+    for network in (*state.networks.values(), state.ema):
+        network.to(fabric.device)
+    run = _Run(fabric, objective, out, identity, workers)
     if former:
         state.restore(former)
     else:
@@ -99,8 +95,9 @@ def train(
     return run.finish(state) if state.step == config.steps else None
 
 
-def _check(config: TrainConfig, store: SliceStore, out: Path, resume: bool, devices: int) -> None:
+def _check(objective: Objective, out: Path, resume: bool, devices: int) -> None:
     """Refuse what would fail later, before other processes are started and before anything is written."""
+    config, store = objective.config, objective.store
     if config.batch % devices:
         raise InputError(f"batch: {config.batch} cannot be shared by {devices} devices; choose a multiple.")
     if out.exists() and not out.is_dir():
@@ -119,30 +116,34 @@ class _Run:
     """The surroundings of a run, which do not change."""
 
     fabric: Fabric
-    config: TrainConfig
-    store: SliceStore
-    schedule: NoiseSchedule
+    objective: Objective
     out: Path
     identity: str
     workers: int
 
+    @property
+    def config(self) -> TrainConfig:
+        return self.objective.config
+
     def choose_numerics(self, state: State) -> None:
-        """Measure what is fastest here on the first batch; every process follows the first."""
-        noisy, times, _ = next(self._batches(range(1), 0))
-        chosen = fastest(state.network, noisy, times, self.config.precision)
-        state.numerics = self.fabric.broadcast(chosen)
-        arrange(state.network, state.numerics)
+        """Take what the configuration names, or measure what is fastest; every process follows the first."""
+        chosen = self.config.precision
+        if chosen == "auto":
+            inputs = next(self._inputs(range(1), 0))
+            losses = lambda trial: (self.objective.loss(name, trial, inputs) for name in trial)  # noqa: E731
+            chosen = self.fabric.broadcast(fastest(state.networks, losses, self.fabric.device))
+        state.arrange(chosen)
 
     def train(self, state: State, last: int) -> None:
         """Take the steps up to `last`."""
         log = TrainingLog(self.out / LOG)
-        network, optimiser = self.fabric.setup(state.network, state.optimiser)
+        ready = {name: self.fabric.setup(net, state.optimisers[name]) for name, net in state.networks.items()}
         if self.fabric.is_global_zero:
             self._open(state, log)
         started = time.perf_counter() - state.seconds
-        batches = self._batches(range(state.step, last), self.workers)
-        for step, batch in zip(self._steps(state.step, last), batches, strict=True):
-            state.losses.append(self._step(network, optimiser, state, batch, step))
+        inputs = self._inputs(range(state.step, last), self.workers)
+        for step, tensors in zip(self._steps(state.step, last), inputs, strict=True):
+            self._step(ready, state, tensors, step)
             state.step, state.seconds = step + 1, time.perf_counter() - started
             at_checkpoint = state.step % self.config.checkpoint_every == 0 or state.step == self.config.steps
             if self.fabric.is_global_zero and (at_checkpoint or state.step % self.config.log_every == 0):
@@ -162,30 +163,40 @@ class _Run:
         label = f"training {self.config.name}" + (f" from step {first}" if first else "")
         return progress(range(first, last), label) if self.fabric.is_global_zero else range(first, last)
 
-    def _batches(self, numbers: range, workers: int) -> Iterator[tuple[torch.Tensor, ...]]:
-        """This device's share of the batches of some steps: noisy stacks, times, noise."""
-        steps = Steps(self.store, self.schedule, self.config, self.fabric.global_rank, self.fabric.world_size)
-        for batch in load(steps, numbers, workers):
-            yield self.fabric.to_device((batch.noisy, batch.times, batch.noise))
+    def _inputs(self, numbers: range, workers: int) -> Iterator[tuple[Tensor, ...]]:
+        """This device's share of the inputs of some steps."""
+        steps = Steps(self.objective, self.fabric.global_rank, self.fabric.world_size)
+        for tensors in load(steps, numbers, workers):
+            yield self.fabric.to_device(tensors)
 
     def _step(
         self,
-        network: nn.Module,
-        optimiser: torch.optim.Optimizer,
+        ready: Mapping[str, tuple[nn.Module, torch.optim.Optimizer]],
         state: State,
-        batch: tuple[torch.Tensor, ...],
+        inputs: tuple[Tensor, ...],
         step: int,
-    ) -> float:
+    ) -> None:
+        """Update each network in its turn, the others frozen."""
+        networks = {name: network for name, (network, _) in ready.items()}
+        with torch.random.fork_rng():
+            torch.manual_seed(generator(self.config.seed, NETWORK, step, self.fabric.global_rank).initial_seed())
+            for name, (network, optimiser) in ready.items():
+                for other, frozen in networks.items():
+                    frozen.requires_grad_(other == name)
+                with autocast(state.numerics, self.fabric.device):
+                    loss = self.objective.loss(name, networks, inputs)
+                value = self._update(network, optimiser, loss, step)
+                if name == state.product:
+                    state.losses.append(value)
+        state.average(min(self.config.ema, (1 + step) / (10 + step)))
+
+    def _update(self, network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, step: int) -> float:
         """Take one optimiser step and return the loss of the global batch."""
-        noisy, times, noise = batch
-        with autocast(state.numerics, self.fabric.device):
-            loss = (network(noisy, times).float() - noise).square().mean()
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(network, optimiser, max_norm=self.config.clip, error_if_nonfinite=False)
         value = float(self.fabric.all_reduce(loss.detach(), reduce_op="mean"))
         if not (math.isfinite(value) and math.isfinite(norm)):
-            count = len(self.store.split("train"))
-            rows = sorted(rows_of_step(self.config.seed, step, self.config.batch, count))
+            rows = sorted(self.objective.rows(step, len(self.objective.store.split("train"))))
             raise RuntimeError(
                 f"training diverged at step {step}: loss {value}, gradient norm {float(norm)}, slices {rows} of "
                 "train.npy; lower lr or clip, or look at these slices."
@@ -194,31 +205,29 @@ class _Run:
             group["lr"] = learning_rate(self.config, step)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        state.average(min(self.config.ema, (1 + step) / (10 + step)))
         return value
 
     def _log(self, state: State, log: TrainingLog, validate: bool) -> None:
-        check = validation_loss(state.ema, self.store.split("val").images, self.schedule) if validate else None
+        check = self.objective.validation(state.ema) if validate else None
         rate = learning_rate(self.config, state.step - 1)
         log.append(state.step, state.seconds, rate, float(np.mean(state.losses)), check)
         state.losses.clear()
 
     def finish(self, state: State) -> Path:
-        """Calibrate the averaged network on the validation split and write it with its card."""
-        path, store = self.out / PRIOR, self.store
+        """Write the averaged product with its card."""
+        path, store = self.out / self.objective.file, self.objective.store
         if self.fabric.is_global_zero:
-            network, held_out = state.ema.eval(), store.split("val").images
             card = {
                 "config": self.config.model_dump(mode="json"),
                 "data": {key: store.manifest[key] for key in SOURCE},
                 "slices": len(store.split("train")),
-                "parameters": sum(p.numel() for p in network.parameters()),
+                "images_seen": self.config.steps * self.config.batch,
+                "parameters": sum(p.numel() for p in state.ema.parameters()),
                 "seconds": round(state.seconds),
                 "device": f"{accelerator() or processor()}, {torch.get_num_threads()} threads, {state.numerics}",
                 "torch": torch.__version__,
-                "validation_loss": validation_loss(network, held_out, self.schedule),
+                "validation_loss": self.objective.validation(state.ema),
             }
-            prior = Prior(network, self.schedule, store.spec, store.size, card=card)
-            calibrated(prior, store.split("train").images, held_out).save(path)
+            self.objective.finished(state.ema, card).save(path)
         self.fabric.barrier()
         return path

@@ -6,24 +6,21 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from a2a.data.store import SliceStore
-from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
-from a2a.networks.unet import UNet, UNetConfig
-from a2a.prior import Prior
 from a2a.rng import generator
 from a2a.training.checkpoint import Checkpoint
-from a2a.training.config import TrainConfig
 from a2a.training.numerics import arrange
+from a2a.training.objective import Objective
 
 
 @dataclass
 class State:
-    """Network, its moving average, optimiser, steps done, seconds spent, and losses that are not in the log yet."""
+    """Networks and optimisers by name, the product's average, steps done, seconds spent, losses not in the log yet."""
 
-    network: nn.Module
+    networks: dict[str, nn.Module]
+    optimisers: dict[str, torch.optim.Optimizer]
+    product: str
     ema: nn.Module
-    optimiser: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
     numerics: str = "float32"
@@ -31,10 +28,11 @@ class State:
 
     def checkpoint(self) -> Checkpoint:
         """Copy everything to named CPU tensors."""
-        flat = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        flat |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
-        for i, moments in self.optimiser.state_dict()["state"].items():
-            flat |= {f"optimiser.{i}.{k}": v for k, v in moments.items()}
+        flat = {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
+        for name, network in self.networks.items():
+            flat |= {f"{name}.weights.{k}": v for k, v in network.state_dict().items()}
+            for i, moments in self.optimisers[name].state_dict()["state"].items():
+                flat |= {f"{name}.moments.{i}.{k}": v for k, v in moments.items()}
         tensors = {k: v.detach().cpu().clone().contiguous() for k, v in flat.items()}
         return Checkpoint(self.step, self.seconds, self.numerics, tensors, tuple(self.losses))
 
@@ -44,67 +42,64 @@ class State:
         Raises
         ------
         InputError
-            If its tensors are not those of this network.
+            If its tensors are not those of these networks.
         """
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "ema": {}, "optimiser": {}}
         try:
-            for key, value in checkpoint.tensors.items():
-                part, name = key.split(".", 1)
-                parts[part][name] = value
-            self.network.load_state_dict(parts["network"])
-            self.ema.load_state_dict(parts["ema"])
-        except (KeyError, RuntimeError) as error:
+            self.ema.load_state_dict(_below("ema.", checkpoint.tensors))
+            for name, network in self.networks.items():
+                network.load_state_dict(_below(f"{name}.weights.", checkpoint.tensors))
+        except RuntimeError as error:
             raise InputError("The checkpoint's tensors do not fit this version's network; start a new run.") from error
-        arrange(self.network, checkpoint.numerics)
-        self._restore_moments(parts["optimiser"])
-        self.step, self.seconds, self.numerics = checkpoint.step, checkpoint.seconds, checkpoint.numerics
-        self.losses = list(checkpoint.losses)
+        self.arrange(checkpoint.numerics)
+        for name, optimiser in self.optimisers.items():
+            _restore_moments(optimiser, _below(f"{name}.moments.", checkpoint.tensors))
+        self.step, self.seconds, self.losses = checkpoint.step, checkpoint.seconds, list(checkpoint.losses)
 
-    def _restore_moments(self, tensors: dict[str, Tensor]) -> None:
-        """Lay each moment out as its parameter, as a new optimiser would: another layout rounds differently."""
-        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            number, name = key.split(".")
-            is_count = value.dim() == 0
-            placed = value if is_count else torch.empty_like(parameters[int(number)]).copy_(value)
-            moments.setdefault(int(number), {})[name] = placed
-        self.optimiser.load_state_dict({"state": moments, "param_groups": self.optimiser.state_dict()["param_groups"]})
+    def arrange(self, numerics: str) -> None:
+        """Compute as `numerics` says from now on."""
+        self.numerics = numerics
+        for network in self.networks.values():
+            arrange(network, numerics)
 
     @torch.no_grad()
     def average(self, decay: float) -> None:
-        """Move the averaged weights towards the weights: ``ema = decay * ema + (1 - decay) * weights``."""
-        torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
+        """Move the averaged weights towards the weights: ``ema = decay * ema + (1 - decay) * weights``.
+
+        Statistics of a normalisation are averages already and are copied.
+        """
+        network = self.networks[self.product]
+        torch._foreach_lerp_(list(self.ema.parameters()), list(network.parameters()), 1 - decay)
+        for kept, buffer in zip(self.ema.buffers(), network.buffers(), strict=True):
+            kept.copy_(buffer)
 
 
-def build(config: TrainConfig, store: SliceStore) -> State:
-    """Make the network, its average and its optimiser from the configuration's seed, or from the weights it names.
+def build(objective: Objective) -> State:
+    """Make networks, average and optimisers of an objective; their weights depend on its seed alone.
 
     Raises
     ------
     InputError
-        If the store's slices do not fit the network, or the named weights are of another network, schedule or stack.
+        If the slices do not fit the networks.
     """
-    size = UNetConfig(len(store.spec), **config.network.model_dump())
-    if store.size % size.stride:
-        raise InputError(f"network: slices of side {store.size} do not fit, {size.stride} must divide the side.")
     with torch.random.fork_rng():
-        torch.manual_seed(generator(config.seed).initial_seed())
-        network = UNet(size)
-    if config.start:
-        network.load_state_dict(_weights(config, size, store).state_dict())
-    ema = copy.deepcopy(network).requires_grad_(False)
-    network.checkpointing = config.checkpointing
-    return State(network, ema, torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=0.0))
+        torch.manual_seed(generator(objective.config.seed).initial_seed())
+        networks = objective.networks()
+    optimisers = {name: objective.optimiser(network) for name, network in networks.items()}
+    ema = copy.deepcopy(networks[objective.product]).requires_grad_(False).eval()
+    return State(networks, optimisers, objective.product, ema)
 
 
-def _weights(config: TrainConfig, size: UNetConfig, store: SliceStore) -> nn.Module:
-    """Return the network of the prior that the configuration starts from."""
-    prior = Prior.load(config.start, store.spec)
-    for name, found, wanted in (
-        ("network", prior.network.config, size),
-        ("schedule", prior.schedule, NoiseSchedule(config.schedule.kind, config.schedule.length)),
-    ):
-        if found != wanted:
-            raise InputError(f"start: {config.start} was trained with {found}, but field {name} says {wanted}.")
-    return prior.network
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _restore_moments(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Lay each moment out as its parameter, as a new optimiser would: another layout rounds differently."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".")
+        is_count = value.dim() == 0
+        placed = value if is_count else torch.empty_like(parameters[int(number)]).copy_(value)
+        moments.setdefault(int(number), {})[name] = placed
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -63,9 +63,7 @@ def calibration_times(length: int) -> tuple[int, ...]:
     return tuple(sorted({int(t) for t in np.concatenate([even, late]).round()}))
 
 
-def denoising_error(
-    prior: Denoiser, images: np.ndarray, times: Sequence[int]
-) -> tuple[tuple[float, ...], ...]:
+def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -> tuple[tuple[float, ...], ...]:
     r"""Measure :math:`E\,|x_0 - \hat x_0(x_t)|^2` for each modality at `times`.
 
     Returns

@@ -12,7 +12,7 @@ import torch
 from a2a.data.store import SliceStore
 from a2a.data.store_writer import StoreWriter
 from a2a.stack import StackSpec
-from a2a.training import TrainConfig
+from a2a.training import PriorConfig
 from a2a.training.config import NetworkSize
 
 SIZE = 16
@@ -60,10 +60,10 @@ def store(make_store) -> SliceStore:
 
 
 @pytest.fixture(scope="session")
-def config() -> TrainConfig:
+def config() -> PriorConfig:
     """12 steps of 6 slices; checkpoints, log rows and epochs all end at different steps."""
     network = NetworkSize(width=8, multipliers=(1, 2), attention=())
-    return TrainConfig(
+    return PriorConfig(
         name="discs", data="discs, profile ci", network=network, steps=12, batch=6, lr=1e-3, warmup=4, seed=3,
         log_every=3, checkpoint_every=4,
     )  # fmt: skip

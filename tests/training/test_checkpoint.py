@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from a2a.errors import InputError
+from a2a.training import PriorObjective
 from a2a.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -40,12 +41,13 @@ def assert_equal(first: Checkpoint, second: Checkpoint) -> None:
 
 def trained(config, store, numerics: str = "float32", steps: int = 2) -> State:
     """A state whose moments are not zero, laid out as `numerics` says."""
-    state = build(config, store)
+    state = build(PriorObjective(config, store))
     state.restore(dataclasses.replace(state.checkpoint(), numerics=numerics))
+    network, optimiser = state.networks["network"], state.optimisers["network"]
     x = torch.randn(2, 2, 16, 16, generator=torch.Generator().manual_seed(0))
     for _ in range(steps):
-        (state.network(x, torch.tensor([3, 500])) - x).square().mean().backward()
-        state.optimiser.step()
+        (network(x, torch.tensor([3, 500])) - x).square().mean().backward()
+        optimiser.step()
         state.average(0.5)
     state.step, state.losses = steps, [0.5]
     return state
@@ -59,27 +61,29 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
 
 @pytest.mark.parametrize("numerics", CHOICES)
 def test_a_state_comes_back_with_values_and_memory_layout(config, store, numerics):
-    state, fresh = trained(config, store, numerics), build(config, store)
+    state, fresh = trained(config, store, numerics), build(PriorObjective(config, store))
     fresh.restore(state.checkpoint())
     assert_equal(fresh.checkpoint(), state.checkpoint())
     assert (fresh.numerics, fresh.step, fresh.losses) == (numerics, 2, [0.5])
-    for mine, yours in zip(fresh.network.parameters(), state.network.parameters(), strict=True):
-        theirs, ours = state.optimiser.state[yours]["exp_avg"], fresh.optimiser.state[mine]["exp_avg"]
+    pairs = zip(fresh.networks["network"].parameters(), state.networks["network"].parameters(), strict=True)
+    moments = {key: state.optimisers["network"].state for key, state in (("theirs", state), ("ours", fresh))}
+    for mine, yours in pairs:
+        theirs, ours = moments["theirs"][yours]["exp_avg"], moments["ours"][mine]["exp_avg"]
         assert (mine.stride(), ours.stride()) == (yours.stride(), theirs.stride())
 
 
 def test_a_checkpoint_is_a_copy(config, store):
     state = trained(config, store)
     taken, before = state.checkpoint(), trained(config, store).checkpoint()
-    state.average(0.0), torch.nn.init.zeros_(next(state.network.parameters()))
+    state.average(0.0), torch.nn.init.zeros_(next(state.networks["network"].parameters()))
     assert_equal(taken, before)
 
 
 def test_the_average_moves_by_its_decay(config, store):
-    state = build(config, store)
+    state = build(PriorObjective(config, store))
     with torch.no_grad():
         before = [p.clone() for p in state.ema.parameters()]
-        for p in state.network.parameters():
+        for p in state.networks["network"].parameters():
             p.add_(1)
     state.average(0.75)
     for old, new in zip(before, state.ema.parameters(), strict=True):
@@ -87,11 +91,11 @@ def test_the_average_moves_by_its_decay(config, store):
 
 
 def test_the_seed_alone_decides_the_first_weights(config, store):
-    first = build(config, store).checkpoint()
+    first = build(PriorObjective(config, store)).checkpoint()
     torch.manual_seed(77)
-    assert_equal(build(config, store).checkpoint(), first)
-    other = build(config.model_copy(update={"seed": 4}), store).checkpoint()
-    assert not torch.equal(other.tensors["network.head.weight"], first.tensors["network.head.weight"])
+    assert_equal(build(PriorObjective(config, store)).checkpoint(), first)
+    other = build(PriorObjective(config.model_copy(update={"seed": 4}), store)).checkpoint()
+    assert not torch.equal(other.tensors["ema.head.weight"], first.tensors["ema.head.weight"])
 
 
 def test_a_disk_that_fills_up_leaves_the_former_checkpoint(tmp_path, full_disk):
@@ -140,9 +144,9 @@ def test_a_checkpoint_of_another_run_or_another_file_is_refused(tmp_path, metada
 
 def test_tensors_of_another_network_are_refused(config, store):
     other = config.model_copy(update={"network": NetworkSize(width=16, multipliers=(1, 2), attention=())})
-    for strange in (build(other, store).checkpoint(), example()):
+    for strange in (build(PriorObjective(other, store)).checkpoint(), example()):
         with pytest.raises(InputError, match="do not fit"):
-            build(config, store).restore(strange)
+            build(PriorObjective(config, store)).restore(strange)
 
 
 @pytest.mark.parametrize(

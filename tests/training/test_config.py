@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from a2a.errors import InputError
 from a2a.paths import repository
-from a2a.training import TrainConfig, load_config
+from a2a.recipes import load_config
+from a2a.training import PriorConfig
 from a2a.training.config import NetworkSize
 
 RECIPES = sorted(repository("experiments", "priors").glob("*.yaml"))
@@ -24,7 +25,7 @@ def test_a_file_gives_what_was_written(recipe, config):
 def test_only_name_data_and_steps_are_needed(tmp_path):
     path = tmp_path / "short.yaml"
     path.write_text("{name: a, data: b, steps: 5, lr: 4e-4}")
-    assert load_config(path) == TrainConfig(name="a", data="b", steps=5, lr=4e-4)
+    assert load_config(path) == PriorConfig(name="a", data="b", steps=5, lr=4e-4)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_only_name_data_and_steps_are_needed(tmp_path):
         ({"lr": float("inf")}, "field lr"),
         ({"lr": float("nan")}, "field lr"),
         ({"ema": 1.0}, "field ema"),
-        ({"precision": "float16"}, "'auto', 'float32' or 'bf16'"),
+        ({"precision": "float16"}, "'auto', 'float32', 'float32 channels_last', 'bf16' or 'bf16 channels_last'"),
         ({"schedule": {"kind": "sigmoid"}}, "field schedule.kind"),
         ({"augmentation": {"flip": 1.5}}, "field augmentation.flip"),
         ({"augmentation": [0.5]}, "field augmentation"),
@@ -81,7 +82,7 @@ def test_a_bad_file_is_named_in_one_line(tmp_path, content, complaint):
 
 @pytest.mark.parametrize("name", ["", "missing.yaml"])
 def test_a_missing_file_is_named(tmp_path, name):
-    with pytest.raises(InputError, match="no such file; .*experiments/priors"):
+    with pytest.raises(InputError, match="no such file; .*see experiments/priors/ and experiments/baselines/"):
         load_config(tmp_path / name)
 
 

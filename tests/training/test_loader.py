@@ -10,11 +10,9 @@ import pytest
 import torch
 
 from a2a.data.store import SliceStore, release
-from a2a.diffusion import NoiseSchedule
-from a2a.training.batches import make_batch, rows_of_step, share
+from a2a.training import PriorObjective
+from a2a.training.batches import rows_of_step, share
 from a2a.training.loader import Steps, load
-
-SCHEDULE = NoiseSchedule("cosine", 1000)
 
 
 def resident_mb() -> float:
@@ -31,7 +29,7 @@ def large(make_store) -> SliceStore:
 
 
 def equal(first, second) -> bool:
-    return all(torch.equal(getattr(first, name), getattr(second, name)) for name in ("noisy", "times", "noise"))
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize(("batch", "world", "slices"), [(8, 2, 40), (12, 3, 50), (6, 6, 20), (16, 4, 1000), (5, 1, 7)])
@@ -53,31 +51,32 @@ def test_ranks_share_every_epoch_without_duplicates(batch, world, slices):
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_workers_change_nothing(store, config, workers):
     before = torch.get_rng_state()
-    found = list(load(Steps(store, SCHEDULE, config, 1, 2), range(3, 9), workers))
-    images = store.split("train").images
+    steps = Steps(PriorObjective(config, store), 1, 2)
+    found = list(load(steps, range(3, 9), workers))
     assert len(found) == 6 and torch.equal(before, torch.get_rng_state())
     for step, batch in zip(range(3, 9), found, strict=True):
-        assert equal(batch, make_batch(images, SCHEDULE, config, step, 1, 2))
+        assert equal(batch, steps[step])
 
 
 def test_a_copy_for_another_process_does_not_carry_the_slices(large, config):
-    packed = pickle.dumps(Steps(large, SCHEDULE, config))
+    steps = Steps(PriorObjective(config, large))
+    packed = pickle.dumps(steps)
     assert len(packed) < 20_000
-    assert equal(pickle.loads(packed)[3], Steps(large, SCHEDULE, config)[3])
+    assert equal(pickle.loads(packed)[3], steps[3])
 
 
 def test_several_processes_read_at_once(store, config):
-    ranks = [Steps(store, SCHEDULE, config, rank, 2) for rank in range(2)]
+    whole, *ranks = (Steps(PriorObjective(config, store), *share) for share in ((0, 1), (0, 2), (1, 2)))
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for step in range(4):
             parts = list(pool.map(Steps.__getitem__, ranks, [step] * 2))
-            joined = torch.stack([part.noisy for part in parts], dim=1).flatten(0, 1)
-            assert torch.equal(joined, make_batch(store.split("train").images, SCHEDULE, config, step).noisy)
+            joined = tuple(torch.stack(both, dim=1).flatten(0, 1) for both in zip(*parts, strict=True))
+            assert equal(joined, whole[step])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
 def test_memory_does_not_grow_with_what_was_read(large, config):
-    batches = load(Steps(large, SCHEDULE, config.model_copy(update={"batch": 64})), range(96))
+    batches = load(Steps(PriorObjective(config.model_copy(update={"batch": 64}), large)), range(96))
     for _ in range(10):
         next(batches)
     settled = resident_mb()

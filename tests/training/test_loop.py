@@ -18,20 +18,22 @@ import torch
 from safetensors.torch import load_file
 
 from a2a.prior import MEAN, Prior
-from a2a.training import TrainConfig, train
+from a2a.training import PriorConfig, PriorObjective, train
 from a2a.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from a2a.training.config import NetworkSize
-from a2a.training.loop import LOG, PRIOR, learning_rate
+from a2a.training.loop import LOG, learning_rate
 from a2a.training.numerics import CHOICES
 
 PROCESSES = multiprocessing.get_context("forkserver")
+
+WEIGHTS = PriorObjective.file
 
 
 @pytest.fixture(scope="session")
 def beginning(config, store, tmp_path_factory) -> Path:
     """The folder of a run before its first step."""
     folder = tmp_path_factory.mktemp("runs") / "beginning"
-    train(config, store, folder, stop_after=0)
+    train(PriorObjective(config, store), folder, stop_after=0)
     return folder
 
 
@@ -60,7 +62,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def assert_same_run(first: Path, second: Path) -> None:
     """Weights, averages, moments, log and prior are equal, bit for bit, and nothing else lies about."""
     assert {p.name for p in first.iterdir()} == {p.name for p in second.iterdir()}
-    for name in (CHECKPOINT, PRIOR):
+    for name in (CHECKPOINT, WEIGHTS):
         a, b = load_file(first / name), load_file(second / name)
         assert a.keys() == b.keys() and [k for k in a if not torch.equal(a[k], b[k])] == []
     assert rows(first) == rows(second)
@@ -69,11 +71,11 @@ def assert_same_run(first: Path, second: Path) -> None:
 @pytest.mark.parametrize("numerics", CHOICES)
 def test_a_resumed_run_equals_an_uninterrupted_one(config, store, prepared, numerics):
     straight, stopped = prepared("straight", numerics), prepared("stopped", numerics)
-    assert train(config, store, straight, resume=True) == straight / PRIOR
-    assert train(config, store, stopped, resume=True, stop_after=5) is None
-    assert load_checkpoint(stopped, fingerprint(config, store)).step == 5 and not (stopped / PRIOR).exists()
-    train(config, store, stopped, resume=True, stop_after=7)
-    train(config, store, stopped, resume=True)
+    assert train(PriorObjective(config, store), straight, resume=True) == straight / WEIGHTS
+    assert train(PriorObjective(config, store), stopped, resume=True, stop_after=5) is None
+    assert load_checkpoint(stopped, fingerprint(config, store)).step == 5 and not (stopped / WEIGHTS).exists()
+    train(PriorObjective(config, store), stopped, resume=True, stop_after=7)
+    train(PriorObjective(config, store), stopped, resume=True)
     assert_same_run(straight, stopped)
     assert [int(row["step"]) for row in rows(straight)] == [3, 4, 6, 8, 9, 12]
     assert [bool(row["validation_loss"]) for row in rows(straight)] == [False, True, False, True, False, True]
@@ -82,7 +84,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(config, store, prepared, nume
 def test_a_run_killed_twenty_times_at_random_moments_equals_an_uninterrupted_one(config, store, tmp_path):
     longer = config.model_copy(update={"steps": 150, "log_every": 7, "checkpoint_every": 2})
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    train(longer, store, straight, stop_after=0)
+    train(PriorObjective(longer, store), straight, stop_after=0)
     shutil.copytree(straight, killed)
     PROCESSES.set_forkserver_preload(["a2a.training.loop"])
 
@@ -109,25 +111,25 @@ def test_a_run_killed_twenty_times_at_random_moments_equals_an_uninterrupted_one
 
 def test_a_run_that_meets_a_full_disk_can_go_on(config, store, prepared, tmp_path, full_disk):
     straight, filled = prepared("straight"), prepared("filled")
-    train(config, store, straight, resume=True)
-    train(config, store, filled, resume=True, stop_after=4)
+    train(PriorObjective(config, store), straight, resume=True)
+    train(PriorObjective(config, store), filled, resume=True, stop_after=4)
     with full_disk(20_000), pytest.raises(Exception, match="File too large|os error 27"):
-        train(config, store, filled, resume=True)
+        train(PriorObjective(config, store), filled, resume=True)
     assert load_checkpoint(filled, fingerprint(config, store)).step == 4
-    train(config, store, filled, resume=True)
+    train(PriorObjective(config, store), filled, resume=True)
     assert_same_run(straight, filled)
 
 
 def test_a_finished_run_can_be_resumed_without_harm(config, store, prepared):
     done, again = prepared("done"), prepared("again")
     for folder in (done, again, again):
-        train(config, store, folder, resume=True)
+        train(PriorObjective(config, store), folder, resume=True)
     assert_same_run(done, again)
-    assert train(config, store, again, resume=True, stop_after=3) == again / PRIOR
+    assert train(PriorObjective(config, store), again, resume=True, stop_after=3) == again / WEIGHTS
 
 
 def test_the_first_checkpoint_is_there_before_the_first_step(config, store, tmp_path):
-    assert train(config, store, tmp_path / "run", stop_after=0) is None
+    assert train(PriorObjective(config, store), tmp_path / "run", stop_after=0) is None
     first = load_checkpoint(tmp_path / "run", fingerprint(config, store))
     assert first.step == 0 and first.numerics in CHOICES
     assert {key.split(".")[0] for key in first.tensors} == {"network", "ema"}
@@ -136,17 +138,17 @@ def test_the_first_checkpoint_is_there_before_the_first_step(config, store, tmp_
 def test_a_place_that_cannot_be_written_shows_before_the_first_step(config, store, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError):
-        train(config, store, tmp_path / "file" / "run")
+        train(PriorObjective(config, store), tmp_path / "file" / "run")
 
 
 def test_the_loss_falls_and_the_prior_is_what_was_learned(make_store, tmp_path):
     flat = np.broadcast_to(np.array([0.3, 0.8]).reshape(1, 2, 1, 1), (12, 2, 16, 16))
     store = make_store(flat, flat[:4])
     network = NetworkSize(width=8, multipliers=(1, 2), attention=())
-    config = TrainConfig(
+    config = PriorConfig(
         name="flat", data="flat", network=network, steps=200, batch=8, lr=1e-2, warmup=10, ema=0.95, log_every=20
     )
-    prior = Prior.load(train(config, store, tmp_path / "run"), store.spec)
+    prior = Prior.load(train(PriorObjective(config, store), tmp_path / "run"), store.spec)
     log = rows(tmp_path / "run")
     assert float(log[-1]["loss"]) < float(log[0]["loss"]) / 4
     assert float(log[-1]["validation_loss"]) == pytest.approx(prior.card["validation_loss"])
@@ -158,10 +160,10 @@ def test_the_loss_falls_and_the_prior_is_what_was_learned(make_store, tmp_path):
 
 def test_the_card_says_how_the_weights_came_to_be(config, store, prepared):
     run = prepared("run")
-    weights = train(config, store, run, resume=True)
+    weights = train(PriorObjective(config, store), run, resume=True)
     prior = Prior.load(weights)
     card = prior.card
-    assert TrainConfig.model_validate(card["config"]) == config
+    assert PriorConfig.model_validate(card["config"]) == config
     assert card["data"] == {"card": "discs", "profile": "ci", "fingerprint": "f", "preprocessing": {"size": 16}}
     assert card["slices"] == 20 and card["seconds"] >= 0 and card["torch"] == torch.__version__
     assert card["device"].endswith("1 threads, float32")
@@ -175,7 +177,7 @@ def test_the_card_says_how_the_weights_came_to_be(config, store, prepared):
 
 
 def test_the_learning_rate_warms_up_and_decays():
-    config = TrainConfig(name="a", data="b", steps=1000, warmup=100, lr=2e-4)
+    config = PriorConfig(name="a", data="b", steps=1000, warmup=100, lr=2e-4)
     rates = np.array([learning_rate(config, step) for step in range(1000)])
     assert rates[0] == pytest.approx(2e-6) and rates[99] == pytest.approx(2e-4 * (1 + math.cos(0.099 * math.pi)) / 2)
     assert rates[500] == pytest.approx(1e-4) and 0 < rates[999] < 1e-8
@@ -186,7 +188,7 @@ def test_a_loss_that_is_not_a_number_stops_with_step_and_slices(config, store, t
     wild = config.model_copy(update={"lr": 1e30, "clip": 1e30, "warmup": 1})
     sentence = r"diverged at step [1-9]: loss .*, slices \[\d+(, \d+){5}\] of train.npy"
     with pytest.raises(RuntimeError, match=sentence) as stop:
-        train(wild, store, tmp_path / "run")
+        train(PriorObjective(wild, store), tmp_path / "run")
     named = int(str(stop.value).split("step ")[1].split(":")[0])
     checkpoint = load_checkpoint(tmp_path / "run", fingerprint(wild, store))
     assert checkpoint.step <= named
@@ -196,8 +198,8 @@ def test_progress_says_what_is_left(config, store, prepared, monkeypatch, capsys
     monkeypatch.delenv("A2A_QUIET", raising=False)
     monkeypatch.setattr("a2a.progress.SECONDS_BETWEEN_LINES", 0.0)
     run = prepared("run")
-    train(config, store, run, resume=True, stop_after=5)
+    train(PriorObjective(config, store), run, resume=True, stop_after=5)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5 and lines[1].startswith("training discs: 1 of 5 (20 %), ") and lines[1].endswith(" s left")
-    train(config, store, run, resume=True)
+    train(PriorObjective(config, store), run, resume=True)
     assert "training discs from step 5: 2 of 7" in capsys.readouterr().err

@@ -5,7 +5,8 @@ import csv
 import numpy as np
 
 from a2a.paths import repository
-from a2a.training import load_config, train
+from a2a.recipes import load_config
+from a2a.training import PriorObjective, train
 from a2a.training.config import NetworkSize
 from a2a.training.loop import LOG
 
@@ -32,7 +33,7 @@ def test_shrunk_it_learns_four_slices_by_heart(make_store, tmp_path):
     }
     smaller = {"steps": 150, "batch": 8, "lr": 3e-3, "warmup": 10, "log_every": 30, "checkpoint_every": 150}
     changes = smaller | {"network": NetworkSize(**size), "precision": "float32", "ema": 0.99}
-    train(recipe.model_copy(update=changes), make_store(slices, slices), tmp_path / "run")
+    train(PriorObjective(recipe.model_copy(update=changes), make_store(slices, slices)), tmp_path / "run")
     rows = list(csv.DictReader(open(tmp_path / "run" / LOG, encoding="utf-8")))
     losses = [float(row["loss"]) for row in rows]
     assert losses[-1] < 0.25 * losses[0]

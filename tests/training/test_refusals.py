@@ -7,15 +7,15 @@ import pytest
 
 from a2a.data.store import SliceStore
 from a2a.errors import InputError
-from a2a.training import TrainConfig, train
+from a2a.training import PriorConfig, PriorObjective, train
 from a2a.training.config import NetworkSize
 
 
-def refused(config: TrainConfig, store: SliceStore, out: Path, complaint: str, resume: bool = False) -> None:
+def refused(config: PriorConfig, store: SliceStore, out: Path, complaint: str, resume: bool = False) -> None:
     """The call is refused and the folder stays as it is."""
     before = sorted(out.parent.rglob("*"))
     with pytest.raises(InputError, match=complaint):
-        train(config, store, out, resume=resume)
+        train(PriorObjective(config, store), out, resume=resume)
     assert sorted(out.parent.rglob("*")) == before
 
 
@@ -29,7 +29,7 @@ def test_a_folder_with_something_in_it_is_refused(config, store, tmp_path):
 
 def test_a_checkpoint_of_another_configuration_or_data_is_refused(config, store, make_store, tmp_path):
     out = tmp_path / "run"
-    train(config, store, out, stop_after=0)
+    train(PriorObjective(config, store), out, stop_after=0)
     refused(config.model_copy(update={"lr": 0.1}), store, out, "another configuration", resume=True)
     other = make_store(np.array(store.split("train").images[:10]), np.array(store.split("val").images))
     refused(config, other, out, "another configuration or data set", resume=True)
@@ -49,7 +49,7 @@ def test_slices_that_do_not_fit_the_network_are_refused(config, store, tmp_path,
 
 def test_a_batch_that_cannot_be_shared_is_refused(config, store, tmp_path):
     with pytest.raises(InputError, match="batch: 6 cannot be shared by 4 devices"):
-        train(config, store, tmp_path / "run", devices=4)
+        train(PriorObjective(config, store), tmp_path / "run", devices=4)
 
 
 @pytest.mark.parametrize("empty", ["train", "val"])

@@ -8,7 +8,7 @@ import torch
 
 from a2a.errors import InputError
 from a2a.prior import Prior
-from a2a.training import train
+from a2a.training import PriorObjective, train
 from a2a.training.checkpoint import fingerprint, load_checkpoint
 from a2a.training.config import NetworkSize, Schedule
 
@@ -16,16 +16,17 @@ from a2a.training.config import NetworkSize, Schedule
 @pytest.fixture(scope="session")
 def first(config, store, tmp_path_factory) -> Path:
     """The weights of a finished run."""
-    return train(config, store, tmp_path_factory.mktemp("runs") / "first")
+    return train(PriorObjective(config, store), tmp_path_factory.mktemp("runs") / "first")
 
 
 def test_it_begins_with_these_weights(config, store, first, tmp_path):
     onward = config.model_copy(update={"start": first, "seed": 4})
-    train(onward, store, tmp_path / "run", stop_after=0)
+    train(PriorObjective(onward, store), tmp_path / "run", stop_after=0)
     begun = load_checkpoint(tmp_path / "run", fingerprint(onward, store)).tensors
     for name, value in Prior.load(first).network.state_dict().items():
-        assert torch.equal(begun[f"network.{name}"], value) and torch.equal(begun[f"ema.{name}"], value)
-    assert Prior.load(train(onward, store, tmp_path / "run", resume=True)).card["config"]["start"] == str(first)
+        assert all(torch.equal(begun[f"{part}.{name}"], value) for part in ("network.weights", "ema"))
+    last = train(PriorObjective(onward, store), tmp_path / "run", resume=True)
+    assert Prior.load(last).card["config"]["start"] == str(first)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_it_begins_with_these_weights(config, store, first, tmp_path):
 )
 def test_weights_that_do_not_fit_are_refused(config, store, first, tmp_path, change, complaint):
     with pytest.raises(InputError, match=complaint):
-        train(config.model_copy(update={"start": first} | change), store, tmp_path / "run")
+        train(PriorObjective(config.model_copy(update={"start": first} | change), store), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -46,9 +47,9 @@ def test_a_run_is_not_resumed_when_its_start_has_changed(config, store, first, t
     start = Path(shutil.copy(first, tmp_path))
     shutil.copy(first.with_suffix(".json"), tmp_path)
     onward = config.model_copy(update={"start": start})
-    train(onward, store, tmp_path / "run", stop_after=0)
+    train(PriorObjective(onward, store), tmp_path / "run", stop_after=0)
     prior = Prior.load(start)
     prior.network.load_state_dict({k: v + 1 for k, v in prior.network.state_dict().items()})
     prior.save(start)
     with pytest.raises(InputError, match="another configuration"):
-        train(onward, store, tmp_path / "run", resume=True)
+        train(PriorObjective(onward, store), tmp_path / "run", resume=True)

@@ -9,6 +9,7 @@ from a2a.gaussian import Gaussian, GaussianPrior
 from a2a.prior import Prior, to_image
 from a2a.rng import generators
 from a2a.stack import StackSpec
+from a2a.training import PriorObjective
 from a2a.training.state import build
 from a2a.training.validation import calibrated, calibration_times, denoising_error, validation_loss
 
@@ -36,7 +37,7 @@ def test_calibration_times_cover_the_schedule_and_its_end(length):
 @pytest.fixture
 def bare(store, config) -> Prior:
     """A fresh network, which predicts no noise at all: its clean estimate is amplified noise near t = T."""
-    return Prior(build(config, store).network.eval(), NoiseSchedule(), store.spec, store.size)
+    return Prior(build(PriorObjective(config, store)).ema.eval(), NoiseSchedule(), store.spec, store.size)
 
 
 def test_calibration_shrinks_what_is_worth_nothing_to_the_mean(bare, store):
@@ -65,14 +66,14 @@ def test_calibration_survives_the_file(bare, store, tmp_path):
 
 
 def test_a_network_that_predicts_nothing_has_the_loss_of_pure_noise(store, config):
-    network, images = build(config, store).network, store.split("val").images
+    network, images = build(PriorObjective(config, store)).ema, store.split("val").images
     loss = validation_loss(network, images, NoiseSchedule())
     assert loss == pytest.approx(1, abs=4 * (2 / images.size) ** 0.5)
     assert validation_loss(network, images, NoiseSchedule()) == loss
 
 
 def test_the_size_of_the_batches_does_not_matter(store, config):
-    network, images = build(config, store).network, store.split("val").images
+    network, images = build(PriorObjective(config, store)).ema, store.split("val").images
     torch.nn.init.normal_(network.tail[2].weight, std=0.1, generator=torch.Generator().manual_seed(0))
     losses = [validation_loss(network, images, NoiseSchedule(), batch) for batch in (1, 4, 16)]
     assert losses == pytest.approx(losses[0] * np.ones(3), rel=1e-5) and abs(losses[0] - 1) > 1e-3
