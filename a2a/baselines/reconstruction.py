@@ -130,6 +130,7 @@ class ReconstructionObjective(Objective):
     config: ReconstructionConfig
 
     method: ClassVar[type[Reconstruction]]
+    """Class of the method."""
 
     def networks(self) -> dict[str, nn.Module]:
         """One network, that of the method."""
