@@ -21,7 +21,7 @@ from a2a.errors import InputError
 from a2a.files import write_atomically, write_json
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.stack import StackSpec
-from a2a.weights import read_weights
+from a2a.weights import read_weights, state_digest
 
 MEAN = "calibration.mean"
 FIELDS = {"network", "schedule", "spec", "size", "error", "error_times", "gain"}
@@ -118,10 +118,7 @@ class Prior:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights, to say which prior made a result."""
-        total = hashlib.sha256()
-        for name, value in sorted(self.network.state_dict().items()):
-            total.update(name.encode() + value.cpu().numpy().tobytes())
-        return total.hexdigest()
+        return state_digest(self.network)
 
     @property
     def like(self) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from a2a.errors import InputError
 
@@ -57,3 +57,11 @@ def read_weights(path: Path, fields: set[str], whose: str) -> tuple[dict, dict[s
     if hashlib.sha256(path.read_bytes()).hexdigest() != description["sha256"]:
         raise InputError(f"{path}: its SHA-256 is not the one in the JSON beside it; fetch both files again.")
     return description, tensors
+
+
+def state_digest(network: nn.Module) -> str:
+    """SHA-256 over names and values of all tensors of a network."""
+    total = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        total.update(name.encode() + value.cpu().numpy().tobytes())
+    return total.hexdigest()

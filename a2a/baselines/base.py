@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -24,7 +25,7 @@ from a2a.rng import generators
 from a2a.stack import StackSpec
 from a2a.training.config import TrainConfig
 from a2a.training.objective import Objective
-from a2a.weights import read_weights
+from a2a.weights import read_weights, state_digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,11 @@ class Baseline(ABC):
     def evaluations(self) -> int:
         """Network evaluations for each sample."""
         return 1
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights, to say which of them made a result."""
+        return state_digest(self.network)
 
     def accepts(self, observation: Observation) -> str | None:
         """Return why the observation cannot be used, in words, or None if it can."""

@@ -12,9 +12,12 @@ def bench(
     data: Annotated[Path, typer.Option(help="Slice store made by `a2a prepare`.")],
     out: Annotated[Path, typer.Option(help="CSV file of results; its provenance is written beside it.")],
     batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Use every so-manyth slice of each subject, whatever the jobs say.")
+    ] = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Evaluate the network in bf16.")] = False,
 ) -> None:
-    """Measure samplers: every job of the experiment that the table does not hold yet for these weights and data.
+    """Measure methods: every job of the experiment that the table does not hold yet for these weights and data.
 
     Prints mean, standard deviation and bootstrap interval over subjects.
     """
@@ -24,6 +27,9 @@ def bench(
     from a2a.prior import Prior
 
     store = SliceStore.open(data, verify=True)
-    table = run(Experiment.load(experiment), Prior.load(prior, bf16=bf16), store, out, batch)
-    shown = table[table.metric.isin(["psnr", "ssim"])].drop(columns=["slices", "seconds"])
+    asked = Experiment.load(experiment)
+    if every:
+        asked = asked.model_copy(update={"jobs": tuple(job.model_copy(update={"every": every}) for job in asked.jobs)})
+    table = run(asked, Prior.load(prior, bf16=bf16), store, out, batch)
+    shown = table[table.metric.isin(["psnr", "ssim", "rfd"])].drop(columns=["slices", "seconds"])
     typer.echo(summary(shown).drop(columns="identical").round(3).to_string(index=False))

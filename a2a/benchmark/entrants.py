@@ -1,0 +1,66 @@
+"""The methods of an experiment, ready to complete: the prior with its samplers, and compared methods with weights."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from a2a.baselines import BASELINES, Baseline
+from a2a.benchmark.experiment import ANY2ALL, Experiment, Job
+from a2a.completion import Completion
+from a2a.observation import Observation
+from a2a.paths import repository
+from a2a.prior import Prior
+from a2a.samplers import mds, mps
+
+
+def shipped(name: str) -> Path:
+    """Where the weights of a compared method are in the repository."""
+    return repository("weights", f"{name}-64.safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Entrants:
+    """What completes the jobs of an experiment.
+
+    Parameters
+    ----------
+    experiment
+        Names the methods and their weights.
+    prior
+        The trained prior of Any2all.
+    batch
+        Rows computed together.
+    """
+
+    experiment: Experiment
+    prior: Prior
+    batch: int = 16
+
+    @cached_property
+    def baselines(self) -> dict[str, Baseline]:
+        """The compared methods by name.
+
+        Raises
+        ------
+        InputError
+            If weights are missing, of another method, or of other modalities than the prior.
+        """
+        names = dict.fromkeys(job.method for job in self.experiment.jobs if job.method != ANY2ALL)
+        paths = {name: self.experiment.weights.get(name, shipped(name)) for name in names}
+        return {name: BASELINES[name].load(path, self.prior.spec) for name, path in paths.items()}
+
+    def refusal(self, job: Job, observation: Observation) -> str | None:
+        """Return why the method of a job cannot use an observation, or None."""
+        return None if job.method == ANY2ALL else self.baselines[job.method].accepts(observation)
+
+    def complete(self, job: Job, observation: Observation, rows: list[torch.Generator]) -> Completion:
+        """Complete an observation with the method and the settings of a job."""
+        if job.method != ANY2ALL:
+            return self.baselines[job.method].complete(observation, job.samples, rows)
+        course = {"steps": job.steps, "spacing": job.spacing, "restarts": job.restarts}
+        common = course | {"samples": job.samples, "rows": rows, "batch": self.batch}
+        if job.sampler == "mds":
+            return mds(self.prior, observation, eta=job.eta, **common)
+        return mps(self.prior, observation, guidance=job.guidance, scale=job.scale, **common)

@@ -1,0 +1,180 @@
+"""Measure methods on a slice store: one experiment in, one long table out.
+
+Each row is (dataset, scenario, method, settings, estimate, subject, modality, metric, value). Observations are
+simulated with the same noise for every method, so methods are compared slice by slice.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from a2a.benchmark.entrants import Entrants
+from a2a.benchmark.experiment import Experiment, Job
+from a2a.data.store import SliceStore
+from a2a.errors import InputError
+from a2a.evaluation.metrics import subject_table
+from a2a.evaluation.radiomics import radiomic_distance
+from a2a.files import write_json, write_text
+from a2a.observation import Observation
+from a2a.prior import Prior
+from a2a.progress import progress
+from a2a.provenance import machine
+from a2a.rng import generators
+from a2a.scenario import Scenario
+from a2a.stack import StackSpec
+
+TEST_SEED = 2
+"""Added to the experiment's seed: the noise of the test split, the same as for the trivial references."""
+
+EVERYBODY = "all subjects"
+"""In place of a subject where a number, such as a Fréchet distance, is one of the whole split."""
+
+
+def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batch: int = 16) -> pd.DataFrame:
+    """Do every job that `out` does not hold yet, and write the table after each.
+
+    A scenario that a method cannot use is a fact, not a failure: the JSON beside the table lists it with the reason.
+
+    Parameters
+    ----------
+    experiment
+        The jobs.
+    prior
+        The trained prior.
+    store
+        Its test split is completed.
+    out
+        CSV file; a JSON with the provenance lies beside it. Jobs done before by the same weights are kept.
+    batch
+        Rows computed together.
+
+    Raises
+    ------
+    InputError
+        If the store has other modalities than the prior, a scenario or target is unknown, or weights are missing.
+    """
+    if store.spec.names != prior.spec.names:
+        raise InputError(f"{store.path} has {', '.join(store.spec.names)}, the prior {', '.join(prior.spec.names)}.")
+    for job in experiment.jobs:
+        Scenario.parse(job.given, prior.spec)
+        for name in job.targets:
+            prior.spec.index(name)
+    entrants = Entrants(experiment, prior, batch)
+    record = _Record.open(out, entrants, store)
+    for job in progress([job for job in experiment.jobs if not record.holds(job)], experiment.name):
+        started = time.perf_counter()
+        table, reason = complete_split(job, entrants, store)
+        record.add(job, table, reason, time.perf_counter() - started)
+    return record.table
+
+
+def complete_split(job: Job, entrants: Entrants, store: SliceStore) -> tuple[pd.DataFrame, str | None]:
+    """Complete the test split as a job says and measure single samples and, of several, their mean.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        Empty if the method refuses the scenario.
+    reason : str or None
+        Why it does.
+    """
+    split, spec, experiment = store.split("test"), store.spec, entrants.experiment
+    chosen = split.thinned(job.every).tolist()
+    truth = torch.from_numpy(np.asarray(split.images[chosen], dtype=np.float32))
+    noise = generators(experiment.seed + TEST_SEED, chosen)
+    observation = Observation.simulate(truth, job.given, spec, experiment.sampling, noise)
+    if reason := entrants.refusal(job, observation):
+        return pd.DataFrame(), reason
+    done = entrants.complete(job, observation, generators(experiment.seed, chosen, job.samples))
+    estimates = {"single sample": done.samples[0]}
+    if job.samples > 1:
+        estimates[f"mean of {job.samples}"] = done.mean
+    tables = [
+        _measured(truth, completed, split.subjects[chosen], spec, job.targets).assign(estimate=name)
+        for name, completed in estimates.items()
+    ]
+    unusual = job.model_dump(include={"eta", "spacing", "restarts"}, exclude_defaults=True)
+    labels = {
+        "dataset": f"{store.manifest['card']}/{store.manifest['profile']}",
+        "scenario": str(observation.scenario),
+        "method": job.label,
+        "settings": ", ".join(f"{name} {value:g}" for name, value in unusual.items()),
+        "slices": len(chosen),
+    }
+    table = pd.concat(tables).assign(**labels, evaluations=done.evaluations, seconds=round(done.seconds, 3))
+    return table, None
+
+
+def _measured(
+    truth: torch.Tensor, completed: torch.Tensor, subjects: np.ndarray, spec: StackSpec, targets: tuple[str, ...]
+) -> pd.DataFrame:
+    """Metrics of each subject, and of all slices together the Fréchet distance of radiomic features."""
+    table, rows = subject_table(truth, completed, subjects, spec, targets), []
+    if len(truth) > 1:
+        for name in targets:
+            images = (stack[:, spec.index(name)].numpy() for stack in (truth, completed))
+            rows.append((EVERYBODY, name, "rfd", _distance(*images)))
+    return pd.concat([table, pd.DataFrame(rows, columns=table.columns)]) if rows else table
+
+
+def _distance(real: np.ndarray, generated: np.ndarray) -> float:
+    """Radiomic distance, NaN where the images are too dark to have features."""
+    try:
+        return radiomic_distance(real, generated)
+    except InputError:
+        return float("nan")
+
+
+class _Record:
+    """The table and its provenance on disk."""
+
+    def __init__(self, out: Path, identity: dict, table: pd.DataFrame, done: dict, refused: dict):
+        self.out, self.identity, self.table, self.done, self.refused = Path(out), identity, table, done, refused
+
+    @classmethod
+    def open(cls, out: Path, entrants: Entrants, store: SliceStore) -> "_Record":
+        """Continue a table of the same weights, data and acquisition; else begin a new one."""
+        experiment, prior = entrants.experiment, entrants.prior
+        identity = {
+            "experiment": experiment.name,
+            "sampling": experiment.sampling.model_dump(mode="json"),
+            "seed": experiment.seed,
+            "prior": prior.digest,
+            "bf16": prior.bf16,
+            "store": store.manifest["sha256"]["test.npy"],
+        }
+        if entrants.baselines:
+            identity["methods"] = {name: method.digest for name, method in entrants.baselines.items()}
+        beside = Path(out).with_suffix(".json")
+        if beside.is_file() and Path(out).is_file():
+            former = json.loads(beside.read_text(encoding="utf-8"))
+            if former["identity"] == identity:
+                table = pd.read_csv(out, dtype={"subject": str})
+                return cls(out, identity, table, former["jobs"], former.get("refused", {}))
+        return cls(out, identity, pd.DataFrame(), {}, {})
+
+    def holds(self, job: Job) -> bool:
+        """Whether a job was done before."""
+        return job.key in self.done or job.key in self.refused
+
+    def add(self, job: Job, table: pd.DataFrame, reason: str | None, seconds: float) -> None:
+        """Add the rows of a job, or why there are none, and write both files."""
+        if reason:
+            self.refused[job.key] = reason
+        else:
+            self.done[job.key] = round(seconds, 1)
+            self.table = pd.concat([self.table, table], ignore_index=True)
+            write_text(self.out, self.table.to_csv(index=False, float_format="%.6g"))
+        content = {"identity": self.identity, "jobs": self.done, "refused": self.refused, "machine": machine()}
+        write_json(self.out.with_suffix(".json"), content)
+
+
+def tables(paths: Iterable[Path]) -> pd.DataFrame:
+    """Join result tables, such as the references and an experiment, into one."""
+    joined = pd.concat([pd.read_csv(path, dtype={"subject": str}) for path in paths], ignore_index=True)
+    return joined.assign(settings=joined["settings"].fillna("")) if "settings" in joined else joined
