@@ -5,7 +5,6 @@ Explained in the chapter "Your own NIfTI files".
 
 import json
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -18,9 +17,8 @@ from a2a.errors import InputError
 from a2a.figures.stacks import completion_sheet
 from a2a.figures.static import contact_sheet
 from a2a.files import folder_atomically, write_json
-from a2a.methods import Any2all
+from a2a.methods import Method
 from a2a.patient import Acquisition
-from a2a.prior import Prior
 from a2a.provenance import machine
 from a2a.rng import generators
 from a2a.stack import Modality
@@ -32,22 +30,20 @@ REPORT = "report.json"
 def complete_patient(
     out: Path,
     acquisition: Acquisition,
-    prior: Prior,
+    method: Method,
     *,
-    sampler: Literal["mds", "mps"] = "mps",
-    steps: int | None = None,
     samples: int = 4,
-    batch: int = 16,
     seed: int = 0,
     overwrite: bool = False,
 ) -> Completion:
-    """Sample the posterior of every slice and write the results, all of them or nothing.
+    """Complete every slice and write the results, all of them or nothing.
 
-    For each modality ``NAME.nii.gz`` (mean over the samples) and ``NAME_std.nii.gz`` (standard deviation), on the grid
-    and with the affine of the given images. A clean modality is the given image itself, with zero deviation; the others
-    are 0 in image units outside the slices. Maps are in physical units where the range is known, else in image units
-    [0, 1]; ``report.json`` says which. ``contact_sheet.png`` shows the middle slice, ``overview.png`` twelve, and
-    ``kspace/NAME.npz`` is k-space that was simulated, in the form in which it can be given again.
+    For each modality that the method gives ``NAME.nii.gz`` (mean over the samples) and ``NAME_std.nii.gz`` (standard
+    deviation), on the grid and with the affine of the given images. A clean modality is the given image itself, with
+    zero deviation; the others are 0 in image units outside the slices. Maps are in physical units where the range is
+    known, else in image units [0, 1]; ``report.json`` says which. ``contact_sheet.png`` shows the middle slice,
+    ``overview.png`` twelve, and ``kspace/NAME.npz`` is k-space that was simulated, in the form in which it can be given
+    again.
 
     Parameters
     ----------
@@ -55,10 +51,10 @@ def complete_patient(
         Folder; made if needed.
     acquisition
         From `a2a.patient.read_patient`.
-    prior
-        The trained prior.
-    sampler, steps, samples, batch
-        See `a2a.methods.Any2all`.
+    method
+        Any2all or a compared method, made for the same weights as `acquisition`.
+    samples
+        Completions of each slice.
     seed
         Of the samples.
     overwrite
@@ -67,21 +63,21 @@ def complete_patient(
     Raises
     ------
     InputError
-        If `out` cannot be used, see `require_free`.
+        If `out` cannot be used (see `require_free`), or the method cannot use the observation.
     """
     require_free(out, overwrite)
     observation = acquisition.observation
     with folder_atomically(out) as folder:
         rows = generators(seed, observation.shape[0], samples)
-        done = Any2all(prior, sampler, steps, batch).complete(observation, samples, rows)
+        done = method.complete(observation, samples, rows)
         units = _write_maps(folder, acquisition, done)
         for name, file in acquisition.simulated.items():
             write_kspace(folder / "kspace" / f"{name}.npz", file)
         _write_pictures(folder, acquisition, done)
-        sampling = {"sampler": sampler, "evaluations": done.evaluations, "samples": samples, "seed": seed}
-        cost = {"seconds": round(done.seconds, 1), "device": prior.like.device.type, "machine": machine()}
-        name = {"prior": prior.card.get("config", {}).get("name", "unnamed")}
-        write_json(folder / REPORT, _report(acquisition, units) | sampling | cost | name)
+        how = {"method": method.name, "weights": method.card.get("config", {}).get("name", "unnamed")}
+        sampling = {"evaluations": done.evaluations, "samples": samples, "seed": seed}
+        cost = {"seconds": round(done.seconds, 1), "machine": machine()}
+        write_json(folder / REPORT, _report(acquisition, units) | how | sampling | cost)
     return done
 
 
@@ -121,8 +117,9 @@ def _scale(acquisition: Acquisition, modality: Modality) -> tuple[Normalisation,
 
 def _write_maps(folder: Path, acquisition: Acquisition, done: Completion) -> dict[str, str]:
     """Write mean and deviation of each modality on the grid of the given images; return the units."""
-    units = {}
-    for i, (modality, kind) in enumerate(zip(done.spec, acquisition.observation.kinds, strict=True)):
+    units, modalities = {}, tuple(done.spec)
+    for i in done.channels:
+        modality, kind = modalities[i], acquisition.observation.kinds[i]
         scale, units[modality.name] = _scale(acquisition, modality)
         if kind == "clean":
             volume = acquisition.originals[modality.name]
@@ -144,12 +141,13 @@ def _placed(data: np.ndarray, acquisition: Acquisition) -> Volume:
 
 def _write_pictures(folder: Path, acquisition: Acquisition, done: Completion) -> None:
     """Write the middle slice in detail, and an overview of the mean."""
-    observation, geometry = acquisition.observation, acquisition.geometry
-    k, title = observation.shape[0] // 2, str(observation.scenario)
-    sheet = completion_sheet(observation.adjoint[k], observation.kinds, done.samples[:, k], done.spec)
+    observation, geometry, given = acquisition.observation, acquisition.geometry, list(done.channels)
+    k, title, spec = observation.shape[0] // 2, str(observation.scenario), done.spec.only(given)
+    kinds = [observation.kinds[i] for i in given]
+    sheet = completion_sheet(observation.adjoint[k, given], kinds, done.samples[:, k, given], spec)
     contact_sheet(folder / "contact_sheet.png", sheet, title=f"{title}, z = {geometry.z_mm[k]:.0f} mm")
     label = f"{title}: mean of {len(done.samples)} samples"
-    (folder / "overview.png").write_bytes(sheet_png(label, done.spec, list(geometry.z_mm), done.mean.numpy()))
+    (folder / "overview.png").write_bytes(sheet_png(label, spec, list(geometry.z_mm), done.mean[:, given].numpy()))
 
 
 def _report(acquisition: Acquisition, units: dict[str, str]) -> dict:
@@ -158,6 +156,7 @@ def _report(acquisition: Acquisition, units: dict[str, str]) -> dict:
     maps = {
         name: {"given": kind, "unit": units[name], "file": str(acquisition.files.get(name, "")) or None}
         for name, kind in zip(observation.spec.names, observation.kinds, strict=True)
+        if name in units
     }
     grid = "of the given images" if acquisition.originals else "of its own: position and distance mean nothing"
     return {

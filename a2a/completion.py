@@ -14,7 +14,7 @@ class Completion:
     Parameters
     ----------
     samples
-        `(S, B, n, H, W)` in image units [0, 1].
+        `(S, B, n, H, W)` in image units [0, 1]; NaN in modalities that the method does not give.
     spec
         The n modalities.
     seconds
@@ -27,6 +27,11 @@ class Completion:
     spec: StackSpec
     seconds: float
     evaluations: int
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the modalities that the method gives."""
+        return tuple(i for i in range(len(self.spec)) if not self.samples[:, :, i].isnan().any())
 
     @property
     def mean(self) -> Tensor:

@@ -9,14 +9,26 @@ import torch
 from a2a.completion import Completion
 from a2a.errors import UnsupportedObservation
 from a2a.observation import Observation
-from a2a.prior import Denoiser
+from a2a.prior import Prior
 from a2a.samplers import mds, mps
+from a2a.stack import StackSpec
 
 
-class Method(Protocol):
+class Weights(Protocol):
+    """What was trained, a prior or a compared method: for which stack, which grid, and from what (its model card)."""
+
+    spec: StackSpec
+    size: int
+    card: dict
+
+
+class Method(Weights, Protocol):
     """Maps an observation to completed stacks."""
 
     name: str
+
+    def deterministic(self, observation: Observation) -> bool:
+        """Whether all samples of a completion would be the same."""
 
     def accepts(self, observation: Observation) -> str | None:
         """Return why the observation cannot be used, in words, or None if it can."""
@@ -43,7 +55,7 @@ class Any2all:
         Rows computed together.
     """
 
-    prior: Denoiser
+    prior: Prior
     sampler: Literal["mds", "mps"] = "mps"
     steps: int | None = None
     batch: int = 16
@@ -52,6 +64,25 @@ class Any2all:
     def name(self) -> str:
         """``"any2all-mds"`` or ``"any2all-mps"``."""
         return f"any2all-{self.sampler}"
+
+    @property
+    def spec(self) -> StackSpec:
+        """The modalities of the prior."""
+        return self.prior.spec
+
+    @property
+    def size(self) -> int:
+        """Height and width that the prior was trained for."""
+        return self.prior.size
+
+    @property
+    def card(self) -> dict:
+        """The prior's model card."""
+        return self.prior.card
+
+    def deterministic(self, observation: Observation) -> bool:
+        """Never: it samples."""
+        return False
 
     def accepts(self, observation: Observation) -> str | None:
         """Any observation of the prior's own modalities."""

@@ -18,8 +18,8 @@ from a2a.data.normalisation import Normalisation
 from a2a.data.slices import SliceGeometry
 from a2a.errors import InputError
 from a2a.measured import KSpace
+from a2a.methods import Weights
 from a2a.observation import Observation
-from a2a.prior import Prior
 from a2a.rng import generators
 from a2a.sampling import Sampling
 from a2a.scenario import Scenario
@@ -76,7 +76,7 @@ class Acquisition:
 def read_patient(
     given: str,
     files: Mapping[str, Path | str],
-    prior: Prior,
+    weights: Weights,
     sampling: Sampling | None = None,
     seed: int = 0,
     *,
@@ -96,8 +96,8 @@ def read_patient(
     files
         One file for each given modality, by name or alias. A measured modality comes as k-space (``.npz``, or HDF5 of
         fastMRI or ISMRMRD, see `a2a.data.kspace_file`), or as a NIfTI image from which the acquisition is simulated.
-    prior
-        Its modalities, grid and preprocessing decide.
+    weights
+        Of a prior or of another method: its modalities, grid and preprocessing decide.
     sampling
         How k-space is simulated from images.
     seed
@@ -113,12 +113,12 @@ def read_patient(
         If files and scenario do not match, a file cannot be used, the images lie on different grids, or the weights
         do not say how their training data were prepared.
     """
-    scenario, how = Scenario.parse(given, prior.spec), _preprocessing(prior)
-    named, size = _match(scenario, files, prior.spec), prior.size
+    scenario, how = Scenario.parse(given, weights.spec), _preprocessing(weights)
+    named, size = _match(scenario, files, weights.spec), weights.size
     originals = {name: read_volume(path) for name, path in named.items() if not is_kspace(path)}
-    geometry, scales, slices = _cut(originals, scenario, prior, how) if originals else (None, {}, {})
+    geometry, scales, slices = _cut(originals, scenario, weights, how) if originals else (None, {}, {})
     grid = Grid(len(geometry.planes) if geometry else None, size, how["field_of_view_mm"], how["percentile"])
-    coil_maps = _maps(maps or {}, {name: path for name, path in named.items() if name not in originals}, prior.spec)
+    coil_maps = _maps(maps or {}, {name: path for name, path in named.items() if name not in originals}, weights.spec)
     brought = {name: read_kspace(named[name], name, grid, path, axes) for name, path in coil_maps.items()}
     simulated = {
         name: KSpaceFile(simulate_kspace(slices.pop(name), sampling or Sampling(), seed), scales[name])
@@ -129,7 +129,7 @@ def read_patient(
     if geometry is None:
         geometry = _own_grid(size, how["field_of_view_mm"], [len(file.kspace.data) for file in brought.values()])
     kspace = {name: file.kspace for name, file in (brought | simulated).items()}
-    observation = Observation.build(prior.spec, slices, kspace, (len(geometry.planes), size, size))
+    observation = Observation.build(weights.spec, slices, kspace, (len(geometry.planes), size, size))
     return Acquisition(observation, geometry, scales, originals, simulated, named)
 
 
@@ -142,7 +142,7 @@ def simulate_kspace(image: torch.Tensor, sampling: Sampling, seed: int = 0) -> K
 
 
 def _cut(
-    originals: Mapping[str, Volume], scenario: Scenario, prior: Prior, how: Mapping
+    originals: Mapping[str, Volume], scenario: Scenario, weights: Weights, how: Mapping
 ) -> tuple[SliceGeometry, dict[str, Normalisation], dict[str, torch.Tensor]]:
     """Orient, scale and slice images on one grid: where the slices lie, their scales, and slices `(N, H, W)`."""
     volumes = {name: to_ras(volume) for name, volume in originals.items()}
@@ -150,8 +150,8 @@ def _cut(
     clean = [volume for name, volume in volumes.items() if name in _names(scenario, "clean")]
     seen = clean or list(volumes.values())
     head = find_head(seen[0]) if how.get("foreground") == "head" else None
-    geometry = SliceGeometry.fit(seen, prior.size, how["field_of_view_mm"], how["brain_fraction"], head)
-    scales = {name: Normalisation.fit(prior.spec[name], v.data, how["percentile"]) for name, v in volumes.items()}
+    geometry = SliceGeometry.fit(seen, weights.size, how["field_of_view_mm"], how["brain_fraction"], head)
+    scales = {name: Normalisation.fit(weights.spec[name], v.data, how["percentile"]) for name, v in volumes.items()}
     slices = {name: torch.from_numpy(geometry.to_slices(scales[name].forward(v.data))) for name, v in volumes.items()}
     return geometry, scales, slices
 
@@ -189,8 +189,8 @@ def _maps(
     return {name: found.get(name) for name in kspace}
 
 
-def _preprocessing(prior: Prior) -> Mapping:
-    how = prior.card.get("data", {}).get("preprocessing", {})
+def _preprocessing(weights: Weights) -> Mapping:
+    how = weights.card.get("data", {}).get("preprocessing", {})
     if lacking := {"field_of_view_mm", "brain_fraction", "percentile"} - set(how):
         raise InputError(
             f"The model card of these weights does not say {', '.join(sorted(lacking))} under data.preprocessing, so "

@@ -4,7 +4,7 @@ A stack tensor is ``float32 (B, n, H, W)`` in image units [0, 1]; a `StackSpec` 
 Explained in the chapter "The formulation".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from a2a.errors import InputError
@@ -96,6 +96,10 @@ class StackSpec:
 
     def __getitem__(self, name: str) -> Modality:
         return self.modalities[self.index(name)]
+
+    def only(self, channels: Sequence[int]) -> "StackSpec":
+        """The stack of some channels."""
+        return StackSpec(tuple(self.modalities[i] for i in channels))
 
     def __iter__(self) -> Iterator[Modality]:
         return iter(self.modalities)

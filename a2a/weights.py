@@ -13,10 +13,17 @@ from a2a.errors import InputError
 
 def read_card(path: Path) -> dict:
     """Return the model card of a weights file (its JSON's ``card``) without loading the tensors."""
-    return _description(Path(path))["card"]
+    return read_description(Path(path))["card"]
 
 
-def _description(path: Path) -> dict:
+def read_description(path: Path) -> dict:
+    """Return what the JSON beside a weights file says.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or the JSON is not valid.
+    """
     beside = path.with_suffix(".json")
     for file in (path, beside):
         if not file.is_file():
@@ -44,7 +51,7 @@ def read_weights(path: Path, fields: set[str], whose: str) -> tuple[dict, dict[s
     InputError
         If a file is missing, corrupt, or not the one that the description was written for.
     """
-    description = _description(path)
+    description = read_description(path)
     if missing := (fields | {"sha256", "card"}) - set(description):
         lacks = ", ".join(sorted(missing))
         raise InputError(f"{path.with_suffix('.json')}: lacks {lacks}; it is not the JSON of {whose}.")

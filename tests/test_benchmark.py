@@ -1,11 +1,15 @@
 """The benchmark: jobs, resumption, refusals, and equal noise for all methods."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
 
+from a2a.baselines.mmgan import MmGAN, MmGANConfig
 from a2a.benchmark import Experiment, Job, run, tables
 from a2a.data.cards import find_card, load_card
 from a2a.data.store import SliceStore
@@ -93,3 +97,46 @@ def test_the_experiments_of_the_repository_are_valid():
         spec = load_card(find_card(card)).spec
         for job in Experiment.load(repository("experiments", f"{name}.yaml")).jobs:
             assert all(spec.index(target) >= 0 for target in job.targets)
+
+
+@pytest.fixture
+def gan(tmp_path) -> Path:
+    """Untrained weights of a small mmGAN of T1 and T2."""
+    torch.manual_seed(0)
+    config = MmGANConfig(name="tiny", data="none", steps=1, widths=(4, 8))
+    MmGAN(MmGAN.build(config, SPEC, 16).eval(), config, SPEC, 16).save(tmp_path / "gan.safetensors")
+    return tmp_path / "gan.safetensors"
+
+
+def test_methods_and_samplers_are_measured_alike_and_refusals_are_facts(prior, store, gan, tmp_path):
+    content = {
+        "name": "e",
+        "weights": {"mmgan": str(gan)},
+        "settings": [{"given": "T1", "targets": ["T2"]}, {"given": "T1 + y(T2)", "targets": ["T2"]}],
+        "methods": [{"steps": 2}, {"method": "mmgan"}],
+    }
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump(content))
+    table = run(Experiment.load(tmp_path / "e.yaml"), prior, store, tmp_path / "t.csv")
+    assert set(table[["scenario", "method"]].itertuples(index=False, name=None)) == {
+        ("T1", "any2all-mds"), ("T1", "mmgan"), ("T1 + y(T2)", "any2all-mds")
+    }  # fmt: skip
+    (reason,) = json.loads((tmp_path / "t.json").read_text())["refused"].values()
+    assert "k-space" in reason
+    assert set(table[table.metric == "rfd"].subject) == {"all subjects"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"methods": [{"method": "mmgam"}]}, "'mmgam' is none of any2all, mmgan"),
+        ({"methods": None}, "either jobs, or settings and methods"),
+        ({"jobs": []}, "either jobs, or settings and methods"),
+    ],
+)
+def test_bad_crossings_are_refused(tmp_path, change, words):
+    content = {"name": "e", "settings": [{"given": "T1", "targets": ["T2"]}], "methods": [{"steps": 2}]} | change
+    (tmp_path / "e.yaml").write_text(
+        yaml.safe_dump({key: value for key, value in content.items() if value is not None})
+    )
+    with pytest.raises(InputError, match=words):
+        Experiment.load(tmp_path / "e.yaml")

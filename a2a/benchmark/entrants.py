@@ -2,22 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import torch
 
-from a2a.baselines import BASELINES, Baseline
+from a2a.baselines import BASELINES, Baseline, shipped
 from a2a.benchmark.experiment import ANY2ALL, Experiment, Job
 from a2a.completion import Completion
 from a2a.observation import Observation
-from a2a.paths import repository
 from a2a.prior import Prior
 from a2a.samplers import mds, mps
-
-
-def shipped(name: str) -> Path:
-    """Where the weights of a compared method are in the repository."""
-    return repository("weights", f"{name}-64.safetensors")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """``a2a complete``: a patient's own files in, maps of all modalities out."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,6 +10,7 @@ import typer
 from a2a.errors import InputError
 
 if TYPE_CHECKING:
+    from a2a.methods import Method
     from a2a.stack import StackSpec
 
 KSPACE, MAPS = "-kspace", "-maps"
@@ -18,12 +20,21 @@ ANY_MODALITY = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def complete(
     context: typer.Context,
-    prior: Annotated[Path, typer.Option(help="Weights: a .safetensors file with its .json beside it.")],
     given: Annotated[str, typer.Option(help='What is given, such as "T1 + y(FLAIR)"; y(...) is undersampled k-space.')],
     out: Annotated[Path, typer.Option(help="Folder for maps, contact sheet and report.")],
+    prior: Annotated[
+        Path | None, typer.Option(help="Weights of a prior: a .safetensors file with its .json beside it.")
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Instead of a prior, a compared method: its name, such as mmgan, or its .safetensors file."),
+    ] = None,
     sampler: Annotated[Literal["mds", "mps"], typer.Option(help="MDS or MPS, see the book.")] = "mps",
     steps: Annotated[int | None, typer.Option(min=1, help="Network evaluations; by default MDS 150, MPS 100.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Posterior samples for mean and deviation.")] = 4,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Completions for mean and deviation; by default 4, or 1 where all are equal."),
+    ] = None,
     planes: Annotated[
         str | None, typer.Option(metavar="FIRST-LAST", help="Only these planes, counted upwards from 0, to try it out.")
     ] = None,
@@ -43,17 +54,13 @@ def complete(
     fastMRI or ISMRMRD, with --flair-maps maps.npy where coil maps are known). A measured modality that comes as a NIfTI
     image is undersampled first, to try the method out.
     """
-    import torch
-
     from a2a.complete import complete_patient, require_free
     from a2a.patient import read_patient
-    from a2a.prior import Prior
     from a2a.sampling import Sampling
 
     require_free(out, overwrite)
     chosen = None if planes is None else parse_planes(planes)
-    weights = Prior.load(prior)
-    weights.network.to("cuda" if torch.cuda.is_available() else "cpu")
+    weights = find_method(prior, method, sampler, steps, batch)
     files, maps = parse_files(context.args, weights.spec)
     sampling = Sampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
     acquisition = read_patient(given, files, weights, sampling, seed, maps=maps, axes=kspace_axes)
@@ -63,18 +70,39 @@ def complete(
         typer.echo("Nothing is given, so the prior is sampled unconditionally.", err=True)
     elif not acquisition.originals:
         typer.echo("No image is given, so the maps lie on a grid of their own.", err=True)
-    complete_patient(
-        out,
-        acquisition,
-        weights,
-        sampler=sampler,
-        steps=steps,
-        samples=samples,
-        batch=batch,
-        seed=seed,
-        overwrite=overwrite,
-    )
+    count = samples or (1 if weights.deterministic(acquisition.observation) else 4)
+    complete_patient(out, acquisition, weights, samples=count, seed=seed, overwrite=overwrite)
     typer.echo(f"Maps, report and pictures are in {out}; look at {out / 'contact_sheet.png'}.")
+
+
+def find_method(
+    prior: Path | None, method: str | None, sampler: Literal["mds", "mps"], steps: int | None, batch: int
+) -> "Method":
+    """Load what the options name, onto a GPU where there is one.
+
+    Raises
+    ------
+    InputError
+        If neither or both of --prior and --method are given, or the weights cannot be used.
+    """
+    import torch
+
+    from a2a.baselines import load_baseline
+    from a2a.methods import Any2all
+    from a2a.prior import Prior
+
+    if (prior is None) == (method is None):
+        raise InputError("Give either --prior with the weights of a prior, or --method with a compared method.")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if method is None:
+        weights = Prior.load(prior)
+        weights.network.to(device)
+        return Any2all(weights, sampler, steps, batch)
+    if steps is not None:
+        raise InputError(f"--steps is for --prior; {method} has a number of its own.")
+    weights = load_baseline(method)
+    weights.network.to(device)
+    return replace(weights, batch=batch)
 
 
 def parse_files(words: list[str], spec: "StackSpec") -> tuple[dict[str, Path], dict[str, Path]]:
