@@ -1,0 +1,50 @@
+"""The leaderboard is the mean over subjects, ordered, with costs for each slice."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from a2a.errors import InputError
+from a2a.evaluation.leaderboard import leaderboard, training_costs
+
+LABELS = {"dataset": "d", "scenario": "T1", "modality": "CT", "slices": 4}
+
+
+def rows(method: str, psnr: list[float], **more: object) -> list[dict]:
+    values = [("psnr", str(i), value) for i, value in enumerate(psnr)]
+    values += [("ssim", str(i), value / 100) for i, value in enumerate(psnr)] + [("rfd", "all subjects", psnr[0])]
+    return [LABELS | {"method": method, "metric": m, "subject": s, "value": v} | more for m, s, v in values]
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    worse = rows("worse", [20.0, 22.0, 24.0], seconds=8.0, evaluations=1, estimate="single sample")
+    better = rows("better", [30.0, 31.0, 35.0], seconds=2.0, evaluations=50, estimate="single sample")
+    mean = rows("better", [60.0, 60.0, 60.0], seconds=2.0, evaluations=50, estimate="mean of 4")
+    return pd.DataFrame(worse + better + mean + rows("reference", [10.0, 11.0, 12.0]))
+
+
+def test_methods_are_ordered_by_the_mean_over_subjects_of_single_samples(table):
+    board = leaderboard(table)
+    assert board.method.tolist() == ["better", "worse", "reference"] and board["rank"].tolist() == [1, 2, 3]
+    np.testing.assert_allclose(board.psnr, [32, 22, 11])
+    assert ((board.psnr_low < board.psnr) & (board.psnr < board.psnr_high)).all()
+    np.testing.assert_allclose(board.ssim, board.psnr / 100)
+    np.testing.assert_allclose(board.rfd, [30, 20, 10])
+    np.testing.assert_allclose(board.seconds, [0.5, 2, np.nan])
+
+
+def test_two_settings_of_one_method_cannot_share_a_row(table):
+    with pytest.raises(InputError, match="a subject occurs twice"):
+        leaderboard(pd.concat([table, table]))
+
+
+def test_a_missing_column_is_named(table):
+    with pytest.raises(InputError, match="slices"):
+        leaderboard(table.drop(columns="slices"))
+
+
+def test_costs_come_from_model_cards():
+    card = {"parameters": 7, "config": {"steps": 3, "batch": 4}, "seconds": 90, "device": "a processor"}
+    found = training_costs({"mine": card})
+    assert found.loc["mine"].to_dict() == {"parameters": 7, "images": 12, "minutes": 1.5, "device": "a processor"}
