@@ -127,3 +127,15 @@ class NoiseSchedule:
         """
         sigma, abar = self.sigma(t, s, eta), self.abar(s)
         return abar**0.5 * x0 + max(1 - abar - sigma**2, 0.0) ** 0.5 * eps + sigma * noise
+
+    def ancestral(self, x0: Tensor, x: Tensor, noise: Tensor, t: int, s: int) -> Tensor:
+        r"""Sample ``q(x_s | x_t, x_0)`` (Ho et al. 2020, Eq. 6 and 7), for the next time s or one further on.
+
+        .. math:: x_s = \frac{\sqrt{\bar\alpha_s}\, \beta}{1 - \bar\alpha_t} x_0
+                      + \frac{\sqrt{1 - \beta}\, (1 - \bar\alpha_s)}{1 - \bar\alpha_t} x_t + \sigma z,
+                  \qquad \beta = 1 - \bar\alpha_t / \bar\alpha_s
+
+        It is `step` with eta = 1 and the noise that x_0 leaves in x_t; at the last time it is x_0 itself.
+        """
+        abar = self.abar(t)
+        return self.step(x0, (x - abar**0.5 * x0) / (1 - abar) ** 0.5, noise, t, s, 1.0)

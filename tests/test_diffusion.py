@@ -100,3 +100,21 @@ def test_diffuse_has_the_stated_moments():
     x = schedule.diffuse(x0, torch.full((4000,), 300), noise)
     assert float(x.mean()) == pytest.approx(schedule.abar(300) ** 0.5 * 0.7, abs=0.03)
     assert float(x.var()) == pytest.approx(1 - schedule.abar(300), rel=0.08)
+
+
+@pytest.mark.parametrize("t, s", [(999, 998), (999, 408), (41, 20), (1, 0)])
+def test_an_ancestral_step_has_the_published_mean_and_variance(t, s):
+    schedule = NoiseSchedule("linear", 1000)
+    at, a = schedule.abar(t), schedule.abar(s)
+    beta = 1 - at / a
+    x0, x = torch.randn(2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mean = a**0.5 * beta / (1 - at) * x0 + (1 - beta) ** 0.5 * (1 - a) / (1 - at) * x
+    none, one = torch.zeros_like(x), torch.ones_like(x)
+    torch.testing.assert_close(schedule.ancestral(x0, x, none, t, s), mean)
+    variance = (schedule.ancestral(x0, x, one, t, s) - mean) ** 2
+    torch.testing.assert_close(variance, torch.full_like(x, beta * (1 - a) / (1 - at)))
+
+
+def test_the_last_ancestral_step_is_the_clean_estimate_without_noise():
+    x0, x, noise = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(NoiseSchedule("linear").ancestral(x0, x, noise, 0, END), x0)

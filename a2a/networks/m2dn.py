@@ -81,7 +81,7 @@ class M2DNNetwork(nn.Module):
             )
         embedding = self.embed(timestep_embedding(t, self.size.time // 4))
         own = [encoder(x[:, i : i + 1]) for i, encoder in enumerate(self.encoders)]
-        shared = self._trunk(torch.cat([half for _, half in own], dim=1), embedding, missing.to(x.dtype))
+        shared = self._trunk(torch.cat([coarse for _, coarse in own], dim=1), embedding, missing.to(x.dtype))
         answers = [decoder(shared, *kept, embedding) for decoder, kept in zip(self.decoders, own, strict=True)]
         return torch.cat(answers, dim=1)
 
@@ -105,11 +105,11 @@ class _Encoder(nn.Module):
 
     def __init__(self, full: int, half: int):
         super().__init__()
-        self.full, self.half = _unit(1, full, 1), _unit(full, half, 2)
+        self.fine, self.coarse = _unit(1, full, 1), _unit(full, half, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        full = self.full(x)
-        return full, self.half(full)
+        fine = self.fine(x)
+        return fine, self.coarse(fine)
 
 
 class _Decoder(nn.Module):
@@ -118,12 +118,12 @@ class _Decoder(nn.Module):
     def __init__(self, size: M2DNSize):
         super().__init__()
         full, half = size.stem
-        self.half, self.full = _block(size.trunk[0] + half, half, size), _block(half + full, full, size)
+        self.coarse, self.fine = _block(size.trunk[0] + half, half, size), _block(half + full, full, size)
         self.tail = zeroed(nn.Conv2d(full, 1, 3, padding=1))
 
-    def forward(self, shared: Tensor, full: Tensor, half: Tensor, embedding: Tensor) -> Tensor:
-        h = self.half(torch.cat([shared, half], dim=1), embedding)
-        return self.tail(self.full(torch.cat([_twice(h), full], dim=1), embedding))
+    def forward(self, shared: Tensor, fine: Tensor, coarse: Tensor, embedding: Tensor) -> Tensor:
+        h = self.coarse(torch.cat([shared, coarse], dim=1), embedding)
+        return self.tail(self.fine(torch.cat([_twice(h), fine], dim=1), embedding))
 
 
 def _unit(inside: int, outside: int, stride: int) -> nn.Sequential:
