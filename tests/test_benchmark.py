@@ -140,3 +140,16 @@ def test_bad_crossings_are_refused(tmp_path, change, words):
     )
     with pytest.raises(InputError, match=words):
         Experiment.load(tmp_path / "e.yaml")
+
+
+def test_new_weights_of_a_method_replace_its_rows_and_keep_the_others(prior, store, gan, tmp_path):
+    jobs = (JOBS[0], Job(given="T1", targets=("T2",), method="mmgan"))
+    experiment = Experiment(name="e", jobs=jobs, weights={"mmgan": gan})
+    before = run(experiment, prior, store, tmp_path / "t.csv")
+    method = MmGAN.load(gan)
+    method.network.load_state_dict({name: value + 0.1 for name, value in method.network.state_dict().items()})
+    method.save(gan)
+    after = run(experiment, prior, store, tmp_path / "t.csv")
+    assert len(after) == len(before)
+    for name, same in (("any2all-mds", True), ("mmgan", False)):
+        assert np.allclose(*(t[(t.method == name) & (t.metric == "mae")].value for t in (before, after))) == same

@@ -44,6 +44,10 @@ class Entrants:
         paths = {name: self.experiment.weights.get(name, shipped(name)) for name in names}
         return {name: BASELINES[name].load(path, self.prior.spec) for name, path in paths.items()}
 
+    def key(self, job: Job) -> str:
+        """What decides the rows of a job: its settings, and the weights of a compared method."""
+        return job.key if job.method == ANY2ALL else f"{job.key} {self.baselines[job.method].digest[:16]}"
+
     def refusal(self, job: Job, observation: Observation) -> str | None:
         """Return why the method of a job cannot use an observation, or None."""
         return None if job.method == ANY2ALL else self.baselines[job.method].accepts(observation)

@@ -31,6 +31,9 @@ from a2a.stack import StackSpec
 TEST_SEED = 2
 """Added to the experiment's seed: the noise of the test split, the same as for the trivial references."""
 
+LABELS = ["dataset", "scenario", "method", "settings", "slices", "evaluations"]
+"""Columns that are the same for all rows of a job."""
+
 EVERYBODY = "all subjects"
 """In place of a subject where a number, such as a Fréchet distance, is one of the whole split."""
 
@@ -66,10 +69,11 @@ def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batc
             prior.spec.index(name)
     entrants = Entrants(experiment, prior, batch)
     record = _Record.open(out, entrants, store)
-    for job in progress([job for job in experiment.jobs if not record.holds(job)], experiment.name):
+    todo = [job for job in experiment.jobs if not record.holds(entrants.key(job))]
+    for job in progress(todo, experiment.name):
         started = time.perf_counter()
         table, reason = complete_split(job, entrants, store)
-        record.add(job, table, reason, time.perf_counter() - started)
+        record.add(entrants.key(job), table, reason, time.perf_counter() - started)
     return record.table
 
 
@@ -148,8 +152,6 @@ class _Record:
             "bf16": prior.bf16,
             "store": store.manifest["sha256"]["test.npy"],
         }
-        if entrants.baselines:
-            identity["methods"] = {name: method.digest for name, method in entrants.baselines.items()}
         beside = Path(out).with_suffix(".json")
         if beside.is_file() and Path(out).is_file():
             former = json.loads(beside.read_text(encoding="utf-8"))
@@ -158,20 +160,27 @@ class _Record:
                 return cls(out, identity, table, former["jobs"], former.get("refused", {}))
         return cls(out, identity, pd.DataFrame(), {}, {})
 
-    def holds(self, job: Job) -> bool:
+    def holds(self, key: str) -> bool:
         """Whether a job was done before."""
-        return job.key in self.done or job.key in self.refused
+        return key in self.done or key in self.refused
 
-    def add(self, job: Job, table: pd.DataFrame, reason: str | None, seconds: float) -> None:
-        """Add the rows of a job, or why there are none, and write both files."""
+    def add(self, key: str, table: pd.DataFrame, reason: str | None, seconds: float) -> None:
+        """Add the rows of a job in place of those of former weights, or why there are none, and write both files."""
         if reason:
-            self.refused[job.key] = reason
+            self.refused[key] = reason
         else:
-            self.done[job.key] = round(seconds, 1)
-            self.table = pd.concat([self.table, table], ignore_index=True)
+            self.done[key] = round(seconds, 1)
+            self.table = pd.concat([self._without(table), table], ignore_index=True)
             write_text(self.out, self.table.to_csv(index=False, float_format="%.6g"))
         content = {"identity": self.identity, "jobs": self.done, "refused": self.refused, "machine": machine()}
         write_json(self.out.with_suffix(".json"), content)
+
+    def _without(self, new: pd.DataFrame) -> pd.DataFrame:
+        """Return the table without rows of the method, scenario and settings of new ones."""
+        if self.table.empty:
+            return self.table
+        same = (self.table[LABELS].fillna("") == new[LABELS].iloc[0]).all(axis=1)
+        return self.table[~same]
 
 
 def tables(paths: Iterable[Path]) -> pd.DataFrame:
