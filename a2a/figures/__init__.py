@@ -3,6 +3,7 @@
 from a2a.figures.alignment import agreement_curves
 from a2a.figures.anatomy import joint_histograms, labelled_stacks, marked_images, tissue_greys
 from a2a.figures.curves import gaussian_posterior, metric_intervals, schedule_curves
+from a2a.figures.diagram import Arrow, Box, block_diagram
 from a2a.figures.idea import Example, idea_sheet, one_picture
 from a2a.figures.learning import error_curves, training_curves, unet_diagram
 from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and_coils
@@ -13,8 +14,11 @@ from a2a.figures.tradeoff import quality_curves
 from a2a.figures.uncertainty import coverage_curves, draw_strips
 
 __all__ = [
+    "Arrow",
+    "Box",
     "Example",
     "agreement_curves",
+    "block_diagram",
     "completion_panel",
     "completion_sheet",
     "contact_sheet",

@@ -16,7 +16,9 @@ from a2a.stack import StackSpec
 _BAR, _STEP = 0.34, 1.0  # half width of a level's bar and distance between bars, in the units of the x axis
 
 
-def training_curves(logs: Mapping[str, pd.DataFrame], smooth: int = 5) -> go.Figure:
+def training_curves(
+    logs: Mapping[str, pd.DataFrame], smooth: int = 5, quantity: str = "mean squared error of the noise"
+) -> go.Figure:
     """Compare the losses of several training runs over the optimiser steps, both axes logarithmic.
 
     Parameters
@@ -25,6 +27,8 @@ def training_curves(logs: Mapping[str, pd.DataFrame], smooth: int = 5) -> go.Fig
         Name to log: columns ``step``, ``loss``, and ``validation_loss`` (empty where not computed) if there is one.
     smooth
         Entries of the running mean that is drawn.
+    quantity
+        Title of the vertical axis: what the losses are.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def training_curves(logs: Mapping[str, pd.DataFrame], smooth: int = 5) -> go.Fig
             figure.add_scatter(x=log["step"][kept], y=values[kept], name=label, mode="markers", marker=marker)
     steps, losses = (pd.concat([log[column] for log in logs.values()]) for column in ("step", "loss"))
     figure.update_xaxes(title_text="optimiser step", type="log", **log_ticks(steps))
-    figure.update_yaxes(title_text="mean squared error of the noise", type="log", **log_ticks(losses))
+    figure.update_yaxes(title_text=quantity, type="log", **log_ticks(losses))
     ends = ", ".join(f"{name} {log['loss'].iloc[-1]:.4f}" for name, log in logs.items())
     return theme.finish(figure, f"Training loss over the steps; at the end: {ends}.", 360)
 

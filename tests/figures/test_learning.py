@@ -27,6 +27,10 @@ def test_training_curves_draw_means_and_validation(log):
     assert figure.layout.yaxis.type == "log" and {0.1, 0.2, 0.5, 1.0} <= set(np.round(figure.layout.yaxis.tickvals, 9))
 
 
+def test_training_curves_are_titled_after_what_the_losses_are(log):
+    assert training_curves({"mine": log}, quantity="absolute error").layout.yaxis.title.text == "absolute error"
+
+
 def test_training_curves_without_validation_and_bad_logs(log):
     assert len(training_curves({"mine": log.drop(columns="validation_loss")}).data) == 1
     for bad in ({}, {"mine": log.drop(columns="loss")}, {"mine": log[:0]}):
