@@ -38,7 +38,7 @@ class MCVarNetConfig(ReconstructionConfig):
 
     method: Literal["mcvarnet"] = "mcvarnet"
     features: int = Field(32, ge=1)
-    iterations: int = Field(4, ge=3)
+    iterations: int = Field(4, ge=4)
     train_scalars: bool = True
     residual_prior: bool = False
 

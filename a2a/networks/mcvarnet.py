@@ -30,7 +30,7 @@ class MCVarNetSize:
     features
         Channels C that image and reference are repeated to.
     iterations
-        T, at least 3: with fewer, some of the networks would have no say.
+        T, at least 4: with fewer, N_u would have no say in the image.
     train_scalars
         Whether the step sizes and weights of the iterations are learned, as in the paper. In the released code they
         stay as they begin: mu = 0.1, all others 1.
