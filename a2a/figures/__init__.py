@@ -7,6 +7,7 @@ from a2a.figures.diagram import Arrow, Box, block_diagram
 from a2a.figures.idea import Example, idea_sheet, one_picture
 from a2a.figures.learning import error_curves, training_curves, unet_diagram
 from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and_coils
+from a2a.figures.reconstruction import reconstruction_grid
 from a2a.figures.show import show
 from a2a.figures.stacks import completion_panel, completion_sheet, stack_grid
 from a2a.figures.static import contact_sheet
@@ -36,6 +37,7 @@ __all__ = [
     "metric_intervals",
     "one_picture",
     "quality_curves",
+    "reconstruction_grid",
     "schedule_curves",
     "show",
     "stack_grid",

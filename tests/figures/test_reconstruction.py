@@ -1,0 +1,28 @@
+"""Figures of reconstructions: columns, scores and refusals."""
+
+import numpy as np
+import pytest
+
+from a2a.errors import InputError
+from a2a.figures import reconstruction_grid
+
+
+def texts(figure) -> list[str]:
+    return [annotation.text for annotation in figure.layout.annotations]
+
+
+def test_columns_are_what_was_given_the_answers_the_truth_and_the_errors():
+    truth = np.full((2, 8, 8), 0.5)
+    answers = {"good": truth + 0.01, "bad": truth + 0.1}
+    figure = reconstruction_grid({"T1": truth}, answers, truth, ["first", "second"])
+    shown = texts(figure)
+    assert {"T1", "good", "bad", "truth", "error of<br>good", "error of<br>bad", "first", "second"} <= set(shown)
+    assert shown.count("40.0 dB") == 2 and shown.count("20.0 dB") == 2
+
+
+def test_misfits_are_refused_by_name():
+    truth = np.full((2, 8, 8), 0.5)
+    with pytest.raises(InputError, match="at least one method"):
+        reconstruction_grid({"T1": truth}, {}, truth)
+    with pytest.raises(InputError, match=r"T1 must have the shape \(2, 8, 8\)"):
+        reconstruction_grid({"T1": truth[:1]}, {"good": truth}, truth)
