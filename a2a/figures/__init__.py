@@ -11,7 +11,7 @@ from a2a.figures.reconstruction import reconstruction_grid
 from a2a.figures.show import show
 from a2a.figures.stacks import completion_panel, completion_sheet, stack_grid
 from a2a.figures.static import contact_sheet
-from a2a.figures.tradeoff import quality_curves
+from a2a.figures.tradeoff import cost_ratios, quality_curves
 from a2a.figures.uncertainty import coverage_curves, draw_strips
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "completion_panel",
     "completion_sheet",
     "contact_sheet",
+    "cost_ratios",
     "coverage_curves",
     "denoising_strip",
     "draw_strips",

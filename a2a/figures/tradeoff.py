@@ -1,5 +1,7 @@
 """Figures of what quality costs."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -7,6 +9,7 @@ from plotly.subplots import make_subplots
 from a2a.errors import InputError
 from a2a.evaluation.metrics import summary
 from a2a.figures import theme
+from a2a.figures.curves import log_ticks
 
 
 def quality_curves(table: pd.DataFrame, metric: str = "psnr", unit: str = "PSNR (dB)") -> go.Figure:
@@ -50,3 +53,50 @@ def quality_curves(table: pd.DataFrame, metric: str = "psnr", unit: str = "PSNR 
     methods = ", ".join(dict.fromkeys(chosen["method"]))
     described = f"{unit} over network evaluations for {', '.join(panels)}, lines for {methods}."
     return theme.finish(figure, described, 400)
+
+
+def cost_ratios(table: pd.DataFrame, floors: Mapping[str, str], logarithmic: bool = False) -> go.Figure:
+    """Show how many times its floor each thing costs: median and quartiles, and what was aimed at.
+
+    Parameters
+    ----------
+    table
+        As ``benchmarks/sampler_cost.py`` writes it: columns ``what, floor, ratio, ratio_low, ratio_high`` (quartiles;
+        NaN where there are none) and ``goal`` (such as ``"<= 1.03"``, NaN for none).
+    floors
+        What the floors are, in words, by their name in the table.
+    logarithmic
+        Whether the axis is.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or a ratio is not positive.
+    """
+    needed = ["what", "floor", "ratio", "ratio_low", "ratio_high", "goal"]
+    if missing := [column for column in needed if column not in table]:
+        raise InputError(f"cost_ratios needs a table with the column {missing[0]!r}.")
+    if not (table["ratio"] > 0).all():
+        raise InputError("cost_ratios: ratios must be above 0.")
+    figure = go.Figure()
+    for number, floor in enumerate(dict.fromkeys(table["floor"])):
+        rows = table[table["floor"] == floor]
+        reach = {"array": rows["ratio_high"] - rows["ratio"], "arrayminus": rows["ratio"] - rows["ratio_low"]}
+        figure.add_scatter(
+            x=rows["ratio"], y=rows["what"], name=f"times {floors.get(floor, floor)}", mode="markers",
+            error_x=reach | {"symmetric": False, "width": 5, "thickness": 2},
+            marker={"symbol": theme.SYMBOLS[number], "size": 10, "color": theme.PALETTE[number]},
+        )  # fmt: skip
+    goals = table[table["goal"].notna()]
+    if len(goals):
+        figure.add_scatter(
+            x=goals["goal"].str.split().str[-1].astype(float), y=goals["what"], name="aim", mode="markers",
+            marker={"symbol": "line-ns", "size": 16, "line": {"width": 2, "color": theme.INK}},
+        )  # fmt: skip
+    figure.update_yaxes(categoryorder="array", categoryarray=table["what"].tolist()[::-1], showgrid=False)
+    figure.update_xaxes(title_text="ratio (median and quartiles)")
+    if logarithmic:
+        figure.update_xaxes(type="log", **log_ticks(table["ratio"]))
+    figure.update_layout(legend={"y": 1.02, "yanchor": "bottom", "orientation": "h"}, margin={"t": 40})
+    parts = "; ".join(f"{r.what} {r.ratio:.2f} times {floors.get(r.floor, r.floor)}" for r in table.itertuples())
+    return theme.finish(figure, f"Ratios of costs: {parts}.", 130 + 28 * len(table))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from a2a.errors import InputError
-from a2a.figures import quality_curves
+from a2a.figures import cost_ratios, quality_curves
 
 
 @pytest.fixture
@@ -33,3 +33,29 @@ def test_wrong_tables_are_refused(table):
         quality_curves(table.drop(columns="evaluations"))
     with pytest.raises(InputError, match="no metric 'ssim'"):
         quality_curves(table, "ssim")
+
+
+@pytest.fixture
+def costs() -> pd.DataFrame:
+    rows = [
+        ("MDS", "F", 1.02, 1.0, 1.04, "<= 1.03"),
+        ("MPS", "G", 1.01, 1.0, 1.02, np.nan),
+        ("CG", "F", 1.4, 1.3, 1.5, "<= 1.25"),
+    ]
+    return pd.DataFrame(rows, columns=["what", "floor", "ratio", "ratio_low", "ratio_high", "goal"])
+
+
+def test_ratios_have_a_colour_for_each_floor_and_a_tick_for_each_aim(costs):
+    figure = cost_ratios(costs, {"F": "a forward pass"})
+    assert [trace.name for trace in figure.data] == ["times a forward pass", "times G", "aim"]
+    np.testing.assert_allclose(figure.data[0].x, [1.02, 1.4])
+    np.testing.assert_allclose(figure.data[0].error_x.array, [0.02, 0.1])
+    np.testing.assert_allclose(figure.data[2].x, [1.03, 1.25])
+    assert list(figure.layout.yaxis.categoryarray) == ["CG", "MPS", "MDS"]
+
+
+def test_ratios_that_cannot_be_drawn_are_refused(costs):
+    with pytest.raises(InputError, match="column 'goal'"):
+        cost_ratios(costs.drop(columns="goal"), {})
+    with pytest.raises(InputError, match="above 0"):
+        cost_ratios(costs.assign(ratio=0.0), {}, logarithmic=True)
