@@ -83,18 +83,21 @@ class PriorNet(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """3 x 3 convolutions with one PReLU parameter, which all gaps between them share."""
+    """3 x 3 convolutions with one PReLU parameter, which all gaps between them share.
+
+    PReLU is written as a x + (1 - a) max(x, 0): the same function, with a much faster gradient than PyTorch's.
+    """
 
     def __init__(self, features: int, count: int, inside: int | None = None):
         super().__init__()
         self.convs = nn.ModuleList([conv3(inside or features, features)])
         self.convs += [conv3(features, features) for _ in range(count - 1)]
-        self.activation = nn.PReLU()
+        self.slope = nn.Parameter(torch.tensor([0.25]))
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.convs[0](x)
         for conv in self.convs[1:]:
-            h = conv(self.activation(h))
+            h = conv(torch.lerp(h.relu(), h, self.slope.to(h.dtype)))
         return h
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from a2a.networks.mcvarnet import MCVarNetNetwork, MCVarNetSize, PriorNet, Split, data_consistency
+from a2a.networks.mcvarnet import Convolutions, MCVarNetNetwork, MCVarNetSize, PriorNet, Split, data_consistency
 from a2a.operators import CartesianSense
 from a2a.operators.fourier import fft2c, ifft2c
 from a2a.operators.per_item import PerItem
@@ -141,6 +141,12 @@ def test_scalars_are_weights_where_they_are_trained_and_kept_with_them_either_wa
     scalars = {"mu", "lam", "gamma_x", "gamma_c", "alpha", "beta"}
     assert scalars <= set(network.state_dict())
     assert (scalars & set(dict(network.named_parameters()))) == (scalars if trained else set())
+
+
+def test_the_activation_is_prelu():
+    block, x = Convolutions(3, 2), torch.randn(2, 3, 8, 8)
+    expected = block.convs[1](nn.functional.prelu(block.convs[0](x), block.slope))
+    assert torch.allclose(block(x), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("height, width", [(16, 16), (8, 20)])
