@@ -11,13 +11,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from a2a.baselines.entropy import entropies, rows_of_entropy
 from a2a.baselines.learned_variance import log_variance, variational_bound
 from a2a.baselines.reconstruction import Reconstruction, ReconstructionConfig, ReconstructionObjective, channels
 from a2a.diffusion import END, NoiseSchedule
+from a2a.errors import InputError
 from a2a.networks.discdiff import DisCDiffNetwork
 from a2a.networks.unet import UNetConfig
 from a2a.observation import Observation
@@ -63,6 +64,14 @@ class DisCDiffConfig(ReconstructionConfig):
     batch: int = Field(5, ge=1)
     lr: float = Field(1e-4, gt=0)
     ema: float = Field(0.9999, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _possible(self) -> "DisCDiffConfig":
+        if self.sampling_steps > self.schedule.length:
+            raise ValueError(f"sampling_steps: {self.sampling_steps}, but schedule has {self.schedule.length} times")
+        if self.network.patch > 1:
+            raise ValueError(f"network.patch: {self.network.patch}, but DisC-Diff folds no patches; leave it out")
+        return self
 
     @property
     def noise(self) -> NoiseSchedule:
@@ -156,9 +165,17 @@ class DisCDiff(Reconstruction):
 
     @classmethod
     def build(cls, config: DisCDiffConfig, spec: StackSpec, size: int) -> nn.Module:
-        """Make the network; it sees two images, however many modalities the stack has."""
-        outputs = 2 if config.variance == "learned" else 1
-        return DisCDiffNetwork(UNetConfig(1, **config.network.model_dump()), outputs)
+        """Make the network; it sees two images, however many modalities the stack has.
+
+        Raises
+        ------
+        InputError
+            If the network has more levels than the slices can be halved.
+        """
+        shape = UNetConfig(1, **config.network.model_dump())
+        if size % shape.stride:
+            raise InputError(f"network: slices of side {size} do not fit, {shape.stride} must divide the side.")
+        return DisCDiffNetwork(shape, 2 if config.variance == "learned" else 1)
 
     @property
     def evaluations(self) -> int:

@@ -6,14 +6,15 @@ There is no public code and the paper leaves much open; what is our choice is na
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from a2a.baselines.synthesis import Synthesis, SynthesisConfig, draw_given, passed_through, validation_error
 from a2a.diffusion import NoiseSchedule
+from a2a.errors import InputError
 from a2a.networks.m2dn import M2DNNetwork, M2DNSize
 from a2a.observation import Observation
 from a2a.prior import to_image, to_model
@@ -23,6 +24,8 @@ from a2a.training.config import Schedule
 from a2a.training.objective import Objective
 
 VALIDATION_STEPS = 5
+
+Width = Annotated[int, Field(ge=8, multiple_of=8)]
 
 
 class M2DNConfig(SynthesisConfig):
@@ -42,15 +45,21 @@ class M2DNConfig(SynthesisConfig):
     """
 
     method: Literal["m2dn"] = "m2dn"
-    stem: tuple[PositiveInt, PositiveInt] = (32, 64)
-    trunk: tuple[PositiveInt, ...] = Field((64, 128, 128, 128), min_length=1)
-    time: int = Field(256, ge=8, multiple_of=8)
+    stem: tuple[Width, Width] = (32, 64)
+    trunk: tuple[Width, ...] = Field((64, 128, 128, 128), min_length=1)
+    time: Width = 256
     schedule: Schedule = Schedule(kind="linear")
     sampling_steps: int = Field(50, ge=1)
     curriculum: Literal["clean", "official", "none"] = "none"
     batch: int = Field(8, ge=1)
     lr: float = Field(1e-4, gt=0)
     ema: float = Field(0.9999, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _enough_times(self) -> "M2DNConfig":
+        if self.sampling_steps > self.schedule.length:
+            raise ValueError(f"sampling_steps: {self.sampling_steps}, but schedule has {self.schedule.length} times")
+        return self
 
     @property
     def noise(self) -> NoiseSchedule:
@@ -151,8 +160,18 @@ class M2DN(Synthesis):
 
     @classmethod
     def build(cls, config: M2DNConfig, spec: StackSpec, size: int) -> nn.Module:
-        """Make the network for stacks like `spec`."""
-        return M2DNNetwork(M2DNSize(len(spec), config.stem, config.trunk, config.time))
+        """Make the network for stacks like `spec`.
+
+        Raises
+        ------
+        InputError
+            If the trunk has more levels than the slices can be halved.
+        """
+        network = M2DNNetwork(M2DNSize(len(spec), config.stem, config.trunk, config.time))
+        if size % network.size.stride:
+            stride = network.size.stride
+            raise InputError(f"trunk: slices of side {size} do not fit, {stride} must divide the side.")
+        return network
 
     @property
     def evaluations(self) -> int:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from a2a.baselines.discdiff import DisCDiff, DisCDiffConfig, DisCDiffObjective, charbonnier, disentanglement
 from a2a.baselines.m2dn import M2DN
@@ -134,6 +135,19 @@ def test_it_says_what_it_cannot_use(truth):
     shifted = CONFIG.sampling.model_copy(update={"offset": 1})
     with pytest.raises(UnsupportedObservation, match="sampled at"):
         method.complete(Observation.simulate(truth, SCENARIO, SPEC, shifted))
+
+
+@pytest.mark.parametrize(
+    "field, value", [("sampling_steps", 1001), ("network", {"patch": 2}), ("target", "T1"), ("curriculum", 1.5)]
+)
+def test_impossible_settings_are_refused_by_name(field, value):
+    with pytest.raises(ValidationError, match=field):
+        DisCDiffConfig.model_validate(CONFIG.model_dump() | {field: value})
+
+
+def test_slices_that_cannot_be_halved_often_enough_are_refused():
+    with pytest.raises(InputError, match="network: slices of side 17 do not fit, 2 must divide"):
+        DisCDiff.build(CONFIG, SPEC, 17)
 
 
 def test_weights_come_back_and_wrong_ones_are_refused(observation, tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from a2a.baselines.m2dn import M2DN, M2DNConfig, M2DNObjective, diffuse_missing, inpaint
 from a2a.baselines.minet import MINet
@@ -129,6 +130,17 @@ def test_it_says_what_it_cannot_use(method, truth):
     published = M2DN(method.network, CONFIG.model_copy(update={"nothing": False}), SPEC, 16)
     with pytest.raises(UnsupportedObservation, match="from nothing"):
         published.complete(Observation.simulate(truth, "nothing", SPEC))
+
+
+@pytest.mark.parametrize("field, value", [("stem", (8, 12)), ("trunk", ()), ("time", 20), ("sampling_steps", 1001)])
+def test_impossible_sizes_are_refused_by_name(field, value):
+    with pytest.raises(ValidationError, match=field):
+        M2DNConfig.model_validate(CONFIG.model_dump() | {field: value})
+
+
+def test_slices_that_cannot_be_halved_often_enough_are_refused():
+    with pytest.raises(InputError, match="trunk: slices of side 18 do not fit, 4 must divide"):
+        M2DN.build(CONFIG, SPEC, 18)
 
 
 def test_weights_come_back_and_wrong_ones_are_refused(method, truth, tmp_path):
