@@ -1,4 +1,4 @@
-# make book | test | lint | twins | clean | help. Each sets up .venv by itself.
+# make book | test | drift | lint | twins | clean | help. Each sets up .venv by itself.
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -9,10 +9,11 @@ VENV    ?= .venv
 PROFILE ?= ci
 JOBS    ?= 1
 BIN     := $(VENV)/bin
+PHANTOM := runs/data/phantom-any2all-64-ci
 READY   := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help book test lint twins clean
+.PHONY: help book test drift lint twins clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -24,6 +25,10 @@ book: $(READY) ## execute the chapters that changed and build the HTML book
 test: $(READY) ## check the style and run all tests
 	@echo "make: checking the style and running the tests"
 	@failed=0; $(BIN)/ruff check . || failed=1; $(BIN)/python -m pytest -q --durations=10 || failed=1; exit $$failed
+
+drift: $(READY) ## compare a small experiment with its committed results
+	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2
+	@$(BIN)/a2a drift --prior weights/phantom-any2all-64.safetensors --data $(PHANTOM)
 
 lint: $(READY) ## check the style only
 	@$(BIN)/ruff check .

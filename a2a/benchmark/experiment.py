@@ -13,11 +13,13 @@ from a2a.sampling import Sampling
 ANY2ALL = "any2all"
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Settings that are checked field by field and do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Job(_Strict):
+class Job(Strict):
     """One scenario completed by one method.
 
     Parameters
@@ -73,7 +75,7 @@ class Job(_Strict):
         return self.model_dump_json(exclude_defaults=True)
 
 
-class Experiment(_Strict):
+class Experiment(Strict):
     """Jobs on one data set.
 
     Parameters

@@ -11,10 +11,19 @@ from typing import Annotated, NoReturn
 import typer
 
 import a2a
-from a2a.cli import bench, book, complete, data, info, phantom, prepare, train
+from a2a.cli import bench, book, complete, data, drift, info, phantom, prepare, train
 from a2a.errors import Failure, InputError
 
-COMMANDS = (prepare.prepare, train.train, complete.complete, bench.bench, book.book, phantom.phantom, info.info)
+COMMANDS = (
+    prepare.prepare,
+    train.train,
+    complete.complete,
+    bench.bench,
+    drift.drift,
+    book.book,
+    phantom.phantom,
+    info.info,
+)
 
 app = typer.Typer(
     name="a2a",

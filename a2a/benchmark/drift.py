@@ -1,0 +1,96 @@
+"""Whether results are still what they were: a small experiment, run again and compared with its committed table.
+
+Explained in the page "Status" of the book.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import yaml
+from pydantic import PositiveFloat, ValidationError
+
+from a2a.benchmark.experiment import Experiment, Strict
+from a2a.benchmark.run import LABELS, run, tables
+from a2a.data.store import SliceStore
+from a2a.errors import InputError
+from a2a.files import write_text
+from a2a.prior import Prior
+
+KEY = [*LABELS, "estimate", "subject", "modality", "metric"]
+
+
+class Drift(Strict):
+    """What ``experiments/drift.yaml`` says.
+
+    Parameters
+    ----------
+    experiment
+        Small enough to be run with every change.
+    tolerances
+        By metric, how far a subject's value may be from the reference; other metrics are not compared.
+    """
+
+    experiment: Experiment
+    tolerances: dict[str, PositiveFloat]
+
+    @classmethod
+    def load(cls, path: Path) -> "Drift":
+        """Read and validate the YAML.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or no YAML, or a field is wrong (the field is named).
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; the plan is experiments/drift.yaml.") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: not valid YAML ({error}).") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the top level"
+            raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+
+
+def measure(plan: Drift, prior: Prior, store: SliceStore) -> pd.DataFrame:
+    """Run the experiment anew and return its rows of the metrics that have a tolerance."""
+    with TemporaryDirectory() as folder:
+        run(plan.experiment, prior, store, Path(folder) / "drift.csv")
+        table = tables([Path(folder) / "drift.csv"])
+    return table.loc[table["metric"].isin(plan.tolerances), [*KEY, "value"]].reset_index(drop=True)
+
+
+def compare_with(reference: Path, found: pd.DataFrame, plan: Drift) -> pd.DataFrame:
+    """Set new values beside those of the committed table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each value: `KEY`, ``reference``, ``value``, ``difference``, ``tolerance`` and ``drifted``.
+
+    Raises
+    ------
+    InputError
+        If the reference is missing, or holds other rows than the plan asks for.
+    """
+    if not Path(reference).is_file():
+        raise InputError(f"{reference}: no such file; write it with --update.")
+    former = tables([reference])
+    text = [name for name in KEY if name not in ("slices", "evaluations")]
+    both = [table.astype(dict.fromkeys(text, str)) for table in (former, found)]
+    joined = both[0].merge(both[1], on=KEY, how="outer", suffixes=("_former", ""), indicator=True)
+    if strange := int((joined["_merge"] != "both").sum()):
+        raise InputError(f"{reference}: {strange} rows are not those of the plan; write it anew with --update.")
+    table = joined.rename(columns={"value_former": "reference"}).drop(columns="_merge")
+    table["difference"] = table["value"] - table["reference"]
+    table["tolerance"] = table["metric"].map(plan.tolerances)
+    table["drifted"] = ~(table["difference"].abs() <= table["tolerance"])
+    return table[[*KEY, "reference", "value", "difference", "tolerance", "drifted"]]
+
+
+def write_reference(path: Path, found: pd.DataFrame) -> None:
+    """Write the committed table."""
+    write_text(path, found.to_csv(index=False, float_format="%.6g"))

@@ -1,0 +1,35 @@
+"""``a2a drift``: run a small experiment again and compare it with its committed results."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from a2a.errors import Failure
+
+
+def drift(
+    prior: Annotated[Path, typer.Option(help="Weights: a .safetensors file with its .json beside it.")],
+    data: Annotated[Path, typer.Option(help="Slice store made by `a2a prepare`.")],
+    plan: Annotated[Path, typer.Option(help="Experiment and tolerances.")] = Path("experiments/drift.yaml"),
+    reference: Annotated[Path, typer.Option(help="Committed results.")] = Path("results/drift.csv"),
+    update: Annotated[bool, typer.Option("--update", help="Write the reference anew; say why in the commit.")] = False,
+) -> None:
+    """Say whether results are still what they were; ends with 1 if a value left its tolerance."""
+    from a2a.benchmark.drift import Drift, compare_with, measure, write_reference
+    from a2a.data.store import SliceStore
+    from a2a.prior import Prior
+
+    asked = Drift.load(plan)
+    found = measure(asked, Prior.load(prior), SliceStore.open(data, verify=True))
+    if update:
+        write_reference(reference, found)
+        typer.echo(f"Wrote {len(found)} values to {reference}.")
+        return
+    table = compare_with(reference, found, asked)
+    largest = table.assign(share=table["difference"].abs() / table["tolerance"]).sort_values("share", ascending=False)
+    columns = ["scenario", "method", "modality", "metric", "subject", "reference", "value", "tolerance"]
+    typer.echo(largest.head(8)[columns].to_string(index=False))
+    if count := int(table["drifted"].sum()):
+        raise Failure(f"{count} of {len(table)} values left their tolerance; if it was meant, run again with --update.")
+    typer.echo(f"All {len(table)} values are within their tolerances.")
