@@ -68,7 +68,7 @@ def test_the_released_prior_shrinks_an_image_even_without_weights():
         assert torch.allclose(found - plain, (factor - 1) * x, atol=1e-6)
 
 
-def test_one_coil_gets_its_measured_samples_back_exactly():
+def test_one_coil_is_corrected_by_its_measured_samples_alone():
     x, truth = (image[:, 0] for image in stacks(1, 1, dtype=torch.float64))
     mask = ONE_COIL.mask[:, None].double()
     k = mask * fft2c(truth)
@@ -77,7 +77,7 @@ def test_one_coil_gets_its_measured_samples_back_exactly():
     assert torch.allclose(found, x - ifft2c(mask * residual).real, atol=1e-12)
 
 
-def test_the_samples_of_a_complex_image_are_restored_where_the_mask_is_symmetric():
+def test_one_step_restores_the_samples_of_one_coil_where_the_mask_is_symmetric():
     x, truth = (image[:, 0] for image in stacks(1, 1, dtype=torch.float64))
     mask = torch.zeros(SIDE, dtype=torch.bool)
     mask[SIDE // 2 - 3 : SIDE // 2 + 4] = True
