@@ -70,6 +70,12 @@ class Job(Strict):
         return "any2all-mps-norm" if self.sampler == "mps" and self.guidance == "norm" else f"any2all-{self.sampler}"
 
     @property
+    def settings(self) -> str:
+        """Unusual settings of the sampler, in words."""
+        unusual = self.model_dump(include={"eta", "spacing", "restarts"}, exclude_defaults=True)
+        return ", ".join(f"{name} {value:g}" for name, value in unusual.items())
+
+    @property
     def key(self) -> str:
         """What the job says beyond the defaults."""
         return self.model_dump_json(exclude_defaults=True)

@@ -15,10 +15,9 @@ import torch
 
 from a2a.benchmark.entrants import Entrants
 from a2a.benchmark.experiment import Experiment, Job
+from a2a.benchmark.measures import measured
 from a2a.data.store import SliceStore
 from a2a.errors import InputError
-from a2a.evaluation.metrics import subject_table
-from a2a.evaluation.radiomics import radiomic_distance
 from a2a.files import write_json, write_text
 from a2a.observation import Observation
 from a2a.prior import Prior
@@ -26,16 +25,12 @@ from a2a.progress import progress
 from a2a.provenance import machine
 from a2a.rng import generators
 from a2a.scenario import Scenario
-from a2a.stack import StackSpec
 
 TEST_SEED = 2
 """Added to the experiment's seed: the noise of the test split, the same as for the trivial references."""
 
 LABELS = ["dataset", "scenario", "method", "settings", "slices", "evaluations"]
 """Columns that are the same for all rows of a job."""
-
-EVERYBODY = "all subjects"
-"""In place of a subject where a number, such as a Fréchet distance, is one of the whole split."""
 
 
 def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batch: int = 16) -> pd.DataFrame:
@@ -73,7 +68,10 @@ def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batc
     for job in progress(todo, experiment.name):
         started = time.perf_counter()
         table, reason = complete_split(job, entrants, store)
-        record.add(entrants.key(job), table, reason, time.perf_counter() - started)
+        if reason:
+            record.refuse(entrants.key(job), job.label, str(Scenario.parse(job.given, prior.spec)), reason)
+        else:
+            record.add(entrants.key(job), table, time.perf_counter() - started)
     return record.table
 
 
@@ -98,40 +96,23 @@ def complete_split(job: Job, entrants: Entrants, store: SliceStore) -> tuple[pd.
     estimates = {"single sample": done.samples[0]}
     if job.samples > 1:
         estimates[f"mean of {job.samples}"] = done.mean
+    factor = experiment.sampling.acceleration
+    folds = "measured" in observation.kinds and factor > 1 and truth.shape[-2] % factor == 0
     tables = [
-        _measured(truth, completed, split.subjects[chosen], spec, job.targets).assign(estimate=name)
-        for name, completed in estimates.items()
+        measured(truth, stacks, split.subjects[chosen], spec, job.targets, factor if folds else None).assign(
+            estimate=name
+        )
+        for name, stacks in estimates.items()
     ]
-    unusual = job.model_dump(include={"eta", "spacing", "restarts"}, exclude_defaults=True)
     labels = {
         "dataset": f"{store.manifest['card']}/{store.manifest['profile']}",
         "scenario": str(observation.scenario),
         "method": job.label,
-        "settings": ", ".join(f"{name} {value:g}" for name, value in unusual.items()),
+        "settings": job.settings,
         "slices": len(chosen),
     }
     table = pd.concat(tables).assign(**labels, evaluations=done.evaluations, seconds=round(done.seconds, 3))
     return table, None
-
-
-def _measured(
-    truth: torch.Tensor, completed: torch.Tensor, subjects: np.ndarray, spec: StackSpec, targets: tuple[str, ...]
-) -> pd.DataFrame:
-    """Metrics of each subject, and of all slices together the Fréchet distance of radiomic features."""
-    table, rows = subject_table(truth, completed, subjects, spec, targets), []
-    if len(truth) > 1:
-        for name in targets:
-            images = (stack[:, spec.index(name)].numpy() for stack in (truth, completed))
-            rows.append((EVERYBODY, name, "rfd", _distance(*images)))
-    return pd.concat([table, pd.DataFrame(rows, columns=table.columns)]) if rows else table
-
-
-def _distance(real: np.ndarray, generated: np.ndarray) -> float:
-    """Radiomic distance, NaN where the images are too dark to have features."""
-    try:
-        return radiomic_distance(real, generated)
-    except InputError:
-        return float("nan")
 
 
 class _Record:
@@ -164,14 +145,20 @@ class _Record:
         """Whether a job was done before."""
         return key in self.done or key in self.refused
 
-    def add(self, key: str, table: pd.DataFrame, reason: str | None, seconds: float) -> None:
-        """Add the rows of a job in place of those of former weights, or why there are none, and write both files."""
-        if reason:
-            self.refused[key] = reason
-        else:
-            self.done[key] = round(seconds, 1)
-            self.table = pd.concat([self._without(table), table], ignore_index=True)
-            write_text(self.out, self.table.to_csv(index=False, float_format="%.6g"))
+    def refuse(self, key: str, method: str, scenario: str, reason: str) -> None:
+        """Note why a job has no rows."""
+        self.refused[key] = {"method": method, "scenario": scenario, "reason": reason}
+        self._describe()
+
+    def add(self, key: str, table: pd.DataFrame, seconds: float) -> None:
+        """Add the rows of a job in place of those of former weights, and write both files."""
+        self.done[key] = round(seconds, 1)
+        self.table = pd.concat([self._without(table), table], ignore_index=True)
+        write_text(self.out, self.table.to_csv(index=False, float_format="%.6g"))
+        self._describe()
+
+    def _describe(self) -> None:
+        """Write what the table is, beside it."""
         content = {"identity": self.identity, "jobs": self.done, "refused": self.refused, "machine": machine()}
         write_json(self.out.with_suffix(".json"), content)
 

@@ -1,0 +1,139 @@
+"""Statements of a paper, set against a results table: supported, contradicted or undecided, with the numbers.
+
+A statement is a set of comparisons; each has a difference with a 95 % interval over subjects, in the direction in which
+more is better. Explained in the page "Does it hold?".
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise, product
+
+import numpy as np
+import pandas as pd
+
+from a2a.benchmark.differences import Place, Table
+from a2a.benchmark.statements import Acceptance, AllOf, Claims, FirstStep, Order, Rank, Trend
+from a2a.evaluation.statistics import verdict
+
+UNMEASURED = "not measured"
+VERDICTS = ("supported", "contradicted", "undecided", UNMEASURED)
+
+
+def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str]) -> pd.DataFrame:
+    """Make the comparisons of every claim.
+
+    Parameters
+    ----------
+    claims
+        The statements.
+    results
+        Long table of one data set, as `a2a.benchmark.run` writes it.
+    refused
+        Which scenarios a method refused, by ``"METHOD: SCENARIO"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each comparison: ``claim, setting, modality, metric, what, difference, low, high, verdict``; NaN
+        and ``"not measured"`` where the table lacks a number. Claims made of others have no rows, see `conclusions`.
+    """
+    table, rows = Table(results, refused), []
+    for claim in claims.claims:
+        for row in _comparisons(claim.test, claims, table):
+            rows.append({"claim": claim.id} | row)
+    return pd.DataFrame(rows)
+
+
+def conclusions(claims: Claims, comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Sum up the comparisons of each claim.
+
+    ``all``: supported if every comparison is, contradicted if one is, else undecided. ``most``: by more than half of
+    them. Comparisons that were not measured leave a claim undecided, or not measured if none was.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each claim: ``claim, where, says, verdict``, and how many comparisons had which verdict.
+    """
+    found: dict[str, str] = {}
+    rows = []
+    for claim in claims.claims:
+        if isinstance(claim.test, AllOf):
+            parts = pd.Series([found[name] for name in claim.test.claims])
+        else:
+            parts = comparisons.loc[comparisons["claim"] == claim.id, "verdict"]
+        found[claim.id] = _together(parts, getattr(claim.test, "strength", "all"))
+        counts = {name: int((parts == name).sum()) for name in VERDICTS}
+        rows.append({"claim": claim.id, "where": claim.where, "says": claim.says, "verdict": found[claim.id]} | counts)
+    return pd.DataFrame(rows)
+
+
+def _together(parts: pd.Series, strength: str) -> str:
+    """The verdict over several comparisons."""
+    if parts.empty or (parts == UNMEASURED).all():
+        return UNMEASURED
+    share = {name: float((parts == name).mean()) for name in VERDICTS}
+    if strength == "most":
+        return next((name for name in ("supported", "contradicted") if share[name] > 0.5), "undecided")
+    return "contradicted" if share["contradicted"] else "supported" if share["supported"] == 1 else "undecided"
+
+
+def _comparisons(test: object, claims: Claims, table: Table) -> Iterator[dict]:
+    """The rows of one claim."""
+    if isinstance(test, AllOf):
+        return
+    names, settings = claims.methods, {key: claims.settings[key] for key in test.settings}
+    if isinstance(test, Acceptance):
+        for (key, setting), method in product(settings.items(), test.methods):
+            said = table.accepted(names[method], setting.given)
+            yield _fact(key, f"{method}: {test.kind}", None if said is None else said == (test.kind == "acceptance"))
+    elif isinstance(test, Order | Rank):
+        for metric, (key, setting) in product(test.metrics, settings.items()):
+            for modality in setting.targets:
+                yield from _ordered(test, names, table, key, Place(setting.given, modality), metric)
+    else:
+        places = [Place(setting.given, setting.targets[0]) for setting in settings.values()]
+        for metric, method in product(test.metrics, test.methods):
+            yield from _stepwise(test, table, places, names[method], metric, method)
+
+
+def _ordered(test: Order | Rank, names: Mapping, table: Table, key: str, place: Place, metric: str) -> Iterator[dict]:
+    """Comparisons of methods in one place."""
+    if isinstance(test, Rank):
+        others = sorted(test.among, key=lambda m: -table.mean(place, names[m], metric))
+        rival = others[test.at_most - 1]
+        pairs = [(test.method, rival, f"{test.method} not behind rank {test.at_most} ({rival})")]
+    else:
+        best = max(test.better, key=lambda m: np.nan_to_num(table.mean(place, names[m], metric), nan=-np.inf))
+        better = test.better if test.each else (best,)
+        pairs = [(b, w, f"{b} over {w}") for b in better for w in test.worse]
+    for b, w, what in pairs:
+        interval = table.between(place, names[b], names[w], metric)
+        yield _row(key, place.modality, metric, what, *interval)
+
+
+def _stepwise(
+    test: Trend | FirstStep, table: Table, places: list[Place], method: str, metric: str, name: str
+) -> Iterator[dict]:
+    """Comparisons of one method along settings."""
+    steps = list(pairwise(zip(test.settings, places, strict=True)))
+    for number, ((former, a), (latter, b)) in enumerate(steps):
+        if isinstance(test, Trend):
+            what, interval = f"{name}: {latter} over {former}", table.step(a, b, method, metric)
+        elif number == 0:
+            continue
+        else:
+            what = f"{name}: first step over {former} to {latter}"
+            interval = table.step_difference((places[0], places[1]), (a, b), method, metric)
+        yield _row(latter, b.modality, metric, what, *interval)
+
+
+def _row(setting: str, modality: str, metric: str, what: str, value: float, low: float, high: float) -> dict:
+    found = UNMEASURED if np.isnan(value) else "undecided" if np.isnan(low) else verdict(low, high)
+    numbers = {"difference": value, "low": low, "high": high}
+    return {"setting": setting, "modality": modality, "metric": metric, "what": what} | numbers | {"verdict": found}
+
+
+def _fact(setting: str, what: str, holds: bool | None) -> dict:
+    found = UNMEASURED if holds is None else "supported" if holds else "contradicted"
+    nothing = {"difference": np.nan, "low": np.nan, "high": np.nan}
+    return {"setting": setting, "modality": "", "metric": "", "what": what} | nothing | {"verdict": found}

@@ -1,0 +1,113 @@
+"""Differences between methods and between scenarios, with 95 % intervals over subjects, more always being better."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from a2a.benchmark.measures import EVERYBODY
+from a2a.evaluation.statistics import paired_bootstrap
+
+Interval = tuple[float, float, float]
+"""Difference, low, high; NaN where a number is missing."""
+
+_NOTHING: Interval = (np.nan, np.nan, np.nan)
+_LESS_IS_BETTER = {"mae", "rfd", "aliasing", "seconds", "evaluations"}
+_ONE_IS_BEST = {"hfr", "gradient"}
+
+
+class Place(NamedTuple):
+    """A scenario and the modality that is judged."""
+
+    scenario: str
+    modality: str
+
+
+class Table:
+    """Single completions of a results table, looked up by place, method and metric.
+
+    Parameters
+    ----------
+    results
+        As `a2a.benchmark.run` writes it.
+    refused
+        Reasons by ``"METHOD: SCENARIO"``.
+
+    Notes
+    -----
+    Values are turned so that more is better: the negative of errors, distances, aliasing and costs, and for sharpness
+    relative to the truth ``-|log value|``. Differences of subjects are paired and bootstrapped; the interval of Fréchet
+    distances is 1.96 standard deviations over halves of the subjects; costs have none.
+    """
+
+    def __init__(self, results: pd.DataFrame, refused: Mapping[str, str]):
+        single = results[results["estimate"] == "single sample"] if "estimate" in results else results
+        key = ["scenario", "modality", "method", "metric"]
+        self._values = {name: part.set_index("subject")["value"] for name, part in single.groupby(key)}
+        self._costs = single.groupby(key[:3])[["seconds", "evaluations", "slices"]].first().to_dict("index")
+        self._tried = set(single[["method", "scenario"]].itertuples(index=False, name=None))
+        self._refused = refused
+
+    def accepted(self, method: str, scenario: str) -> bool | None:
+        """Whether a method took a scenario; None if it was not asked."""
+        if (method, scenario) in self._tried:
+            return True
+        return False if f"{method}: {scenario}" in self._refused else None
+
+    def mean(self, place: Place, method: str, metric: str) -> float:
+        """Mean of the turned values; NaN where there are none."""
+        found = self._turned(place, method, metric)
+        return np.nan if found is None else float(found.mean())
+
+    def between(self, place: Place, a: str, b: str, metric: str) -> Interval:
+        """How much better method a is than method b."""
+        return self._interval([(1, place, a), (-1, place, b)], metric)
+
+    def step(self, former: Place, latter: Place, method: str, metric: str) -> Interval:
+        """How much better a method is in the latter place."""
+        return self._interval([(1, latter, method), (-1, former, method)], metric)
+
+    def step_difference(
+        self, first: tuple[Place, Place], second: tuple[Place, Place], method: str, metric: str
+    ) -> Interval:
+        """How much larger the first step is than the second."""
+        terms = [(1, first[1], method), (-1, first[0], method), (-1, second[1], method), (1, second[0], method)]
+        return self._interval(terms, metric)
+
+    def _interval(self, terms: list[tuple[int, Place, str]], metric: str) -> Interval:
+        """A signed sum of places with its interval."""
+        whole = self._combined(terms, metric)
+        if whole is None:
+            return _NOTHING
+        value = float(whole.mean())
+        if metric in ("seconds", "evaluations"):
+            return value, value, value
+        if metric == "rfd":
+            halves = self._combined(terms, "rfd_half")
+            if halves is None or len(halves) < 2:
+                return value, np.nan, np.nan
+            reach = 1.96 * float(halves.std())
+            return value, value - reach, value + reach
+        return (value, *paired_bootstrap(whole.to_numpy()))
+
+    def _combined(self, terms: list[tuple[int, Place, str]], metric: str) -> pd.Series | None:
+        parts = [(sign, self._turned(place, method, metric)) for sign, place, method in terms]
+        if any(part is None for _, part in parts):
+            return None
+        total = sum(sign * part for sign, part in parts).dropna()
+        return total if len(total) else None
+
+    def _turned(self, place: Place, method: str, metric: str) -> pd.Series | None:
+        """Values by subject, more being better."""
+        if metric in ("seconds", "evaluations"):
+            cost = self._costs.get((*place, method))
+            if cost is None:
+                return None
+            return pd.Series({EVERYBODY: -cost[metric] / (cost["slices"] if metric == "seconds" else 1)})
+        found = self._values.get((*place, method, metric))
+        if found is None:
+            return None
+        if metric in _ONE_IS_BEST:
+            return -np.log(found).abs()
+        return -found if metric in _LESS_IS_BETTER | {"rfd_half"} else found

@@ -1,0 +1,72 @@
+"""What is measured of the completions of a split: per subject, and of all slices together."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from a2a.errors import InputError
+from a2a.evaluation.frechet import frechet_distance, standardised
+from a2a.evaluation.metrics import subject_table
+from a2a.evaluation.radiomics import radiomic_features
+from a2a.evaluation.sharpness import sharpness_table
+from a2a.stack import StackSpec
+
+EVERYBODY = "all subjects"
+"""In place of a subject where a number, such as a Fréchet distance, is one of the whole split."""
+
+HALVES = 40
+
+
+def measured(
+    truth: torch.Tensor,
+    completed: torch.Tensor,
+    subjects: np.ndarray,
+    spec: StackSpec,
+    targets: tuple[str, ...],
+    acceleration: int | None = None,
+) -> pd.DataFrame:
+    """Measure the targets of completed stacks.
+
+    Parameters
+    ----------
+    truth, completed
+        Stacks ``(N, n, H, W)`` in image units; modalities that are not targets may be NaN.
+    subjects
+        Of the N slices.
+    spec, targets
+        The stack, and which of its modalities to measure.
+    acceleration
+        Of k-space that was given, for ``aliasing``; None leaves it out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``subject, modality, metric, value``: for each subject those of `a2a.evaluation.metrics.subject_table` and
+        `a2a.evaluation.sharpness.sharpness_table`; for all slices ``rfd``, the radiomic Fréchet distance, and
+        ``rfd_half``, the same of random halves of the subjects, the same halves for all methods, whose spread is the
+        standard error of rfd (`a2a.evaluation.finite_sample.subsampled`).
+    """
+    channels = [spec.index(name) for name in targets]
+    x, y, only = truth[:, channels].numpy(), completed[:, channels].numpy(), spec.only(channels)
+    tables = [subject_table(x, y, subjects, only), sharpness_table(x, y.clip(0, 1), subjects, only, acceleration)]
+    for channel, name in enumerate(only.names):
+        tables.append(_distances(x[:, channel], y[:, channel], subjects, name))
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+
+
+def _distances(real: np.ndarray, made: np.ndarray, subjects: np.ndarray, modality: str) -> pd.DataFrame:
+    """Fréchet distances of one modality, of all subjects and of halves; none where images are too dark or too few."""
+    (x, seen), (y, shown) = radiomic_features(real), radiomic_features(made.clip(0, 1))
+    ids = np.unique(subjects)
+    if min(len(x), len(y)) < 2:
+        return pd.DataFrame()
+    x, y = standardised(x, y)
+    rows, rng = [(EVERYBODY, modality, "rfd", frechet_distance(x, y))], np.random.default_rng(0)
+    for number in range(HALVES if len(ids) >= 4 else 0):
+        half = rng.choice(ids, len(ids) // 2, replace=False)
+        parts = x[np.isin(subjects[seen], half)], y[np.isin(subjects[shown], half)]
+        try:
+            rows.append((f"half {number + 1}", modality, "rfd_half", frechet_distance(*parts)))
+        except InputError:  # fewer than two images in this half
+            continue
+    return pd.DataFrame(rows, columns=["subject", "modality", "metric", "value"])

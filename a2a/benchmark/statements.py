@@ -1,0 +1,134 @@
+"""What a paper claims, as data: statements, and the comparisons that stand for them.
+
+Explained in the page "Does it hold?".
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from a2a.benchmark.experiment import Strict
+from a2a.errors import InputError
+
+
+class Setting(Strict):
+    """A scenario and its targets."""
+
+    given: str
+    targets: tuple[str, ...] = Field(min_length=1)
+
+
+class _Comparison(Strict):
+    settings: tuple[str, ...] = Field(min_length=1)
+    metrics: tuple[str, ...] = Field(min_length=1)
+    strength: Literal["all", "most"] = "all"
+
+
+class Order(_Comparison):
+    """Methods `better` are better than each of `worse`: the best of them, or with `each` every one."""
+
+    kind: Literal["order"]
+    better: tuple[str, ...] = Field(min_length=1)
+    worse: tuple[str, ...] = Field(min_length=1)
+    each: bool = False
+
+
+class Trend(_Comparison):
+    """Each of `methods` improves from setting to setting."""
+
+    kind: Literal["trend"]
+    methods: tuple[str, ...] = Field(min_length=1)
+
+
+class FirstStep(_Comparison):
+    """For each of `methods` the first step from setting to setting is larger than each later one."""
+
+    kind: Literal["first-step"]
+    methods: tuple[str, ...] = Field(min_length=1)
+
+
+class Rank(_Comparison):
+    """In most settings and metrics `method` is not worse than the `at_most`-th best of all."""
+
+    kind: Literal["rank"]
+    method: str
+    among: tuple[str, ...] = Field(min_length=1)
+    at_most: int = Field(ge=1)
+    strength: Literal["all", "most"] = "most"
+
+
+class Acceptance(Strict):
+    """`methods` accept every setting, or, as a refusal, none."""
+
+    kind: Literal["acceptance", "refusal"]
+    settings: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = Field(min_length=1)
+
+
+class AllOf(Strict):
+    """Other claims hold together."""
+
+    kind: Literal["all-of"]
+    claims: tuple[str, ...] = Field(min_length=1)
+
+
+class Claim(Strict):
+    """One statement: where the paper makes it, in our words, and the comparisons that stand for it."""
+
+    id: str
+    where: str
+    says: str
+    test: Annotated[Order | Trend | FirstStep | Rank | Acceptance | AllOf, Field(discriminator="kind")]
+
+
+class Claims(Strict):
+    """What a YAML in ``experiments/claims/`` says.
+
+    Parameters
+    ----------
+    paper
+        Whose claims.
+    experiment
+        Name of the experiment whose table they are set against.
+    methods
+        The paper's names of methods, and those of the table.
+    settings, claims
+        By name, and in the paper's order.
+    """
+
+    paper: str
+    experiment: str
+    methods: dict[str, str]
+    settings: dict[str, Setting]
+    claims: tuple[Claim, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known(self) -> "Claims":
+        """Refuse settings, methods and claims that are not declared."""
+        declared = {"settings": self.settings, "methods": self.methods, "claims": [claim.id for claim in self.claims]}
+        fields = {"better": "methods", "worse": "methods", "among": "methods", "method": "methods"}
+        for claim in self.claims:
+            for field, value in claim.test:
+                kind = fields.get(field, field)
+                names = (value,) if isinstance(value, str) else value
+                if kind in declared and (unknown := [name for name in names if name not in declared[kind]]):
+                    raise ValueError(f"claim {claim.id}: {kind} has no {unknown[0]!r}")
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> "Claims":
+        """Read and validate the YAML.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or no YAML, or a field is wrong (the field is named).
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; claims are the YAML files in experiments/claims/.") from None
+        except (yaml.YAMLError, ValidationError) as error:
+            raise InputError(f"{path}: {' '.join(str(error).split())[:300]}") from error
