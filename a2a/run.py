@@ -51,6 +51,8 @@ class Task:
         See `chapter_key`.
     timeout
         Seconds that one cell may take; None is no limit.
+    label
+        What tells this task from others in reports; by default the name of the chapter.
     """
 
     chapter: Chapter
@@ -58,6 +60,12 @@ class Task:
     folder: Path
     key: str
     timeout: float | None = None
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """The label, or the name of the chapter."""
+        return self.label or self.chapter.name
 
 
 @dataclass(frozen=True)
@@ -194,9 +202,9 @@ def run_all(tasks: Sequence[Task], root: Path, jobs: int, report: Callable[[str]
     ChapterFailed
         After all other chapters were executed, if some failed.
     """
-    former = {task.chapter.name: read_run(task.folder) for task in tasks}
-    runs = {name: run for task in tasks if (run := former[name := task.chapter.name]) and run.key == task.key}
-    changed = [task for task in tasks if task.chapter.name not in runs]
+    former = {task.name: read_run(task.folder) for task in tasks}
+    runs = {name: run for task in tasks if (run := former[name := task.name]) and run.key == task.key}
+    changed = [task for task in tasks if task.name not in runs]
     if runs:
         report(f"unchanged: {', '.join(runs)}")
     failures = []
@@ -207,7 +215,7 @@ def run_all(tasks: Sequence[Task], root: Path, jobs: int, report: Callable[[str]
             runs[name] = outcome
     if failures:
         raise ChapterFailed(" ".join(map(str, failures)))
-    return [runs[task.chapter.name] for task in tasks]
+    return [runs[task.name] for task in tasks]
 
 
 def _execute_all(
@@ -221,7 +229,7 @@ def _execute_all(
     at, with_what = commit(root), machine()
 
     def one(task: Task) -> tuple[str, Run | ChapterFailed]:
-        name, last = task.chapter.name, former[task.chapter.name]
+        name, last = task.name, former[task.name]
         report(f"{name}: executing" + (f" (last time {format_seconds(last.seconds)})" if last else ""))
         try:
             run = workers.submit(execute, task, at, with_what).result()

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import a2a
-from a2a.cli import bench, book, complete, data, drift, info, phantom, prepare, train
+from a2a.cli import bench, book, complete, data, drift, grid, info, phantom, prepare, train
 from a2a.errors import Failure, InputError
 
 COMMANDS = (
@@ -21,6 +21,7 @@ COMMANDS = (
     bench.bench,
     drift.drift,
     book.book,
+    grid.grid,
     phantom.phantom,
     info.info,
 )

@@ -1,0 +1,72 @@
+"""Grids: refused before anything runs, resumed, and failures beside what is done."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from a2a.book import Book
+from a2a.errors import InputError
+from a2a.grid import Grid, grid_tasks, run_grid
+
+GRID = {
+    "name": "circles",
+    "chapters": ["01-mini"],
+    "profile": "smoke",
+    "parameters": {"points": [3, 4], "radius": [1.0]},
+}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return a function that writes a grid with some fields changed."""
+
+    def write(**change: object):
+        path = tmp_path / "grid.yaml"
+        path.write_text(yaml.safe_dump(GRID | change))
+        return path
+
+    return write
+
+
+def test_every_combination_is_run_once_and_shown(written, mini):
+    grid, book, lines = Grid.load(written()), Book.read(mini), []
+    table = run_grid(grid, book, 1, lines.append)
+    assert table.points.tolist() == [3, 4] and set(table.result) == {"done"}
+    folder = mini / "runs" / "grid" / "circles"
+    assert pd.read_csv(folder / "summary.csv").seconds.tolist() == table.seconds.tolist()
+    assert "1.html" in (folder / "index.html").read_text() and "figure-" in (folder / "1.html").read_text()
+    lines.clear()
+    run_grid(grid, book, 1, lines.append)
+    assert lines == ["unchanged: 01-mini: points=3, radius=1.0, 01-mini: points=4, radius=1.0"]
+
+
+def test_a_failure_stops_nothing(written, mini):
+    chapter = mini / "book" / "01-mini.md"
+    text = chapter.read_text()
+    chapter.write_text(text.replace("assert np.allclose", "assert points != 3, 'no triangle'\nassert np.allclose"))
+    table = run_grid(Grid.load(written()), Book.read(mini), 1, lambda line: None)
+    assert table.result.tolist() == ["failed", "done"] and "no triangle" in table.error[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"parameters": {"pointz": [3]}}, "no parameter 'pointz'; it declares profile, points, radius"),
+        ({"parameters": {"points": []}}, "parameter points has no values"),
+        ({"parameters": {"points": ["many"]}}, "'points' must be int"),
+        ({"parameters": {}}, "field parameters"),
+        ({"parameters": {"profile": ["ci"]}}, "'profile' is a field of the grid"),
+        (
+            {"parameters": {"points": list(range(1000)), "radius": [1.0] * 1000}},
+            "1000000 combinations; a grid has at most 1000",
+        ),
+        ({"chapters": ["02-mini"]}, "Unknown chapter '02-mini'"),
+        ({"profile": "huge"}, "Unknown profile 'huge'"),
+        ({"name": "../up"}, "field name"),
+        ({"more": 1}, "field more"),
+    ],
+)
+def test_bad_grids_are_refused_before_anything_runs(written, mini, change, words):
+    with pytest.raises(InputError, match=words):
+        grid_tasks(Grid.load(written(**change)), Book.read(mini))
+    assert not (mini / "runs").exists()
