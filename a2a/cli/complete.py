@@ -39,6 +39,9 @@ def complete(
         str | None, typer.Option(metavar="FIRST-LAST", help="Only these planes, counted upwards from 0, to try it out.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="MPS in half of the memory, at the cost of a third more time.")
+    ] = False,
     kspace_axes: Annotated[
         str | None, typer.Option(help="Towards where readout, phase encoding and slices of k-space run, such as PLS.")
     ] = None,
@@ -60,7 +63,7 @@ def complete(
 
     require_free(out, overwrite)
     chosen = None if planes is None else parse_planes(planes)
-    weights = find_method(prior, method, sampler, steps, batch)
+    weights = find_method(prior, method, sampler, steps, batch, checkpointing)
     files, maps = parse_files(context.args, weights.spec)
     sampling = Sampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
     acquisition = read_patient(given, files, weights, sampling, seed, maps=maps, axes=kspace_axes)
@@ -76,7 +79,12 @@ def complete(
 
 
 def find_method(
-    prior: Path | None, method: str | None, sampler: Literal["mds", "mps"], steps: int | None, batch: int
+    prior: Path | None,
+    method: str | None,
+    sampler: Literal["mds", "mps"] = "mps",
+    steps: int | None = None,
+    batch: int = 16,
+    checkpointing: bool = False,
 ) -> "Method":
     """Load what the options name, onto a GPU where there is one.
 
@@ -97,9 +105,10 @@ def find_method(
     if method is None:
         weights = Prior.load(prior)
         weights.network.to(device)
+        weights.network.checkpointing = checkpointing
         return Any2all(weights, sampler, steps, batch)
-    if steps is not None:
-        raise InputError(f"--steps is for --prior; {method} has a number of its own.")
+    if steps is not None or checkpointing:
+        raise InputError(f"--steps and --checkpointing are for --prior, not for {method}.")
     weights = load_baseline(method)
     weights.network.to(device)
     return replace(weights, batch=batch)
