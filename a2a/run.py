@@ -1,8 +1,6 @@
 """Execution of chapters by papermill: strict parameters, one folder a run, and a key that says when to run again.
 
-No book tool notices that the package behind a notebook has changed. The key of a run therefore covers
-everything that an output can depend on: the code cells, the parameters, and the files that
-`a2a.provenance.fingerprint` watches.
+The key covers what an output can depend on: code cells, parameters, and what `a2a.provenance.fingerprint` watches.
 """
 
 import hashlib
@@ -45,14 +43,12 @@ class Task:
         The chapter; its source is never written to.
     settings
         Value of every parameter, from `Chapter.settings`; among them ``profile``.
-    folder
-        Folder of this run alone: working directory, notebook, record and log.
-    key
-        See `chapter_key`.
+    folder, key
+        Of this run alone: working directory with notebook, record and log; see `chapter_key`.
     timeout
         Seconds that one cell may take; None is no limit.
     label
-        What tells this task from others in reports; by default the name of the chapter.
+        Its name in reports; by default that of the chapter.
     """
 
     chapter: Chapter
@@ -64,7 +60,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The label, or the name of the chapter."""
+        """Label or chapter."""
         return self.label or self.chapter.name
 
 

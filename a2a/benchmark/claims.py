@@ -18,7 +18,7 @@ UNMEASURED = "not measured"
 VERDICTS = ("supported", "contradicted", "undecided", UNMEASURED)
 
 
-def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str]) -> pd.DataFrame:
+def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str], seed: int = 0) -> pd.DataFrame:
     """Make the comparisons of every claim.
 
     Parameters
@@ -29,6 +29,8 @@ def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str]) 
         Long table of one data set, as `a2a.benchmark.run` writes it.
     refused
         Which scenarios a method refused, by ``"METHOD: SCENARIO"``.
+    seed
+        Of the bootstrap.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str]) 
         One row for each comparison: ``claim, setting, modality, metric, what, difference, low, high, verdict``; NaN
         and ``"not measured"`` where the table lacks a number. Claims made of others have no rows, see `conclusions`.
     """
-    table, rows = Table(results, refused), []
+    table, rows = Table(results, refused, seed), []
     for claim in claims.claims:
         for row in _comparisons(claim.test, claims, table):
             rows.append({"claim": claim.id} | row)

@@ -33,6 +33,8 @@ class Table:
         As `a2a.benchmark.run` writes it.
     refused
         Reasons by ``"METHOD: SCENARIO"``.
+    seed
+        Of the bootstrap.
 
     Notes
     -----
@@ -41,7 +43,8 @@ class Table:
     distances is 1.96 standard deviations over halves of the subjects; costs have none.
     """
 
-    def __init__(self, results: pd.DataFrame, refused: Mapping[str, str]):
+    def __init__(self, results: pd.DataFrame, refused: Mapping[str, str], seed: int = 0):
+        self._seed = seed
         single = results[results["estimate"] == "single sample"] if "estimate" in results else results
         key = ["scenario", "modality", "method", "metric"]
         self._values = {name: part.set_index("subject")["value"] for name, part in single.groupby(key)}
@@ -89,7 +92,7 @@ class Table:
                 return value, np.nan, np.nan
             reach = 1.96 * float(halves.std())
             return value, value - reach, value + reach
-        return (value, *paired_bootstrap(whole.to_numpy()))
+        return (value, *paired_bootstrap(whole.to_numpy(), seed=self._seed))
 
     def _combined(self, terms: list[tuple[int, Place, str]], metric: str) -> pd.Series | None:
         parts = [(sign, self._turned(place, method, metric)) for sign, place, method in terms]
