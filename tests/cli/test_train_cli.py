@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +81,15 @@ def test_what_train_prints_when_it_stops_continues_the_run(workplace, a2a):
     assert (code, out) == (0, "Weights: my runs/one/prior.safetensors\n")
 
 
-def test_an_interruption_leaves_a_checkpoint_and_says_how_to_go_on(workplace, a2a):
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Make SIGINT an interruption, also where the tests run in the background of a shell, which lets it be ignored."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+def test_an_interruption_leaves_a_checkpoint_and_says_how_to_go_on(workplace, a2a, ctrl_c):
     write_recipe({"steps": 1_000_000})
     log = Path("runs/priors/blocks/log.csv")
 
