@@ -25,7 +25,7 @@ def test_links_and_folders_exist():
 
 def test_commands_exist():
     commands = set(re.findall(r"^(?:\.venv/bin/)?a2a (\w+)", TEXT, flags=re.MULTILINE))
-    assert commands == {"prepare", "train", "complete"} <= {command.__name__ for command in cli.COMMANDS}
+    assert commands == {"prepare", "train", "complete", "bench"} <= {command.__name__ for command in cli.COMMANDS}
     targets = set(re.findall(r"^make (\w+)", TEXT, flags=re.MULTILINE))
     makefile = repository("Makefile").read_text(encoding="utf-8")
     assert targets == {"book", "test"} and all(f"\n{target}: " in makefile for target in targets)

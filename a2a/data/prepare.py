@@ -2,8 +2,11 @@
 
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+
+import nibabel
+import numpy
+import scipy
 
 import a2a
 from a2a.data.assembly import Plan, assemble
@@ -138,7 +141,7 @@ def _plan(card: DataCard, profile: Profile, name: str, root: Path | str | None, 
 def _provenance(card: DataCard, profile: str, size: int, inputs: dict) -> dict:
     """Where the store comes from; ``fingerprint`` changes whenever its bytes could."""
     recipe = {"recipe": card.recipe(profile), "size": size, "inputs": inputs} | _made_by(card)
-    packages = {name: version(name) for name in ("numpy", "scipy", "nibabel")} | {"antspyx": antspy_version()}
+    packages = {made.__name__: made.__version__ for made in (numpy, scipy, nibabel)} | {"antspyx": antspy_version()}
     return {
         "card": card.name,
         "card_sha256": card.sha256,

@@ -89,7 +89,7 @@ def test_a_run_killed_twenty_times_at_random_moments_equals_an_uninterrupted_one
     PROCESSES.set_forkserver_preload(["a2a.training.loop"])
 
     def start(folder: Path) -> multiprocessing.Process:
-        process = PROCESSES.Process(target=train, args=(longer, store, folder), kwargs={"resume": True})
+        process = PROCESSES.Process(target=train, args=(PriorObjective(longer, store), folder), kwargs={"resume": True})
         process.start()
         return process
 
