@@ -7,7 +7,7 @@ from a2a.figures.diagram import Arrow, Box, block_diagram
 from a2a.figures.idea import Example, idea_sheet, one_picture
 from a2a.figures.learning import error_curves, training_curves, unet_diagram
 from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and_coils
-from a2a.figures.reconstruction import reconstruction_grid
+from a2a.figures.reconstruction import methods_grid, reconstruction_grid
 from a2a.figures.show import show
 from a2a.figures.stacks import completion_panel, completion_sheet, stack_grid
 from a2a.figures.static import contact_sheet
@@ -35,6 +35,7 @@ __all__ = [
     "labelled_stacks",
     "marked_images",
     "mask_and_coils",
+    "methods_grid",
     "metric_intervals",
     "one_picture",
     "quality_curves",

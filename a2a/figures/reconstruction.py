@@ -66,3 +66,43 @@ def reconstruction_grid(
     sheet = Sheet(list(zip(*cells.values(), strict=True)), row_titles, list(cells), bar)
     names = ", ".join(title.replace("<br>", " ") for title in cells)
     return image_grid(sheet, f"{len(true)} slices, one a row. Columns: {names}.", width)
+
+
+def methods_grid(
+    given: Mapping[str, ArrayLike | torch.Tensor],
+    answers: Mapping[str, ArrayLike | torch.Tensor],
+    truth: ArrayLike | torch.Tensor,
+    width: int = theme.WIDTH,
+) -> go.Figure:
+    """Show one slice as many methods answer it, with the error of each answer below it.
+
+    Parameters
+    ----------
+    given
+        Column title to image (H, W), drawn in a window of its own.
+    answers
+        Name of a method to its image (H, W), image units; corners give the PSNR.
+    truth
+        Image (H, W), image units.
+    width
+        Pixels.
+
+    Raises
+    ------
+    InputError
+        If there is no answer, or an image has another shape than the truth.
+    """
+    if not answers:
+        raise InputError("methods_grid needs the answer of at least one method.")
+    true, grey = as_images(truth, 2, "truth"), Modality("")
+    columns = {name: as_images(image, 2, name) for name, image in {**given, **answers}.items()}
+    if wrong := [name for name, image in columns.items() if image.shape != true.shape]:
+        raise InputError(f"methods_grid: {', '.join(wrong)} must have the shape {true.shape} of the truth.")
+    errors = {name: np.abs(columns[name] - true) for name in answers}
+    limits = (0.0, max(float(np.percentile(np.stack(list(errors.values())), _SHOWN)), 0.01))
+    score = {name: f"{float(psnr(true, columns[name])):.1f} dB" for name in answers}
+    upper = [panel(columns[name], grey, score.get(name, ""), own_window=name in given) for name in columns]
+    lower = [Panel(errors.get(name), theme.SPREAD, limits) for name in columns]
+    rows = [[*upper, panel(true, grey)], [*lower, Panel(None, theme.SPREAD, limits)]]
+    sheet = Sheet(rows, ["answer", "error"], [*columns, "truth"], (Panel(None, theme.SPREAD, limits), "image units"))
+    return image_grid(sheet, f"One slice by {', '.join(answers)} beside the truth, errors below.", width)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from a2a.errors import InputError
-from a2a.figures import reconstruction_grid
+from a2a.figures import methods_grid, reconstruction_grid
 
 
 def texts(figure) -> list[str]:
@@ -26,3 +26,13 @@ def test_misfits_are_refused_by_name():
         reconstruction_grid({"T1": truth}, {}, truth)
     with pytest.raises(InputError, match=r"T1 must have the shape \(2, 8, 8\)"):
         reconstruction_grid({"T1": truth[:1]}, {"good": truth}, truth)
+
+
+def test_many_methods_stand_side_by_side_with_their_errors_below():
+    truth = np.full((8, 8), 0.5)
+    shown = texts(methods_grid({"zero-filled": truth}, {"good": truth + 0.01, "bad": truth + 0.1}, truth))
+    assert {"zero-filled", "good", "bad", "truth", "answer", "error", "40.0 dB", "20.0 dB"} <= set(shown)
+    with pytest.raises(InputError, match="at least one method"):
+        methods_grid({}, {}, truth)
+    with pytest.raises(InputError, match=r"good must have the shape \(8, 8\)"):
+        methods_grid({}, {"good": truth[:4]}, truth)
