@@ -58,14 +58,15 @@ class PriorNet(nn.Module):
     Notes
     -----
     Image sides must be multiples of 4. The released code also halves the coarsest features once more and drops the
-    result; that convolution is left out.
+    result; that convolution counts in the published size, so it is here, but it is never run and never trained.
     """
 
     def __init__(self, features: int, residual: bool = True):
         super().__init__()
         self.residual = residual
         self.encoders = nn.ModuleList([Convolutions(features, 3) for _ in range(3)])
-        self.downs = nn.ModuleList([nn.Conv2d(features, features, 3, stride=2, padding=1) for _ in range(2)])
+        self.downs = nn.ModuleList([nn.Conv2d(features, features, 3, stride=2, padding=1) for _ in range(3)])
+        self.downs[2].requires_grad_(False)
         self.ups = nn.ModuleList(
             [nn.ConvTranspose2d(features, features, 3, stride=2, padding=1, output_padding=1) for _ in range(2)]
         )
