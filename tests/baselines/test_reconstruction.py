@@ -23,7 +23,7 @@ SPEC, SIDE = StackSpec.of("T1", "T2FLAIR", "CT"), 16
 NOISELESS = {"sampling": {"noise_std": 0.0}, "augmentation": {"flip": 0.0}}
 RUN = {"name": "tiny", "data": "discs", "batch": 4, "lr": 3e-3, "warmup": 5, "ema": 0.0, "precision": "float32"}
 MINET = MINetConfig(**RUN, steps=100, features=12, groups=1, blocks=1, reduction=4)
-MCVARNET = MCVarNetConfig(**RUN | {"lr": 4e-3}, steps=60, features=12)
+MCVARNET = MCVarNetConfig(**RUN | {"lr": 4e-3}, steps=80, features=12)
 CASES = pytest.mark.parametrize("method, config", [(MINet, MINET), (MCVarNet, MCVARNET)])
 METHODS = pytest.mark.parametrize("method", [MINet, MCVarNet])
 
