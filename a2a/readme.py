@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
+from a2a.benchmark import tables
 from a2a.data.store import SliceStore
 from a2a.errors import InputError
 from a2a.figures import Example, contact_sheet, idea_sheet
@@ -73,26 +73,22 @@ def results_table(paths: Iterable[Path]) -> str:
     Parameters
     ----------
     paths
-        CSV files with the columns ``dataset, scenario, method, slices, subject, modality, metric, value``, and
-        ``estimate`` where posterior samples were drawn; others are passed over.
+        Results tables (`a2a.benchmark.table`).
     """
-    read = [pd.read_csv(path, dtype={"subject": str}) for path in paths]
-    needed = ["dataset", "scenario", "modality", "slices", "method", "metric", "value"]
-    parts = [table.reindex(columns=[*needed, "estimate", "subject"]) for table in read if {*needed} <= {*table.columns}]
-    if not parts:
-        return NOTHING
-    table = pd.concat(parts, ignore_index=True)
+    table, block = tables(paths), ["dataset", "scenario", "modality", "slices"]
     table = table[table.method.isin(METHODS) & table.metric.isin(["psnr", "ssim"])]
+    if table.empty:
+        return NOTHING
     several = table.estimate.fillna("").str.startswith("mean")
     table["column"] = table.method.map(METHODS) + several.map({True: ", mean", False: ""})
-    cells = table.groupby([*needed[:4], "column", "metric"], sort=False).value.mean().unstack()
+    cells = table.groupby([*block, "column", "metric"], sort=False).value.mean().unstack()
     text = (cells.psnr.map("{:.1f}".format) + " / " + cells.ssim.map("{:.2f}".format)).unstack("column")
     order = [column + end for column in METHODS.values() for end in ("", ", mean") if column + end in text]
     ours = [column for column in order if column.startswith(("MDS", "MPS"))]
     text = text.loc[text[ours].notna().any(axis=1), order].fillna("").reset_index()
     if text.empty:
         return NOTHING
-    counts = table.groupby(needed[:4]).subject.nunique()
+    counts = table.groupby(block).subject.nunique()
     text["slices"] = [f"{row.slices} of {counts[tuple(row[:4])]}" for _, row in text.iterrows()]
     text = text.rename(columns={"modality": "target", "slices": "slices of subjects"})
     lines = [list(text.columns), ["---"] * len(text.columns), *text.values.tolist()]
@@ -125,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     readme = repository("README.md")
-    table = results_table([repository("results", f"{name}.csv") for name in TABLES])
+    table = results_table([repository("results", f"{name}.parquet") for name in TABLES])
     write_text(readme, fill(readme.read_text(encoding="utf-8"), table))
     if options.data:
         prior, store = Prior.load(options.prior), SliceStore.open(options.data)

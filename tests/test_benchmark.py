@@ -1,6 +1,5 @@
 """The benchmark: jobs, resumption, refusals, and equal noise for all methods."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 import yaml
 
 from a2a.baselines.mmgan import MmGAN, MmGANConfig
-from a2a.benchmark import Experiment, Job, run, tables
+from a2a.benchmark import Experiment, Job, refusals, run, tables
 from a2a.data.cards import find_card, load_card
 from a2a.data.store import SliceStore
 from a2a.data.store_writer import StoreWriter
@@ -49,29 +48,29 @@ JOBS = (
 
 
 def test_each_job_gives_a_value_for_every_subject_and_estimate(prior, store, tmp_path):
-    table = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.csv")
+    table = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.parquet")
     psnr = table[table.metric == "psnr"]
     assert set(psnr.groupby(["scenario", "estimate"]).size()) == {2}
     assert set(psnr.estimate) == {"single sample", "mean of 2"} and psnr.value.notna().all()
     assert set(psnr[psnr.scenario == "T1 + y(T2)"].slices) == {2} and set(psnr.subject) == {"c", "d"}
     columns = ["scenario", "value"]
-    pd.testing.assert_frame_equal(tables([tmp_path / "t.csv"])[columns], table[columns], rtol=1e-4)
+    pd.testing.assert_frame_equal(tables([tmp_path / "t.parquet"])[columns], table[columns], rtol=1e-4)
 
 
 def test_an_interrupted_experiment_goes_on_to_the_same_table(prior, store, tmp_path):
-    whole = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "whole.csv")
-    run(Experiment(name="e", jobs=JOBS[:1]), prior, store, tmp_path / "parts.csv")
-    parts = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "parts.csv")
+    whole = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "whole.parquet")
+    run(Experiment(name="e", jobs=JOBS[:1]), prior, store, tmp_path / "parts.parquet")
+    parts = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "parts.parquet")
     np.testing.assert_allclose(parts.value, whole.value, rtol=1e-4)
-    again = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "parts.csv")
+    again = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "parts.parquet")
     assert len(again) == len(parts)
 
 
 def test_other_weights_begin_a_new_table(prior, store, tmp_path):
-    run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.csv")
+    run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.parquet")
     torch.nn.init.normal_(prior.network.tail[2].weight)
     other = Prior(prior.network, prior.schedule, SPEC, 16, prior.error, prior.error_times)
-    assert len(set(run(Experiment(name="e", jobs=JOBS[:1]), other, store, tmp_path / "t.csv").scenario)) == 1
+    assert len(set(run(Experiment(name="e", jobs=JOBS[:1]), other, store, tmp_path / "t.parquet").scenario)) == 1
 
 
 @pytest.mark.parametrize(
@@ -88,8 +87,8 @@ def test_bad_experiments_are_refused_by_field(tmp_path, change, words):
 @pytest.mark.parametrize("job", [Job(given="T3", targets=("T2",)), Job(given="T1", targets=("CT",))])
 def test_unknown_modalities_are_refused_before_any_work(prior, store, tmp_path, job):
     with pytest.raises(InputError, match="T1, T2"):
-        run(Experiment(name="e", jobs=(job,)), prior, store, tmp_path / "t.csv")
-    assert not (tmp_path / "t.csv").exists()
+        run(Experiment(name="e", jobs=(job,)), prior, store, tmp_path / "t.parquet")
+    assert not (tmp_path / "t.parquet").exists()
 
 
 def test_the_experiments_of_the_repository_are_valid():
@@ -116,12 +115,12 @@ def test_methods_and_samplers_are_measured_alike_and_refusals_are_facts(prior, s
         "methods": [{"steps": 2}, {"method": "mmgan"}],
     }
     (tmp_path / "e.yaml").write_text(yaml.safe_dump(content))
-    table = run(Experiment.load(tmp_path / "e.yaml"), prior, store, tmp_path / "t.csv")
+    table = run(Experiment.load(tmp_path / "e.yaml"), prior, store, tmp_path / "t.parquet")
     assert set(table[["scenario", "method"]].itertuples(index=False, name=None)) == {
         ("T1", "any2all-mds"), ("T1", "mmgan"), ("T1 + y(T2)", "any2all-mds")
     }  # fmt: skip
-    (refused,) = json.loads((tmp_path / "t.json").read_text())["refused"].values()
-    assert (refused["method"], refused["scenario"]) == ("mmgan", "T1 + y(T2)") and "k-space" in refused["reason"]
+    ((refused, reason),) = refusals([tmp_path / "t.parquet"]).items()
+    assert refused == "mmgan: T1 + y(T2)" and "k-space" in reason
     assert set(table[table.metric == "rfd"].subject) == {"all subjects"}
 
 
@@ -145,11 +144,11 @@ def test_bad_crossings_are_refused(tmp_path, change, words):
 def test_new_weights_of_a_method_replace_its_rows_and_keep_the_others(prior, store, gan, tmp_path):
     jobs = (JOBS[0], Job(given="T1", targets=("T2",), method="mmgan"))
     experiment = Experiment(name="e", jobs=jobs, weights={"mmgan": gan})
-    before = run(experiment, prior, store, tmp_path / "t.csv")
+    before = run(experiment, prior, store, tmp_path / "t.parquet")
     method = MmGAN.load(gan)
     method.network.load_state_dict({name: value + 0.1 for name, value in method.network.state_dict().items()})
     method.save(gan)
-    after = run(experiment, prior, store, tmp_path / "t.csv")
+    after = run(experiment, prior, store, tmp_path / "t.parquet")
     assert not after.duplicated(["method", "estimate", "subject", "modality", "metric"]).any()
     for name, same in (("any2all-mds", True), ("mmgan", False)):
         assert np.allclose(*(t[(t.method == name) & (t.metric == "mae")].value for t in (before, after))) == same

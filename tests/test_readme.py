@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from a2a import cli
+from a2a.benchmark.table import write_table
 from a2a.errors import InputError
 from a2a.paths import repository
 from a2a.readme import MARKS, PICTURE, draw_picture, fill, results_table
@@ -50,15 +51,14 @@ def test_the_table_averages_over_subjects_and_compares_equal_slices_only(tmp_pat
     for estimate, subjects in values.items():
         for subject, scores in enumerate(subjects):
             for metric, value in zip(("psnr", "ssim"), scores, strict=True):
-                ours.append((*block, 24, "any2all-mds", estimate, subject, metric, value))
+                ours.append((*block, 24, "any2all-mds", estimate, str(subject), metric, value))
     for slices, score in ((24, 9.0), (96, 9.5)):
         for metric, value in (("psnr", score), ("ssim", 0.1)):
-            theirs.append((*block, slices, "zero-filled", None, 0, metric, value))
-    pd.DataFrame(ours, columns=COLUMNS).to_csv(tmp_path / "ours.csv", index=False)
-    pd.DataFrame(theirs, columns=COLUMNS).drop(columns="estimate").to_csv(tmp_path / "theirs.csv", index=False)
-    pd.DataFrame({"step": [1], "loss": [0.5]}).to_csv(tmp_path / "log.csv", index=False)
-    assert results_table([tmp_path / "log.csv"]) == results_table([tmp_path / "theirs.csv"]) == "No results yet."
-    lines = results_table(sorted(tmp_path.glob("*.csv"))).splitlines()
+            theirs.append((*block, slices, "zero-filled", None, "0", metric, value))
+    write_table(tmp_path / "ours.parquet", pd.DataFrame(ours, columns=COLUMNS))
+    write_table(tmp_path / "theirs.parquet", pd.DataFrame(theirs, columns=COLUMNS).drop(columns="estimate"))
+    assert results_table([]) == results_table([tmp_path / "theirs.parquet"]) == "No results yet."
+    lines = results_table(sorted(tmp_path.glob("*.parquet"))).splitlines()
     assert lines[0] == "| dataset | scenario | target | slices of subjects | zero-filled | MDS | MDS, mean |"
     assert lines[2:] == ["| d/ci | T1 + y(T2) | T2 | 24 of 2 | 9.0 / 0.10 | 20.5 / 0.55 | 22.0 / 0.71 |"]
 

@@ -11,13 +11,15 @@ import yaml
 from pydantic import PositiveFloat, ValidationError
 
 from a2a.benchmark.experiment import Experiment, Strict
-from a2a.benchmark.run import LABELS, run, tables
+from a2a.benchmark.run import run
+from a2a.benchmark.table import tables
 from a2a.data.store import SliceStore
 from a2a.errors import InputError
 from a2a.files import write_text
 from a2a.prior import Prior
 
-KEY = [*LABELS, "estimate", "subject", "modality", "metric"]
+JOB = ["dataset", "scenario", "method", "settings", "slices", "evaluations"]
+KEY = [*JOB, "estimate", "subject", "modality", "metric"]
 
 
 class Drift(Strict):
@@ -58,8 +60,8 @@ class Drift(Strict):
 def measure(plan: Drift, prior: Prior, store: SliceStore) -> pd.DataFrame:
     """Run the experiment anew and return its rows of the metrics that have a tolerance."""
     with TemporaryDirectory() as folder:
-        run(plan.experiment, prior, store, Path(folder) / "drift.csv")
-        table = tables([Path(folder) / "drift.csv"])
+        run(plan.experiment, prior, store, Path(folder) / "drift.parquet")
+        table = tables([Path(folder) / "drift.parquet"])
     return table.loc[table["metric"].isin(plan.tolerances), [*KEY, "value"]].reset_index(drop=True)
 
 
@@ -78,7 +80,7 @@ def compare_with(reference: Path, found: pd.DataFrame, plan: Drift) -> pd.DataFr
     """
     if not Path(reference).is_file():
         raise InputError(f"{reference}: no such file; write it with --update.")
-    former = tables([reference])
+    former = pd.read_csv(reference, dtype={"subject": str}, keep_default_na=False, na_values={"value": [""]})
     text = [name for name in KEY if name not in ("slices", "evaluations")]
     both = [table.astype(dict.fromkeys(text, str)) for table in (former, found)]
     joined = both[0].merge(both[1], on=KEY, how="outer", suffixes=("_former", ""), indicator=True)
@@ -92,5 +94,5 @@ def compare_with(reference: Path, found: pd.DataFrame, plan: Drift) -> pd.DataFr
 
 
 def write_reference(path: Path, found: pd.DataFrame) -> None:
-    """Write the committed table."""
+    """Write the committed table: text, so that a reviewer sees in the difference of a commit which values moved."""
     write_text(path, found.to_csv(index=False, float_format="%.6g"))

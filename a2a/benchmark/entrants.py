@@ -1,5 +1,6 @@
 """The methods of an experiment, ready to complete: the prior with its samplers, and compared methods with weights."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,9 +45,19 @@ class Entrants:
         paths = {name: self.experiment.weights.get(name, shipped(name)) for name in names}
         return {name: BASELINES[name].load(path, self.prior.spec) for name, path in paths.items()}
 
-    def key(self, job: Job) -> str:
-        """What decides the rows of a job: its settings, and the weights of a compared method."""
-        return job.key if job.method == ANY2ALL else f"{job.key} {self.baselines[job.method].digest[:16]}"
+    def weights(self, job: Job) -> str:
+        """Hash of the weights that do a job."""
+        return (self.prior if job.method == ANY2ALL else self.baselines[job.method]).digest[:16]
+
+    def precision(self, job: Job) -> str:
+        """Number format in which the network of a job is evaluated."""
+        return "bfloat16" if job.method == ANY2ALL and self.prior.bf16 else "float32"
+
+    def key(self, job: Job, store: str) -> str:
+        """Hash of all settings that decide the rows of a job on the slices of which `store` is the hash."""
+        acquired = self.experiment.model_dump_json(include={"sampling", "seed"})
+        settings = (job.key, acquired, self.weights(job), self.precision(job), store)
+        return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:16]
 
     def refusal(self, job: Job, observation: Observation) -> str | None:
         """Return why the method of a job cannot use an observation, or None."""

@@ -1,4 +1,4 @@
-"""What is measured of the completions of a split: per subject, and of all slices together."""
+"""What is measured of the completions of a split: per subject, per slice, and of all slices together."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import torch
 
 from a2a.errors import InputError
 from a2a.evaluation.frechet import frechet_distance, standardised
-from a2a.evaluation.metrics import subject_table
+from a2a.evaluation.metrics import mae, psnr, ssim, subject_table
 from a2a.evaluation.radiomics import radiomic_features
 from a2a.evaluation.sharpness import sharpness_table
 from a2a.stack import StackSpec
@@ -52,6 +52,30 @@ def measured(
     for channel, name in enumerate(only.names):
         tables.append(_distances(x[:, channel], y[:, channel], subjects, name))
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
+
+
+def of_slices(
+    truth: torch.Tensor, completed: torch.Tensor, numbers: list[int], spec: StackSpec, targets: tuple[str, ...]
+) -> pd.DataFrame:
+    """Measure each slice of completed stacks on its own.
+
+    Parameters
+    ----------
+    truth, completed, spec, targets
+        As for `measured`.
+    numbers
+        The N slices' numbers in the split.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``slice, modality, metric, value`` with the metrics ``psnr``, ``ssim`` and ``mae``.
+    """
+    channels = [spec.index(name) for name in targets]
+    x, y = truth[:, channels].numpy(), completed[:, channels].numpy()
+    values = {metric.__name__: metric(x, y) for metric in (psnr, ssim, mae)}
+    index = pd.MultiIndex.from_product([values, numbers, targets], names=["metric", "slice", "modality"])
+    return pd.Series(np.concatenate([*values.values()]).ravel(), index, name="value").reset_index()
 
 
 def _distances(real: np.ndarray, made: np.ndarray, subjects: np.ndarray, modality: str) -> pd.DataFrame:

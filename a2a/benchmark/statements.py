@@ -3,6 +3,7 @@
 Explained in the page "Does it hold?".
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -116,6 +117,20 @@ class Claims(Strict):
                 if kind in declared and (unknown := [name for name in names if name not in declared[kind]]):
                     raise ValueError(f"claim {claim.id}: {kind} has no {unknown[0]!r}")
         return self
+
+    def about(self, figure: int) -> "Claims":
+        """Keep the claims that the paper makes beside one of its figures.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        named = re.compile(rf"Figures? (.* )?{figure}[a-z,]?(\s|$)")
+        found = tuple(claim for claim in self.claims if named.search(claim.where))
+        if not found:
+            raise InputError(f"No claim of {self.paper} stands beside its Figure {figure}.")
+        return self.model_copy(update={"claims": found})
 
     @classmethod
     def load(cls, path: Path) -> "Claims":

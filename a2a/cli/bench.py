@@ -10,7 +10,7 @@ def bench(
     experiment: Annotated[Path, typer.Argument(help="Experiment, e.g. experiments/phantom-any2all-64.yaml.")],
     prior: Annotated[Path, typer.Option(help="Weights: a .safetensors file with its .json beside it.")],
     data: Annotated[Path, typer.Option(help="Slice store made by `a2a prepare`.")],
-    out: Annotated[Path, typer.Option(help="CSV file of results; its provenance is written beside it.")],
+    out: Annotated[Path, typer.Option(help="Parquet table of results.")],
     batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
     every: Annotated[
         int | None, typer.Option(min=1, help="Use every so-manyth slice of each subject, whatever the jobs say.")

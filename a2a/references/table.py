@@ -1,12 +1,11 @@
 """The table of the trivial references: ``python -m a2a.references.table experiments/references.yaml --help``.
 
-Writes two files named like the experiment: a CSV (one row for each data set, scenario, method, subject, modality
-and metric) and a JSON (where the numbers come from).
+Writes a results table named like the experiment (`a2a.benchmark.table`).
 """
 
 import argparse
+import hashlib
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,11 +13,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from a2a import provenance
+from a2a.benchmark.table import origin, write_table
 from a2a.data.store import SliceStore, Split
 from a2a.errors import InputError
 from a2a.evaluation.metrics import subject_table, summary
-from a2a.files import write_json, write_text
 from a2a.observation import Observation
 from a2a.progress import progress
 from a2a.references.config import ReferencesConfig, ScenarioTargets
@@ -51,8 +49,7 @@ def reference_table(
     Returns
     -------
     pandas.DataFrame
-        Columns ``dataset, scenario, method, slices, lam, subject, modality, metric, value``; ``lam`` is the
-        tuned weight of SENSE, empty where there is none.
+        Rows of `a2a.benchmark.table.SCHEMA`; ``settings`` says the tuned weight of SENSE.
 
     Raises
     ------
@@ -67,7 +64,8 @@ def reference_table(
         for name in block.targets:
             train.spec.index(name)
     blocks = [_block(block, config, trees, train, tests) for block in progress(config.scenarios, "scenarios")]
-    return pd.concat(blocks, ignore_index=True)
+    settings = f"{config.model_dump_json(exclude={'profiles'})}\n{trees.model_dump_json()}"
+    return pd.concat(blocks, ignore_index=True).assign(job=hashlib.sha256(settings.encode()).hexdigest()[:16])
 
 
 def _block(
@@ -90,14 +88,17 @@ def _block(
         if lam is not None:
             reconstructed = _reconstructions(split, block.given, spec, config, lam, targets)
             results |= {method: images[rows] for method, images in reconstructed.items()}
-        named = StackSpec(tuple(spec.modalities[i] for i in targets))
+        named, truth = StackSpec(tuple(spec.modalities[i] for i in targets)), split.images[rows][:, targets]
+        labels = {"scenario": str(scenario), "slices": len(rows), "precision": "float32"}
+        labels |= origin(config.name, config.seed, store)
         for method, completed in results.items():
-            truth = split.images[rows][:, targets]
-            table = subject_table(truth, completed, split.subjects[rows], named)
-            labels = {"dataset": dataset_name(store), "scenario": str(scenario), "method": method, "slices": len(rows)}
-            tables.append(table.assign(**labels, lam=lam if method == "tikhonov-sense" else np.nan))
-    order = ["dataset", "scenario", "method", "slices", "lam", "subject", "modality", "metric", "value"]
-    return pd.concat(tables)[order]
+            own = {
+                "method": method,
+                "settings": f"lambda {lam:.3g}" if method == "tikhonov-sense" else "",
+                "weights": None if method == "zero-filled" else train.manifest["sha256"]["train.npy"][:16],
+            }
+            tables.append(subject_table(truth, completed, split.subjects[rows], named).assign(**own, **labels))
+    return pd.concat(tables)
 
 
 def _fitted(
@@ -114,11 +115,6 @@ def _fitted(
         return {"linear-regression": linear.predict(images), "boosted-trees": boosted.predict(images, z_mm)}
 
     return predict
-
-
-def dataset_name(store: SliceStore) -> str:
-    """Return the name of a store's data card and profile, ``"phantom-any2all/full"``."""
-    return f"{store.manifest['card']}/{store.manifest['profile']}"
 
 
 def _observations(
@@ -166,27 +162,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--train", type=Path, required=True, help="slice store with train and val splits")
     parser.add_argument("--test", type=Path, action="append", help="slice store to measure on; may be repeated")
     parser.add_argument("--profile", default="full", help="size of the trees")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the CSV and the JSON")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the table")
     options = parser.parse_args(arguments)
     config = ReferencesConfig.load(options.config)
     if options.profile not in config.profiles:
         raise InputError(f"There is no profile {options.profile!r}; {options.config} has {', '.join(config.profiles)}.")
     train = SliceStore.open(options.train)
     tests = [SliceStore.open(path) for path in options.test or [options.train]]
-    trees, started = config.profiles[options.profile], time.perf_counter()
-    table = reference_table(config, trees, train, tests)
-    write_text(options.out / f"{options.config.stem}.csv", table.to_csv(index=False, float_format="%.6g"))
-    record = {
-        "experiment": config.model_dump(mode="json", exclude={"profiles"}) | {"trees": trees.model_dump()},
-        "profile": options.profile,
-        "train": dataset_name(train),
-        "stores": {dataset_name(s): s.manifest["sha256"] for s in (train, *tests)},
-        "seconds": round(time.perf_counter() - started),
-        "commit": provenance.commit(Path(__file__).parent),
-        "versions": provenance.package_versions(),
-    }
-    write_json(options.out / f"{options.config.stem}.json", record)
-    psnr = table[table["metric"] == "psnr"].drop(columns=["lam", "slices"])
+    table = reference_table(config, config.profiles[options.profile], train, tests)
+    write_table(options.out / f"{options.config.stem}.parquet", table)
+    labels = ["dataset", "scenario", "modality", "method", "subject", "metric", "value"]
+    psnr = table.loc[table["metric"] == "psnr", labels]
     print(summary(psnr).drop(columns=["metric", "identical"]).round(2).to_string(index=False))
 
 

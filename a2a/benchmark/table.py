@@ -1,0 +1,140 @@
+"""The results table: a Parquet file with one row for each measurement, which says where it comes from.
+
+Rows of a whole split or of a subject have no `slice`; rows of single slices have the slice's number in the split. A
+scenario that a method cannot use is one row too: its `reason` says why, and it has no value. Explained in the chapter
+"All methods side by side".
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import a2a
+from a2a.data.store import SliceStore
+from a2a.errors import InputError
+from a2a.files import write_atomically
+from a2a.provenance import commit, machine
+
+VERSION = "1"
+"""Of the columns; stands in the metadata of each file."""
+
+_TEXT, _COUNT = pa.string(), pa.int32()
+SCHEMA = pa.schema(
+    {
+        "subject": _TEXT,
+        "modality": _TEXT,
+        "metric": _TEXT,
+        "value": pa.float64(),
+        "estimate": _TEXT,
+        "dataset": _TEXT,
+        "scenario": _TEXT,
+        "method": _TEXT,
+        "settings": _TEXT,
+        "slices": _COUNT,
+        "evaluations": _COUNT,
+        "seconds": pa.float64(),
+        "slice": _COUNT,
+        "sample": _COUNT,
+        "reason": _TEXT,
+        "experiment": _TEXT,
+        "job": _TEXT,
+        "store": _TEXT,
+        "weights": _TEXT,
+        "seed": _COUNT,
+        "precision": _TEXT,
+        "device": _TEXT,
+        "version": _TEXT,
+        "commit": _TEXT,
+        "finished": pa.timestamp("ms", tz="UTC"),
+    },
+    metadata={"a2a-results": VERSION},
+)
+"""Columns and their types.
+
+``slices`` (of the job) and ``seconds`` (of all of them) are costs of the job; ``sample`` is the number of a posterior
+sample, empty for their mean; ``job`` is a hash of all settings that decide the rows. ``job, store, weights`` are the
+first 16 digits of SHA-256; ``weights`` are those of the prior or method, for the trivial references the training split.
+"""
+
+MEASURED = SCHEMA.names[: SCHEMA.get_field_index("slice")]
+"""Columns of `tables`."""
+
+
+def test_digest(store: SliceStore) -> str:
+    """Hash of the test split of a store."""
+    return store.manifest["sha256"]["test.npy"][:16]
+
+
+def origin(experiment: str, seed: int, store: SliceStore) -> dict[str, object]:
+    """Columns that say where rows come from that were measured just now."""
+    return {
+        "dataset": f"{store.manifest['card']}/{store.manifest['profile']}",
+        "store": test_digest(store),
+        "experiment": experiment,
+        "seed": seed,
+        "device": machine()["device"],
+        "version": a2a.__version__,
+        "commit": commit(Path(__file__).parent),
+        "finished": datetime.now(UTC).replace(microsecond=0),
+    }
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table atomically; columns that it lacks are left empty.
+
+    Raises
+    ------
+    InputError
+        If it has a column that is not in `SCHEMA`.
+    """
+    if unknown := [name for name in table if name not in SCHEMA.names]:
+        raise InputError(f"{path}: results have no column {unknown[0]!r}; they have {', '.join(SCHEMA.names)}.")
+    lacking = {field.name: pa.nulls(len(table), field.type) for field in SCHEMA if field.name not in table}
+    content = pa.table({name: lacking.get(name, table.get(name)) for name in SCHEMA.names}, schema=SCHEMA)
+    write_atomically(path, lambda p: pq.write_table(content, p, compression="zstd"))
+
+
+def read_table(*paths: Path) -> pd.DataFrame:
+    """Read all rows and columns of one or more tables.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, cut off or no Parquet, or has other columns than this version of a2a writes.
+    """
+    return pa.concat_tables([SCHEMA.empty_table(), *map(_content, paths)]).to_pandas()
+
+
+def tables(paths: Iterable[Path]) -> pd.DataFrame:
+    """Join the measurements of subjects and of whole splits of several results tables.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `MEASURED`; without rows of single slices and without refusals. Errors as in `read_table`.
+    """
+    table = read_table(*paths)
+    return table.loc[table["slice"].isna() & table["reason"].isna(), MEASURED].reset_index(drop=True)
+
+
+def refusals(paths: Iterable[Path]) -> dict[str, str]:
+    """Why methods cannot use scenarios: reasons by ``"METHOD: SCENARIO"``. Errors as in `read_table`."""
+    found = read_table(*paths).dropna(subset="reason")
+    return dict(zip(found["method"] + ": " + found["scenario"], found["reason"], strict=True))
+
+
+def _content(path: Path) -> pa.Table:
+    """Check and read one file."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; results tables are written by a2a bench.")
+    try:
+        schema = pq.read_schema(path)
+        if schema.names != SCHEMA.names or (schema.metadata or {}).get(b"a2a-results") != VERSION.encode():
+            raise InputError(f"{path}: not a results table of version {VERSION}; remove it and measure again.")
+        return pq.read_table(path, partitioning=None).cast(SCHEMA)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: no whole Parquet file; remove it and measure again.") from error
