@@ -1,6 +1,6 @@
 """Chapters over a grid of parameters: validated first, resumable, with a table and a gallery of what came out.
 
-For instructors; explained in the page "Status" of the book.
+For instructors; explained in the chapter "Beyond one machine" of the book.
 """
 
 import html
@@ -106,21 +106,43 @@ def grid_tasks(grid: Grid, book: Book) -> list[Task]:
 
 
 def run_grid(grid: Grid, book: Book, jobs: int, report: Callable[[str], None]) -> pd.DataFrame:
-    """Execute what is not there yet, then write the table and the gallery; failures stop nothing.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each combination: ``chapter``, the parameters, ``result`` (done or failed), ``seconds``, ``error``
-        and ``folder``. Also in ``runs/grid/NAME/summary.csv``, beside ``index.html``.
-    """
+    """Execute what is not there yet, then `gather`; failures stop nothing."""
     tasks = grid_tasks(grid, book)
     try:
         run_all(tasks, book.root, jobs, report)
     except ChapterFailed:
         report("some combinations failed; see the table")
+    return gather(grid, tasks, book.root)
+
+
+def run_one(tasks: Sequence[Task], key: str, root: Path, report: Callable[[str], None]) -> None:
+    """Execute the combination whose key begins with `key`, unless it is there.
+
+    Raises
+    ------
+    InputError
+        If there is not exactly one.
+    a2a.run.ChapterFailed
+        If it fails.
+    """
+    chosen = [task for task in tasks if task.key.startswith(key)]
+    if len(chosen) != 1:
+        raise InputError(f"Key {key!r} fits {len(chosen)} combinations; --check lists all of them with their keys.")
+    run_all(chosen, root, 1, report)
+
+
+def gather(grid: Grid, tasks: Sequence[Task], root: Path) -> pd.DataFrame:
+    """Write the table and the gallery of what there is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each combination: ``chapter``, the parameters, ``result`` (done, failed, or unfinished where it was
+        not executed or its process was ended), ``seconds``, ``error`` and ``folder``. Also in
+        ``runs/grid/NAME/summary.csv``, beside ``index.html``.
+    """
     table = pd.DataFrame([_row(task, grid) for task in tasks])
-    folder = book.root / "runs" / "grid" / grid.name
+    folder = root / "runs" / "grid" / grid.name
     write_text(folder / "summary.csv", table.to_csv(index=False))
     _write_gallery(folder, grid, tasks, table)
     return table
@@ -132,7 +154,8 @@ def _row(task: Task, grid: Grid) -> dict[str, Any]:
     done = run is not None and run.key == task.key
     error = "" if done or not failure.is_file() else failure.read_text(encoding="utf-8").splitlines()[0]
     chosen = {name: task.settings[name] for name in grid.parameters}
-    outcome = {"result": "done" if done else "failed", "seconds": run.seconds if done else None, "error": error}
+    result = "done" if done else "failed" if error else "unfinished"
+    outcome = {"result": result, "seconds": run.seconds if done else None, "error": error}
     return {"chapter": task.chapter.name} | chosen | outcome | {"folder": str(task.folder)}
 
 

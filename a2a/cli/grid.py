@@ -11,23 +11,33 @@ from a2a.errors import Failure
 def grid(
     path: Annotated[Path, typer.Argument(metavar="GRID", help="YAML with name, chapters, profile and parameters.")],
     jobs: Annotated[int, typer.Option(min=1, help="Chapters at a time.")] = 1,
-    check: Annotated[bool, typer.Option("--check", help="Only say what would run.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say what would run, each with its key.")] = False,
+    only: Annotated[str | None, typer.Option(metavar="KEY", help="Execute only the combination with this key.")] = None,
+    gather: Annotated[bool, typer.Option("--gather", help="Execute nothing; show what there is.")] = False,
 ) -> None:
     """Execute chapters with every combination of some parameters; started again, it goes on where it was.
 
     Ends with 1 if a combination failed; the others are done all the same.
     """
+    from a2a import grid as grids
     from a2a.book import Book
-    from a2a.grid import Grid, grid_tasks, run_grid
     from a2a.paths import repository
 
-    asked, book = Grid.load(path), Book.read(repository())
-    tasks = grid_tasks(asked, book)
+    asked, book = grids.Grid.load(path), Book.read(repository())
+    tasks = grids.grid_tasks(asked, book)
     if check:
-        typer.echo("\n".join(task.label for task in tasks))
+        typer.echo("\n".join(f"{task.key[:12]}  {task.label}" for task in tasks))
         return
-    table = run_grid(asked, book, jobs, lambda line: typer.echo(f"grid: {line}", err=True))
+    if only:
+        grids.run_one(tasks, only, book.root, _report)
+        return
+    table = grids.gather(asked, tasks, book.root) if gather else grids.run_grid(asked, book, jobs, _report)
     typer.echo(table.drop(columns=["folder", "error"]).to_string(index=False))
     typer.echo(f"Gallery: {book.root / 'runs' / 'grid' / asked.name / 'index.html'}")
-    if count := int((table["result"] == "failed").sum()):
-        raise Failure(f"{count} of {len(table)} combinations failed; their folders hold failure.txt.")
+    if count := int((table["result"] != "done").sum()):
+        raise Failure(f"{count} of {len(table)} combinations are not done; failure.txt in a folder says why it failed.")
+
+
+def _report(line: str) -> None:
+    """Print a line of progress at once, also into a pipe."""
+    typer.echo(f"grid: {line}", err=True)

@@ -6,7 +6,7 @@ import yaml
 
 from a2a.book import Book
 from a2a.errors import InputError
-from a2a.grid import Grid, grid_tasks, run_grid
+from a2a.grid import Grid, gather, grid_tasks, run_grid, run_one
 
 GRID = {
     "name": "circles",
@@ -30,7 +30,11 @@ def written(tmp_path):
 
 def test_every_combination_is_run_once_and_shown(written, mini):
     grid, book, lines = Grid.load(written()), Book.read(mini), []
+    tasks = grid_tasks(grid, book)
+    run_one(tasks, tasks[1].key[:12], mini, lines.append)
+    assert gather(grid, tasks, mini).result.tolist() == ["unfinished", "done"]
     table = run_grid(grid, book, 1, lines.append)
+    assert sum("executing" in line for line in lines) == 2
     assert table.points.tolist() == [3, 4] and set(table.result) == {"done"}
     folder = mini / "runs" / "grid" / "circles"
     assert pd.read_csv(folder / "summary.csv").seconds.tolist() == table.seconds.tolist()
@@ -38,14 +42,19 @@ def test_every_combination_is_run_once_and_shown(written, mini):
     lines.clear()
     run_grid(grid, book, 1, lines.append)
     assert lines == ["unchanged: 01-mini: points=3, radius=1.0, 01-mini: points=4, radius=1.0"]
+    for key, count in (("none", 0), ("", 2)):
+        with pytest.raises(InputError, match=f"fits {count} combinations"):
+            run_one(tasks, key, mini, lines.append)
 
 
-def test_a_failure_stops_nothing(written, mini):
+def test_neither_an_error_nor_a_killed_kernel_stops_the_rest(written, mini):
     chapter = mini / "book" / "01-mini.md"
-    text = chapter.read_text()
-    chapter.write_text(text.replace("assert np.allclose", "assert points != 3, 'no triangle'\nassert np.allclose"))
-    table = run_grid(Grid.load(written()), Book.read(mini), 1, lambda line: None)
-    assert table.result.tolist() == ["failed", "done"] and "no triangle" in table.error[0]
+    fault = "import os, signal\nassert points != 3, 'no triangle'\npoints == 4 and os.kill(os.getpid(), signal.SIGKILL)"
+    chapter.write_text(chapter.read_text().replace("assert np.allclose", f"{fault}\nassert np.allclose"))
+    asked = Grid.load(written(parameters={"points": [3, 4, 5]}))
+    table = run_grid(asked, Book.read(mini), 1, lambda line: None)
+    assert table.result.tolist() == ["failed", "failed", "done"]
+    assert "no triangle" in table.error[0] and "Kernel died" in table.error[1]
 
 
 @pytest.mark.parametrize(
