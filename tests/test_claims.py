@@ -142,3 +142,13 @@ def test_bad_claims_are_refused(tmp_path, change, words):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(InputError, match=words):
         Claims.load(tmp_path / "c.yaml")
+
+
+def test_claims_of_one_figure_are_those_that_name_it():
+    claims = Claims.load(repository("experiments", "claims", "any2all.yaml"))
+    assert [claim.id for claim in claims.about(2).claims] == ["U1", "U2"]
+    assert {"R8", "R10"} <= {claim.id for claim in claims.about(3).claims} and claims.about(
+        4
+    ).settings == claims.settings
+    with pytest.raises(InputError, match="Figure 9"):
+        claims.about(9)

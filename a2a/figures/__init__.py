@@ -4,21 +4,27 @@ from a2a.figures.alignment import agreement_curves
 from a2a.figures.anatomy import joint_histograms, labelled_stacks, marked_images, tissue_greys
 from a2a.figures.curves import gaussian_posterior, metric_intervals, schedule_curves
 from a2a.figures.diagram import Arrow, Box, block_diagram
+from a2a.figures.dots import method_differences, method_dots
+from a2a.figures.given import scenario_ladder
 from a2a.figures.idea import Example, idea_sheet, one_picture
 from a2a.figures.learning import error_curves, training_curves, unet_diagram
+from a2a.figures.observations import modality_gains, modality_worth, observation_map
 from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and_coils
-from a2a.figures.reconstruction import methods_grid, reconstruction_grid
+from a2a.figures.reconstruction import answers_grid, methods_grid, reconstruction_grid
 from a2a.figures.show import show
+from a2a.figures.source import live_source, sourced, table_source
 from a2a.figures.stacks import completion_panel, completion_sheet, stack_grid
 from a2a.figures.static import contact_sheet
 from a2a.figures.tradeoff import cost_ratios, quality_curves
 from a2a.figures.uncertainty import coverage_curves, draw_strips
+from a2a.figures.verdicts import verdict_table
 
 __all__ = [
     "Arrow",
     "Box",
     "Example",
     "agreement_curves",
+    "answers_grid",
     "block_diagram",
     "completion_panel",
     "completion_sheet",
@@ -33,17 +39,27 @@ __all__ = [
     "idea_sheet",
     "joint_histograms",
     "labelled_stacks",
+    "live_source",
     "marked_images",
     "mask_and_coils",
+    "method_differences",
+    "method_dots",
     "methods_grid",
     "metric_intervals",
+    "modality_gains",
+    "modality_worth",
+    "observation_map",
     "one_picture",
     "quality_curves",
     "reconstruction_grid",
+    "scenario_ladder",
     "schedule_curves",
     "show",
+    "sourced",
     "stack_grid",
+    "table_source",
     "tissue_greys",
     "training_curves",
     "unet_diagram",
+    "verdict_table",
 ]

@@ -1,6 +1,6 @@
 """Figures of reconstructions: one modality of several slices, as several methods give it back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -94,15 +94,64 @@ def methods_grid(
     """
     if not answers:
         raise InputError("methods_grid needs the answer of at least one method.")
-    true, grey = as_images(truth, 2, "truth"), Modality("")
-    columns = {name: as_images(image, 2, name) for name, image in {**given, **answers}.items()}
-    if wrong := [name for name, image in columns.items() if image.shape != true.shape]:
-        raise InputError(f"methods_grid: {', '.join(wrong)} must have the shape {true.shape} of the truth.")
-    errors = {name: np.abs(columns[name] - true) for name in answers}
-    limits = (0.0, max(float(np.percentile(np.stack(list(errors.values())), _SHOWN)), 0.01))
-    score = {name: f"{float(psnr(true, columns[name])):.1f} dB" for name in answers}
-    upper = [panel(columns[name], grey, score.get(name, ""), own_window=name in given) for name in columns]
-    lower = [Panel(errors.get(name), theme.SPREAD, limits) for name in columns]
-    rows = [[*upper, panel(true, grey)], [*lower, Panel(None, theme.SPREAD, limits)]]
-    sheet = Sheet(rows, ["answer", "error"], [*columns, "truth"], (Panel(None, theme.SPREAD, limits), "image units"))
+    sheet = _answers({"answer": {**given, **answers}}, as_images(truth, 2, "truth"), "methods_grid", set(given))
     return image_grid(sheet, f"One slice by {', '.join(answers)} beside the truth, errors below.", width)
+
+
+def answers_grid(
+    answers: Mapping[str, Mapping[str, ArrayLike | torch.Tensor]],
+    truth: ArrayLike | torch.Tensor,
+    modality: Modality,
+    width: int = theme.WIDTH,
+) -> go.Figure:
+    """Show answers to several questions about one image, the error of each below it, all errors on one scale.
+
+    Parameters
+    ----------
+    answers
+        Row title to column title to image (H, W), image units; every row has the same columns. Corners give the PSNR.
+    truth
+        Image (H, W), image units; the last column.
+    modality
+        Decides the colours.
+    width
+        Pixels.
+
+    Raises
+    ------
+    InputError
+        If there is no answer, rows have other columns, or an image has another shape than the truth.
+    """
+    if not answers or not all(answers.values()):
+        raise InputError("answers_grid needs at least one answer in each row.")
+    sheet = _answers(answers, as_images(truth, 2, "truth"), "answers_grid", modality=modality)
+    columns = ", ".join(title.replace("<br>", " ") for title in sheet.column_titles)
+    rows = ", ".join(title.replace("<br>", " ") for title in answers)
+    return image_grid(sheet, f"Rows: {rows}, each with its errors below. Columns: {columns}.", width)
+
+
+def _answers(
+    answers: Mapping[str, Mapping[str, ArrayLike | torch.Tensor]],
+    true: np.ndarray,
+    caller: str,
+    given: Collection[str] = (),
+    modality: Modality = Modality(""),  # noqa: B008 - frozen, so one default serves all calls
+) -> Sheet:
+    """Rows of answers with their errors below, and the truth; columns of `given` have no score and no error."""
+    columns = list(next(iter(answers.values())))
+    if odd := [row for row, each in answers.items() if list(each) != columns]:
+        raise InputError(f"{caller}: the row {odd[0]!r} must have the columns {', '.join(columns)}.")
+    images = {row: {c: as_images(image, 2, c) for c, image in each.items()} for row, each in answers.items()}
+    wrong = [c for each in images.values() for c, image in each.items() if image.shape != true.shape]
+    if wrong:
+        raise InputError(f"{caller}: {', '.join(wrong)} must have the shape {true.shape} of the truth.")
+    errors = {r: {c: np.abs(im - true) for c, im in each.items() if c not in given} for r, each in images.items()}
+    largest = np.percentile(np.stack([e for each in errors.values() for e in each.values()]), _SHOWN)
+    limits, rows = (0.0, max(float(largest), 0.01)), []
+    for row, each in images.items():
+        notes = {c: "" if c in given else f"{float(psnr(true, image)):.1f} dB" for c, image in each.items()}
+        upper = [panel(image, modality, notes[c], own_window=c in given) for c, image in each.items()]
+        rows.append([*upper, panel(true, modality) if not rows else Panel(None)])
+        rows.append([Panel(errors[row].get(c), theme.SPREAD, limits) for c in [*columns, ""]])
+    titles = [title for row in answers for title in (row, "error")]
+    return Sheet(rows, titles, [*columns, "truth"], (Panel(None, theme.SPREAD, limits), "error (image units)"))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from a2a.errors import InputError
-from a2a.figures import methods_grid, reconstruction_grid
+from a2a.figures import answers_grid, methods_grid, reconstruction_grid
+from a2a.stack import Modality
 
 
 def texts(figure) -> list[str]:
@@ -36,3 +37,16 @@ def test_many_methods_stand_side_by_side_with_their_errors_below():
         methods_grid({}, {}, truth)
     with pytest.raises(InputError, match=r"good must have the shape \(8, 8\)"):
         methods_grid({}, {"good": truth[:4]}, truth)
+
+
+def test_questions_stand_below_each_other_with_errors_on_one_scale():
+    truth = np.full((8, 8), 0.5)
+    rows = {"T1": {"MDS": truth + 0.1, "MPS": truth}, "T1 + T2*": {"MDS": truth + 0.01, "MPS": truth}}
+    figure = answers_grid(rows, truth, Modality("CT", kind="CT"))
+    shown = texts(figure)
+    assert {"T1", "T1 + T2*", "MDS", "MPS", "truth", "20.0 dB", "40.0 dB"} <= set(shown) and shown.count("error") == 2
+    assert [t.marker.cmax for t in figure.select_traces({"type": "scatter"}) if t.marker.cmax] == pytest.approx([0.1])
+    with pytest.raises(InputError, match=r"the row 'T1 \+ T2\*' must have the columns MDS, MPS"):
+        answers_grid({"T1": rows["T1"], "T1 + T2*": {"MDS": truth}}, truth, Modality(""))
+    with pytest.raises(InputError, match="at least one answer"):
+        answers_grid({}, truth, Modality(""))

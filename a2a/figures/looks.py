@@ -1,0 +1,117 @@
+"""How methods, metrics and givens look, once for all figures of results.
+
+A method keeps its colour, symbol and dashes in every figure, so that a reader learns them once. Colours are those of
+Okabe and Ito and two greys; symbols and direct labels tell methods apart in grey print.
+"""
+
+from dataclasses import dataclass
+
+from a2a.errors import InputError
+from a2a.figures import theme
+from a2a.scenario import Kind
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn.
+
+    Parameters
+    ----------
+    label
+        Its name in figures.
+    colour, symbol, dash
+        Of Plotly.
+    """
+
+    label: str
+    colour: str
+    symbol: str
+    dash: str = "solid"
+
+
+_BLUE, _RED, _GREEN, _PINK, _ORANGE, _SKY = theme.PALETTE
+METHODS = {
+    "any2all-mds": Look("Any2all MDS", _BLUE, "circle"),
+    "any2all-mps": Look("Any2all MPS", _RED, "diamond", "dash"),
+    "mmgan": Look("mmGAN", _GREEN, "square", "dot"),
+    "mmresvit": Look("mmResViT", _PINK, "triangle-up", "dashdot"),
+    "m2dn": Look("M2DN", _ORANGE, "cross", "longdash"),
+    "minet": Look("MINet", _SKY, "x", "longdashdot"),
+    "mcvarnet": Look("MC-VarNet", "#6b4c9a", "triangle-down", "dot"),
+    "discdiff": Look("DisC-Diff", "#7a5c00", "pentagon", "dash"),
+}
+"""Look of each method by its name in the results tables; Any2all first."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a metric is drawn.
+
+    Parameters
+    ----------
+    title
+        Of its axis.
+    better
+        ``"more"``, ``"less"``, or ``"one"`` where the truth has 1.
+    logarithmic
+        Whether its axis is.
+    """
+
+    title: str
+    better: str
+    logarithmic: bool = False
+
+    @property
+    def hint(self) -> str:
+        """The title with an arrow that points to where it is better."""
+        return self.title + {"more": " →", "less": " ←", "one": ", truth 1"}[self.better]
+
+
+METRICS = {
+    "psnr": Scale("PSNR (dB)", "more"),
+    "psnr_slice": Scale("PSNR of slices (dB)", "more"),
+    "ssim": Scale("SSIM", "more"),
+    "mae": Scale("MAE (image units)", "less"),
+    "rfd": Scale("rFD", "less", True),
+    "hfr": Scale("detail", "one", True),
+    "gradient": Scale("gradients", "one", True),
+    "aliasing": Scale("aliasing", "less"),
+}
+"""Scale of each metric of the results tables."""
+
+GLYPHS: dict[Kind, str] = {"clean": "●", "measured": "◐", "missing": "○"}
+"""How a modality was given: as an image, as k-space, not at all."""
+
+GLYPH_FONT = "'DejaVu Sans', 'Segoe UI Symbol', 'Apple Symbols', 'Noto Sans Symbols2', sans-serif"
+"""Fonts that have all three glyphs in one size."""
+
+
+def look(method: str) -> Look:
+    """Return the look of a method of the results tables.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    if method not in METHODS:
+        raise InputError(f"No look for the method {method!r}; a2a.figures.looks has {', '.join(METHODS)}.")
+    return METHODS[method]
+
+
+def scale(metric: str) -> Scale:
+    """Return the scale of a metric of the results tables.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    if metric not in METRICS:
+        raise InputError(f"No scale for the metric {metric!r}; a2a.figures.looks has {', '.join(METRICS)}.")
+    return METRICS[metric]
+
+
+def plain(scenario: str) -> str:
+    """Return a scenario or modality as a person writes it: ``T2*`` for ``T2star``."""
+    return scenario.replace("star", "*")

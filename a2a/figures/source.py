@@ -1,0 +1,81 @@
+"""Where a figure comes from, in a line below it: profile, data, weights, commit, device."""
+
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from a2a.errors import InputError
+from a2a.figures import theme
+from a2a.provenance import commit, machine
+
+_LINE, _LETTER = 15, 5.4
+_NEEDED = ("dataset", "slices", "method", "weights", "commit", "device", "finished")
+
+
+def sourced(figure: go.Figure, source: str) -> go.Figure:
+    """Write a line below a figure, which is changed in place and returned.
+
+    Parameters
+    ----------
+    figure
+        As from any function of this package.
+    source
+        As from `table_source` or `live_source`; wrapped to the width of the figure.
+    """
+    lines = textwrap.wrap(source, round(figure.layout.width / _LETTER))
+    room = _LINE * len(lines) + 4
+    bottom = figure.layout.margin.b if figure.layout.margin.b is not None else theme.template().layout.margin.b
+    figure.update_layout(height=figure.layout.height + room, margin={"b": bottom + room})
+    look = {"font": {"size": 10, "color": theme.MUTED}, "xref": "container", "x": 0.006, "xanchor": "left"}
+    figure.update_layout(
+        title=look | {"text": "<br>".join(lines), "yref": "container", "y": 0.006, "yanchor": "bottom"}
+    )
+    return figure
+
+
+def table_source(rows: pd.DataFrame) -> str:
+    """Say where rows of a results table come from.
+
+    Parameters
+    ----------
+    rows
+        All columns, as from `a2a.benchmark.table.read_table`, of what is drawn.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or there are no rows.
+    """
+    if missing := [name for name in _NEEDED if name not in rows]:
+        raise InputError(f"table_source needs rows with the column {missing[0]!r}.")
+    if rows.empty:
+        raise InputError("table_source: there are no rows.")
+    said = {name: ", ".join(dict.fromkeys(rows[name].dropna().astype(str))) for name in ("dataset", "commit", "device")}
+    slices = " to ".join(dict.fromkeys(f"{n:.0f}" for n in (rows["slices"].min(), rows["slices"].max())))
+    weights = rows.dropna(subset="weights").groupby("method", sort=False)["weights"].first()
+    mine = [digest[:8] for method, digest in weights.items() if method.startswith("any2all")]
+    others = weights.nunique() - len(set(mine))
+    digests = ", ".join([*dict.fromkeys(mine), *([f"{others} of other methods"] if others else [])])
+    date = f"{rows['finished'].max():%Y-%m-%d}"
+    parts = f"{said['dataset']}, {slices} slices", f"weights {digests}", f"commit {said['commit']}"
+    return " · ".join(("Measured: " + parts[0], *parts[1:], said["device"], date))
+
+
+def live_source(profile: str, dataset: str, digest: str, root: Path) -> str:
+    """Say where a figure comes from that was computed just now.
+
+    Parameters
+    ----------
+    profile
+        Of the chapter.
+    dataset
+        Such as ``"phantom-any2all/ci"``.
+    digest
+        SHA-256 of the weights.
+    root
+        Of the repository, for the commit.
+    """
+    parts = f"profile {profile}", f"data {dataset}", f"weights {digest[:8]}", f"commit {commit(root)}"
+    return " · ".join(("Made on this page: " + parts[0], *parts[1:], str(machine()["device"])))
