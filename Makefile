@@ -1,4 +1,4 @@
-# make book | test | drift | lint | twins | clean | help. Each sets up .venv by itself.
+# make book | test | drift | workflow | lint | twins | clean | help. Each sets up .venv by itself.
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -11,9 +11,10 @@ JOBS    ?= 1
 BIN     := $(VENV)/bin
 PHANTOM := runs/data/phantom-any2all-64-ci
 READY   := $(VENV)/.installed
+FLOW    := $(VENV)/.workflow-installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help book test drift lint twins clean
+.PHONY: help book test drift workflow lint twins clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -30,6 +31,9 @@ drift: $(READY) ## compare a small experiment with its committed results
 	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2
 	@$(BIN)/a2a drift --prior weights/phantom-any2all-64.safetensors --data $(PHANTOM)
 
+workflow: $(FLOW) ## install Snakemake and run everything from data to book with it
+	@$(BIN)/snakemake --profile workflow/profiles/local --config profile=$(PROFILE)
+
 lint: $(READY) ## check the style only
 	@$(BIN)/ruff check .
 
@@ -37,7 +41,7 @@ twins: $(READY) ## rewrite notebooks/*.ipynb from book/*.md
 	@$(BIN)/a2a book --twins
 
 clean: ## remove the environment, the built book and all runs
-	rm -rf $(VENV) _build runs
+	rm -rf $(VENV) _build runs .snakemake
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -47,4 +51,8 @@ $(READY): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.8
 	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -r requirements.txt
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(FLOW): requirements-workflow.txt $(READY)
+	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -r requirements-workflow.txt
 	@touch $@

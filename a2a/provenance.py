@@ -4,9 +4,11 @@ PyTorch takes seconds to import and only some of these questions need it, so it 
 """
 
 import hashlib
+import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,13 +19,22 @@ UNWATCHED = {"__pycache__", ".ipynb_checkpoints"}
 PACKAGES = ("torch", "lightning-fabric", "numpy", "scipy", "nibabel", "papermill", "jupyter-book")
 
 
-def fingerprint(root: Path) -> str:
-    """Return a hash of every file below `root`, other than the chapter itself, that an output can depend on."""
+def fingerprint(root: Path, watched: Iterable[str | Path] = WATCHED) -> str:
+    """Return a hash of files and folders that an output can depend on, and of the version of Python.
+
+    Parameters
+    ----------
+    root
+        Root of the repository.
+    watched
+        Paths below `root`, or absolute ones; by default all that a chapter, other than its own text, can depend on.
+    """
     digest = hashlib.sha256(".".join(map(str, sys.version_info[:2])).encode())
-    for top in WATCHED:
+    for top in watched:
         for path in sorted([root / top, *(root / top).rglob("*")]):
-            if path.is_file() and not UNWATCHED & set(path.relative_to(root).parts):
-                digest.update(f"\0{path.relative_to(root).as_posix()}\0".encode())
+            name = Path(os.path.relpath(path, root))
+            if path.is_file() and not UNWATCHED & set(name.parts):
+                digest.update(f"\0{name.as_posix()}\0".encode())
                 with open(path, "rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

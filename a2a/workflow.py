@@ -1,0 +1,144 @@
+"""What the workflow is asked to make: its configuration, checked, and keys that say when to make a thing again.
+
+`workflow/Snakefile` turns a plan into jobs; explained in the chapter "Beyond one machine" of the book.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from a2a.errors import InputError
+from a2a.paths import repository
+from a2a.provenance import fingerprint
+
+CONFIG = "workflow/config.yaml"
+DRAWS = "figures"
+
+
+class Plan(BaseModel):
+    """What ``workflow/config.yaml`` says, with what ``--config`` changes.
+
+    Parameters
+    ----------
+    profile
+        Size of experiments and chapters: ``smoke``, ``ci`` or ``full``.
+    card, root
+        Data card, by path or name, and the folder of its files; phantoms need none.
+    prior
+        Weights (``.safetensors``), or the recipe (``.yaml``) of a prior that is trained first.
+    experiments
+        Files; each becomes a table of its name.
+    chapters
+        Names of chapters; None for all.
+    grid
+        File of a grid, for the target ``grid``.
+    devices
+        Of a training: GPUs, or processes where there are none.
+    gpu
+        Whether jobs that use the network ask for GPUs.
+    out
+        Folder for everything but the chapters and the book, which `a2a.book` knows a place for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str
+    card: str
+    root: Path | None = None
+    prior: Path
+    experiments: tuple[Path, ...] = ()
+    chapters: tuple[str, ...] | None = None
+    grid: Path | None = None
+    devices: int = Field(1, ge=1)
+    gpu: bool = False
+    out: Path = Path("runs/workflow")
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> "Plan":
+        """Check the fields; what the named files hold is read by `check`.
+
+        Raises
+        ------
+        InputError
+            If a field is unknown, missing or of a wrong type.
+        """
+        try:
+            return cls.model_validate(dict(config))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise InputError(f"{CONFIG}: field {field}: {first['msg']}, got {first['input']!r}.") from error
+
+    @property
+    def subjects(self) -> str:
+        """Profile of the data card."""
+        return "full" if self.profile == "full" else "ci"
+
+    @property
+    def trained(self) -> bool:
+        """Whether the prior is a recipe."""
+        return self.prior.suffix != ".safetensors"
+
+    @property
+    def tables(self) -> dict[str, Path]:
+        """The experiments by the name of their table."""
+        return {path.stem: path for path in self.experiments}
+
+    def key(self, *files: str | Path) -> str:
+        """Return the key of a job: it changes when, and only when, the job must be repeated.
+
+        Parameters
+        ----------
+        *files
+            Files and folders that count beside the code, which is the package without what draws, and the versions.
+        """
+        code = sorted(path for path in repository("a2a").iterdir() if path.name != DRAWS)
+        card = repository("data_cards", f"{self.card}.yaml")
+        card = card if card.is_file() else Path(self.card).absolute()
+        return fingerprint(repository(), [*code, "requirements.txt", card, *files])[:16]
+
+    def check(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Read every file that the plan names, before anything runs.
+
+        Returns
+        -------
+        chapters : dict
+            The key of each chapter, see `a2a.run.chapter_key`.
+        combinations : dict
+            That of each combination of the grid, by its first twelve digits, for ``a2a grid --only``.
+
+        Raises
+        ------
+        InputError
+            If a profile, chapter, card, recipe, experiment or grid is unknown or wrong.
+        """
+        from a2a.book import Book
+        from a2a.data.cards import load_card
+        from a2a.grid import Grid, grid_tasks
+        from a2a.recipes import load_config
+
+        book = Book.read(repository())
+        book.check_profile(self.profile)
+        load_card(self.card).profile(self.subjects)
+        if self.trained:
+            load_config(self.prior)
+        elif not self.prior.is_file():
+            raise InputError(f"{CONFIG}: field prior: {self.prior} does not exist; give weights or a recipe.")
+        self._check_experiments()
+        chosen = book.chapters if self.chapters is None else [book.chapter(name) for name in self.chapters]
+        combinations = grid_tasks(Grid.load(self.grid), book) if self.grid else []
+        return (
+            {task.chapter.name: task.key for task in book.tasks(chosen, self.profile)},
+            {task.key[:12]: task.key for task in combinations},
+        )
+
+    def _check_experiments(self) -> None:
+        """Read all experiments, whose names must differ."""
+        from a2a.benchmark import Experiment
+
+        for path in self.experiments:
+            Experiment.load(path).at(self.profile)
+        if len(self.tables) < len(self.experiments):
+            raise InputError(f"{CONFIG}: field experiments: two files have the same name.")

@@ -1,0 +1,167 @@
+"""The workflow on this machine and on a real Slurm: the same tables, and what becomes of jobs that do not end well."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from a2a.benchmark import tables
+from a2a.figures import method_dots
+from a2a.paths import repository
+
+if not find_spec("snakemake"):
+    pytest.skip("the workflow is not installed; see make workflow", allow_module_level=True)
+
+NEEDS_SLURM = pytest.mark.skipif(
+    subprocess.run("scontrol ping", shell=True, capture_output=True).returncode != 0,
+    reason="there is no Slurm here; see workflow/one-node-slurm",
+)
+SLURM = ["--slurm-no-account", "--slurm-status-command", "squeue", "--seconds-between-status-checks", "2"]
+STOP = ["sh", "-c", "scancel --signal=STOP $0; scontrol update JobId=$0 TimeLimit=1"]  # lets a job run out of its time
+PATIENCE = 600
+
+
+def experiment(*jobs: dict, **more: object) -> dict:
+    """An experiment on one scenario."""
+    scenario = {"given": "T1 + y(T2FLAIR)", "targets": ["T2FLAIR"]}
+    return {"name": "small", "profiles": {"ci": {}}, "jobs": [scenario | job for job in jobs]} | more
+
+
+GOOD = experiment({"steps": 2})
+MENDED = experiment({"steps": 3})
+LOST = experiment({"method": "mmgan"}, weights={"mmgan": "lost.safetensors"})
+LONG = experiment(*({"steps": steps} for steps in range(60, 66)))
+
+
+class Workplace:
+    """A small data set, experiments on it, and the workflow that makes their tables below `out`."""
+
+    def __init__(self, folder: Path, **experiments: dict) -> None:
+        self.folder = folder
+        card = yaml.safe_load(repository("data_cards", "phantom-any2all.yaml").read_text(encoding="utf-8"))
+        card["profiles"] = {"ci": {"train": ["0"], "val": ["198"], "test": ["205", "206"], "slices": 2}}
+        self.write("card", card)
+        for name, content in experiments.items():
+            self.write(name, content)
+        self.experiments = list(experiments)
+
+    def write(self, name: str, content: dict) -> None:
+        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+
+    def start(self, profile: str, *words: str, **config: object) -> subprocess.Popen:
+        """Start Snakemake with a profile; what it says goes to a file of that name."""
+        files = ", ".join(str(self.folder / f"{name}.yaml") for name in self.experiments)
+        config = {"card": self.folder / "card.yaml", "experiments": f"[{files}]", "out": self.folder / profile} | config
+        command = [sys.executable, "-m", "snakemake", "tables", "--profile", f"workflow/profiles/{profile}", *words]
+        command += ["--config", *(f"{name}={value}" for name, value in config.items())]
+        environment = os.environ | {"A2A_QUIET": "1"}
+        with open(self.folder / f"{profile}.txt", "w") as file:
+            return subprocess.Popen(command, cwd=repository(), stdout=file, stderr=file, env=environment)
+
+    def run(self, profile: str, *words: str, **config: object) -> tuple[int, str]:
+        """Run Snakemake to its end; return its exit code and what it said."""
+        code = self.start(profile, *words, **config).wait(PATIENCE)
+        return code, (self.folder / f"{profile}.txt").read_text()
+
+    def table(self, profile: str, name: str) -> Path:
+        return self.folder / profile / "ci" / "tables" / f"{name}.parquet"
+
+    def parts(self, name: str) -> list[Path]:
+        """Rows that a job on Slurm has finished."""
+        return list((self.folder / "slurm" / "ci" / "rows").glob(f"*/.{name}.parquet.parts/[!.]*.parquet"))
+
+    def interrupt(self, *commands: tuple[str, ...]) -> dict[str, list[pd.DataFrame]]:
+        """Give commands about jobs on Slurm, each as soon as its job has finished some rows; return these rows.
+
+        A command ends with the name of the experiment.
+        """
+        kept = {}
+
+        def all_given() -> bool:
+            for *command, name in commands:
+                if name not in kept and self.parts(name):
+                    subprocess.run([*command, slurm_job(name)], check=True)
+                    kept[name] = [pd.read_parquet(part) for part in self.parts(name)]
+            return len(kept) == len(commands)
+
+        wait_for(all_given, "the first rows of all jobs")
+        return kept
+
+
+def evaluated(said: str) -> int:
+    """How many experiments a run of Snakemake evaluated."""
+    return said.count("rule evaluate:")
+
+
+def wait_for(truth: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not truth():
+        assert time.monotonic() < end, f"{what} did not come"
+        time.sleep(0.1)
+
+
+def slurm_job(name: str) -> str:
+    """Number of the running Slurm job that evaluates an experiment."""
+    queue = subprocess.check_output(["squeue", "-h", "-t", "RUNNING", "-o", "%i %k"], text=True).splitlines()
+    return next((line.split()[0] for line in queue if line.endswith(f"evaluate_wildcards_{name}")), "")
+
+
+def test_a_failure_stops_nothing_and_only_what_changed_is_repeated(tmp_path):
+    place = Workplace(tmp_path, good=GOOD, lost=LOST)
+    code, said = place.run("local", "--set-threads", "evaluate=1")
+    assert code == 1 and "lost.safetensors" in said and "some jobs failed" in said and "Traceback" not in said
+    assert place.table("local", "good").is_file() and not place.table("local", "lost").exists()
+    place.write("lost", MENDED)
+    os.utime(tmp_path / "good.yaml")
+    code, said = place.run("local")
+    assert code == 0 and evaluated(said) == 1
+    assert place.table("local", "lost").is_file()
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"profile": "huge"}, "Unknown profile 'huge'; possible are smoke, ci, full"),
+        ({"chapters": "[nowhere]"}, "Unknown chapter 'nowhere'"),
+        ({"prior": "nothing.safetensors"}, "field prior: nothing.safetensors does not exist"),
+        ({"experimnts": "[]"}, "field experimnts: Extra inputs are not permitted"),
+        ({"devices": 0}, "field devices: Input should be greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_before_anything_runs(tmp_path, config, words):
+    code, said = Workplace(tmp_path).run("local", **config)
+    assert code == 1 and words in said and "Traceback" not in said
+    assert not (tmp_path / "local").exists()
+
+
+@NEEDS_SLURM
+def test_on_slurm_tables_are_the_same_and_no_end_of_a_job_loses_anything(tmp_path):
+    place = Workplace(tmp_path, good=GOOD, lost=LOST, cancelled=LONG, late=LONG)
+    run = place.start("slurm", *SLURM)
+    kept = place.interrupt(("scancel", "cancelled"), (*STOP, "late"))
+    assert run.wait(PATIENCE) == 1
+    said = (tmp_path / "slurm.txt").read_text()
+    assert all(f"status is: '{status}'" in said for status in ("FAILED", "CANCELLED", "TIMEOUT"))
+    assert "lost.safetensors" in said and place.table("slurm", "good").is_file()
+
+    place.write("lost", MENDED)
+    code, said = place.run("slurm", *SLURM)
+    assert code == 0 and evaluated(said) == 3
+    for name, parts in kept.items():
+        final = pd.read_parquet(place.table("slurm", name))
+        assert final.job.nunique() == 6
+        for part in parts:
+            assert final[final.job.isin(part.job)].seconds.tolist() == part.seconds.tolist()
+
+    assert place.run("local")[0] == 0
+    for name in place.experiments:
+        here, there = (tables([place.table(profile, name)]) for profile in ("local", "slurm"))
+        pd.testing.assert_frame_equal(here.drop(columns="seconds"), there.drop(columns="seconds"), check_exact=True)
+        assert method_dots(here).to_json() == method_dots(there).to_json()
