@@ -57,11 +57,12 @@ def _for_page(output: NotebookNode, cell: NotebookNode) -> NotebookNode:
     """Prepare an output for Sphinx: of an interactive figure it needs the HTML, with the alternative text of the cell.
 
     The JSON of Plotly beside the HTML serves JupyterLab; Sphinx would warn about it. The alternative text reaches
-    bitmap images through Sphinx, but not HTML.
+    bitmap images through Sphinx, but not HTML. The corner of a table is no heading of anything.
     """
     data = output.get("data", {})
     if "text/html" in data:
         data.pop("application/vnd.plotly.v1+json", None)
+        data["text/html"] = re.sub(r"<th\b([^>]*)>(\s|&nbsp;)*</th>", r"<td\1></td>", data["text/html"])
         if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
             label = f'aria-label="{html.escape(" ".join(alt.split()))}"'
             figure, labelled = re.subn(r'aria-label="[^"]*"', lambda _: label, data["text/html"], count=1)

@@ -1,36 +1,46 @@
 """A book of one chapter, made once for all tests of this folder, and a browser to look at pages with."""
 
-import re
 import shutil
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Page as BrowserPage
 
 from a2a.book import Book
 from a2a.paths import repository
 
 MINI = Path(__file__).parent / "mini"
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --enable-logging=stderr --virtual-time-budget=10000"
-).split()
 CHATTER = ("[PST]", "[togglebutton]")
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+RULES = {"region": {"enabled": False}}  # the theme has the title of the book outside of every landmark
+FIGURES = {"exclude": [[".js-plotly-plot"]]}  # one image with a description each; its insides are hidden from readers
+READY = "async () => { if (window.MathJax?.startup) await MathJax.startup.promise }"
+UNFOLD = "document.querySelectorAll('details').forEach(folded => { folded.open = true })"
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a browser made of a page: the document after all scripts ran, and its console."""
+    """What a browser made of a page.
+
+    The document after all scripts ran, the console, complaints of axe-core in light and dark with everything unfolded,
+    and by how many pixels the page is wider than a telephone of 375.
+    """
 
     document: str
     console: tuple[str, ...]
+    complaints: tuple[str, ...]
+    overflow: int
 
 
 def copy_mini(root: Path) -> Path:
-    """Make a repository of the small book at `root`, with our settings of Jupyter Book."""
+    """Make a repository of the small book at `root`, with our settings of Jupyter Book and our styles."""
     shutil.copytree(MINI, root)
+    shutil.copytree(repository("book", "_static"), root / "book" / "_static")
     shutil.copy(repository("_config.yml"), root)
     shutil.copy(repository("requirements.txt"), root)
     return root
@@ -50,18 +60,38 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
-def browse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Page]:
-    """Return a function that loads a page from disk in Chromium without any network."""
+@pytest.fixture(scope="module")
+def browse() -> Iterator[Callable[[str], Page]]:
+    """Yield a function that looks at an address on disk in Chromium without any network."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
         pytest.skip("looking at pages needs Chromium, which is not installed")
+    with sync_playwright() as driver, driver.chromium.launch(executable_path=chromium) as browser:
+        yield lambda address: look(browser, address)
 
-    def load(path: Path) -> Page:
-        own = [f"--user-data-dir={tmp_path_factory.mktemp('chromium')}", "--host-resolver-rules=MAP * ~NOTFOUND"]
-        command = [chromium, *FLAGS, *own, "--dump-dom", path.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        messages = re.findall(r':CONSOLE[:(]\d+\)?\] "(.*?)", source', done.stderr, flags=re.DOTALL)
-        return Page(done.stdout, tuple(m for m in messages if not m.startswith(CHATTER)))
 
-    return load
+def look(browser: Browser, address: str) -> Page:
+    """Load a page and examine it: light, dark, and as wide as a telephone."""
+    with browser.new_context(offline=True, color_scheme="light") as context:
+        page, console = context.new_page(), []
+        page.on("console", lambda message: console.append(message.text))
+        page.on("pageerror", lambda error: console.append(str(error)))
+        page.goto(address)
+        page.evaluate(READY)
+        document = page.content()
+        page.evaluate(UNFOLD)
+        complaints = examine(page, "light", {"type": "tag", "values": STANDARDS})
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        complaints += examine(page, "dark", {"type": "rule", "values": ["color-contrast"]})
+        page.set_viewport_size({"width": 375, "height": 800})
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return Page(document, tuple(m for m in console if not m.startswith(CHATTER)), tuple(complaints), overflow)
+
+
+def examine(page: BrowserPage, scheme: str, rules: dict[str, Any]) -> list[str]:
+    """Return what axe-core says against a page, one line for each element."""
+    page.wait_for_timeout(300)  # colours fade from one scheme to the other
+    options = {"runOnly": rules, "rules": RULES, "resultTypes": ["violations"], "preload": False}
+    found = Axe().run(page, FIGURES, options).response["violations"]
+    return [f"{scheme}, {rule['id']}: {node['html']}" for rule in found for node in rule["nodes"]]

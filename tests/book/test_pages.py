@@ -1,7 +1,9 @@
 """Pages: built without a warning, complete, and seen by a browser as a reader sees them, offline."""
 
 import re
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
@@ -19,7 +21,7 @@ def text(root: Path, page: str) -> str:
 
 def check(page, html: str) -> None:
     """Check that a browser shows every equation and every interactive figure and has nothing to complain about."""
-    assert page.console == ()
+    assert page.console == () and page.complaints == () and page.overflow == 0
     equations = len(re.findall(r'class="math notranslate', html))
     assert page.document.count("<mjx-container") >= equations
     figures = html.count('class="plotly-graph-div"')
@@ -82,7 +84,37 @@ def test_staged_notebooks_are_valid_and_light(built):
 
 @pytest.mark.parametrize("page", ["intro", "01-mini", "status"])
 def test_a_browser_shows_the_small_book(built, browse, page):
-    check(browse(built / "_build" / "html" / f"{page}.html"), text(built, page))
+    check(browse((built / "_build" / "html" / f"{page}.html").as_uri()), text(built, page))
+
+
+def test_a_search_needs_no_network(built, browse):
+    found = browse((built / "_build" / "html" / "search.html").as_uri() + "?q=circle")
+    assert found.console == () and found.complaints == () and '<a href="01-mini.html' in found.document
+
+
+def broken_links(html: Path) -> list[str]:
+    """Links and sources of all pages that lead to no file or to no place in it."""
+    documents = {path: path.read_text(encoding="utf-8") for path in html.glob("*.html")}
+    places = {path.name: set(re.findall(r'\bid="([^"]*)"', document)) for path, document in documents.items()}
+    broken = []
+    for path, document in documents.items():
+        for link in set(re.findall(r'<[^>]* (?:href|src)="([^"]*)"', document)):
+            address = urlsplit(unescape(link))
+            target = unquote(address.path) or path.name
+            known = target not in places or unquote(address.fragment) in places[target] | {""}
+            if not address.scheme and not (known and (html / target).is_file()):
+                broken.append(f"{path.name}: {link}")
+    return broken
+
+
+def test_no_link_is_broken(built):
+    assert broken_links(built / "_build" / "html") == []
+
+
+def test_no_link_of_the_book_is_broken():
+    if not (html := repository("_build", "html")).is_dir():
+        pytest.skip("the book is not built yet; `make book` builds it")
+    assert broken_links(html) == []
 
 
 @pytest.mark.parametrize("page", pages(repository()))
@@ -90,4 +122,4 @@ def test_a_browser_shows_the_book(browse, page):
     path = repository("_build", "html", f"{page}.html")
     if not path.is_file():
         pytest.skip(f"{page}.html is not built yet; `make book` builds it")
-    check(browse(path), path.read_text(encoding="utf-8"))
+    check(browse(path.as_uri()), path.read_text(encoding="utf-8"))
