@@ -103,6 +103,8 @@ def complete_split(job: Job, entrants: Entrants, store: SliceStore) -> pd.DataFr
     if reason := entrants.refusal(job, observation):
         return pd.DataFrame([labels | {"reason": reason}])
     done = entrants.complete(job, observation, generators(experiment.seed, chosen, job.samples))
+    if lacking := [name for name in job.targets if done.samples[:, :, spec.index(name)].isnan().all()]:
+        return pd.DataFrame([labels | {"reason": f"it does not make {', '.join(lacking)}"}])
     factor = experiment.sampling.acceleration
     folds = "measured" in observation.kinds and factor > 1 and truth.shape[-2] % factor == 0
     estimates = _estimates(done)

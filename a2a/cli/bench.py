@@ -1,35 +1,44 @@
-"""``a2a bench``: run an experiment on the test split of a slice store."""
+"""``a2a bench``: run experiments on the test split of a slice store."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from a2a.errors import InputError
+
 
 def bench(
-    experiment: Annotated[Path, typer.Argument(help="Experiment, e.g. experiments/phantom-any2all-64.yaml.")],
-    prior: Annotated[Path, typer.Option(help="Weights: a .safetensors file with its .json beside it.")],
-    data: Annotated[Path, typer.Option(help="Slice store made by `a2a prepare`.")],
-    out: Annotated[Path, typer.Option(help="Parquet table of results.")],
-    batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
-    every: Annotated[
-        int | None, typer.Option(min=1, help="Use every so-manyth slice of each subject, whatever the jobs say.")
+    experiments: Annotated[list[Path], typer.Argument(help="Experiments, e.g. experiments/figures/figure-3.yaml.")],
+    profile: Annotated[
+        str | None, typer.Option(help="How much is computed, where an experiment has profiles.", show_default="ci")
     ] = None,
-    bf16: Annotated[bool, typer.Option("--bf16", help="Evaluate the network in bf16.")] = False,
+    prior: Annotated[Path | None, typer.Option(help="Weights of the prior in place of the experiment's.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Slice store in place of the experiment's.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Parquet table, of one experiment.",
+            show_default="results/NAME.parquet in the profile ci, else runs/bench/PROFILE/NAME.parquet",
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
 ) -> None:
-    """Measure methods: every job of the experiment that the table does not hold yet for these weights and data.
+    """Measure methods: every job of the experiments that their tables do not hold yet for these weights and data.
 
-    Prints mean, standard deviation and bootstrap interval over subjects.
+    Prints means with 95 % intervals over subjects.
     """
     from a2a.benchmark import Experiment, run
     from a2a.data.store import SliceStore
-    from a2a.evaluation.metrics import summary
+    from a2a.evaluation.leaderboard import intervals
     from a2a.prior import Prior
 
-    store = SliceStore.open(data, verify=True)
-    asked = Experiment.load(experiment)
-    if every:
-        asked = asked.model_copy(update={"jobs": tuple(job.model_copy(update={"every": every}) for job in asked.jobs)})
-    table = run(asked, Prior.load(prior, bf16=bf16), store, out, batch)
-    shown = table[table.metric.isin(["psnr", "ssim", "rfd"])].drop(columns=["slices", "seconds"])
-    typer.echo(summary(shown).drop(columns="identical").round(3).to_string(index=False))
+    if out and len(experiments) > 1:
+        raise InputError("--out is the table of one experiment; leave it out to run several.")
+    asked = [Experiment.load(path).at(profile) for path in experiments]
+    folder = Path("results") if profile in (None, "ci") else Path("runs", "bench", profile)
+    for path, one in zip(experiments, asked, strict=True):
+        store = SliceStore.open(data or one.data, verify=True)
+        network = Prior.load(prior or one.prior, bf16=one.precision == "bfloat16")
+        table = run(one, network, store, out or folder / f"{path.stem}.parquet", batch)
+        typer.echo(intervals(table).round(3).to_string(index=False))

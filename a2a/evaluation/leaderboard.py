@@ -27,9 +27,9 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row for each group of `GROUP`, best PSNR first within a scenario and modality: ``psnr, psnr_low,
-        psnr_high, ssim, ssim_low, ssim_high`` (mean over subjects with 95 % BCa interval), ``rfd`` (radiomic Fréchet
-        distance of all slices together, NaN where not measured), ``seconds`` for each slice, ``evaluations`` of a
-        network and ``rank``.
+        psnr_high, ssim, ssim_low, ssim_high`` (mean over subjects with 95 % BCa interval), ``rfd, rfd_low, rfd_high``
+        (radiomic Fréchet distance of all slices together, see `distances`; NaN where not measured), ``seconds`` for
+        each slice, ``evaluations`` of a network and ``rank``.
 
     Raises
     ------
@@ -49,7 +49,8 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
             for statistic, suffix in (("mean", ""), ("low", "_low"), ("high", "_high"))
         }
     )
-    board["rfd"] = single[single["metric"] == "rfd"].groupby(GROUP)["value"].first()
+    distance = distances(single, GROUP)
+    board["rfd"], board["rfd_low"], board["rfd_high"] = distance["mean"], distance["low"], distance["high"]
     for name in ("seconds", "evaluations"):
         board[name] = single.groupby(GROUP)[name].first() if name in single else np.nan
     board = board.reset_index()
@@ -59,6 +60,42 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
     order = {name: place for place, name in enumerate(pd.unique(table["scenario"]))}
     board["_order"] = board["scenario"].map(order)
     return board.sort_values(["dataset", "_order", "modality", "rank"]).drop(columns="_order").reset_index(drop=True)
+
+
+def intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """PSNR, SSIM and rFD of each group of a results table, with 95 % intervals.
+
+    Parameters
+    ----------
+    table
+        As `a2a.benchmark.table.tables` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each method with its settings, estimate, scenario, modality and metric: ``mean, low, high`` and
+        ``subjects``. Of the distance rFD, which subjects have none of, ``mean`` is that of all slices together.
+    """
+    groups = ["scenario", "method", "settings", "evaluations", "estimate", "modality", "metric"]
+    means = summary(table.loc[table["metric"].isin(["psnr", "ssim"]), [*groups, "subject", "value"]])
+    distance = distances(table, groups[:-1]).reset_index().assign(metric="rfd")
+    together = pd.concat([part for part in (means, distance) if len(part)], ignore_index=True)
+    return together[[*groups, "mean", "low", "high", "subjects"]].sort_values(groups[:-1], kind="stable")
+
+
+def distances(table: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
+    """rFD of each group with its interval: 1.96 standard deviations over random halves of the subjects to each side.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by `groups`: ``mean`` (of all slices together), ``low, high`` (NaN without halves) and ``subjects``.
+    """
+    whole = table[table["metric"] == "rfd"].groupby(groups, dropna=False)["value"].first()
+    spread = table[table["metric"] == "rfd_half"].groupby(groups, dropna=False)["value"].std().reindex(whole.index)
+    people = table[table["metric"] == "psnr"].groupby(groups, dropna=False)["subject"].nunique().reindex(whole.index)
+    reach = 1.96 * spread
+    return pd.DataFrame({"mean": whole, "low": whole - reach, "high": whole + reach, "subjects": people})
 
 
 def training_costs(cards: Mapping[str, dict]) -> pd.DataFrame:
