@@ -1,4 +1,4 @@
-# make book | test | drift | workflow | lint | twins | clean | help. Each sets up .venv by itself.
+# make book | test | drift | bench | workflow | lint | twins | clean | help. Each sets up .venv by itself.
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -8,17 +8,19 @@ PYTHON  ?= python3
 VENV    ?= .venv
 PROFILE ?= ci
 JOBS    ?= 1
+CONFIG  ?=
 BIN     := $(VENV)/bin
 PHANTOM := runs/data/phantom-any2all-64-ci
 READY   := $(VENV)/.installed
 FLOW    := $(VENV)/.workflow-installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help book test drift workflow lint twins clean
+.PHONY: help book test drift bench workflow lint twins clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 	@echo "Options: PROFILE=smoke|ci|full  JOBS=chapters at a time  PYTHON=interpreter for the new environment"
+	@echo "         CONFIG='gpu=true ...' fields of workflow/config.yaml"
 
 book: $(READY) ## execute the chapters that changed and build the HTML book
 	@$(BIN)/a2a book --profile $(PROFILE) --jobs $(JOBS)
@@ -32,7 +34,15 @@ drift: $(READY) ## compare a small experiment with its committed results
 	@$(BIN)/a2a drift --prior weights/phantom-any2all-64.safetensors --data $(PHANTOM)
 
 workflow: $(FLOW) ## install Snakemake and run everything from data to book with it
-	@$(BIN)/snakemake --profile workflow/profiles/local --config profile=$(PROFILE)
+	@$(BIN)/snakemake --profile workflow/profiles/local --config profile=$(PROFILE) $(CONFIG)
+
+bench: $(READY) ## measure all methods for every figure, and the references; goes on where it stopped
+	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2
+	@$(BIN)/a2a prepare phantom-any2all --profile full --out $(PHANTOM:-ci=-full) --workers 2
+	@$(BIN)/a2a bench experiments/figures/*.yaml --profile $(PROFILE)
+	@$(BIN)/python -m a2a.references.table experiments/comparison-references.yaml --train $(PHANTOM:-ci=-full) \
+	  --test $(if $(filter full,$(PROFILE)),$(PHANTOM:-ci=-full),$(PHANTOM)) --profile $(if $(filter smoke,$(PROFILE)),smoke,full) \
+	  --out $(if $(filter ci,$(PROFILE)),results,runs/bench/$(PROFILE))
 
 lint: $(READY) ## check the style only
 	@$(BIN)/ruff check .

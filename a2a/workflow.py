@@ -14,7 +14,10 @@ from a2a.paths import repository
 from a2a.provenance import fingerprint
 
 CONFIG = "workflow/config.yaml"
-DRAWS = "figures"
+PAGES = {"figures"} | {
+    f"{name}.py" for name in ("book", "chapters", "grid", "materials", "pages", "readme", "run", "workflow")
+}
+"""What of the package makes figures and pages, and no number in a table."""
 
 
 class Plan(BaseModel):
@@ -92,9 +95,9 @@ class Plan(BaseModel):
         Parameters
         ----------
         *files
-            Files and folders that count beside the code, which is the package without what draws, and the versions.
+            Files and folders that count beside the data card, the package but for `PAGES`, and the versions.
         """
-        code = sorted(path for path in repository("a2a").iterdir() if path.name != DRAWS)
+        code = sorted(path for path in repository("a2a").iterdir() if path.name not in PAGES)
         card = repository("data_cards", f"{self.card}.yaml")
         card = card if card.is_file() else Path(self.card).absolute()
         return fingerprint(repository(), [*code, "requirements.txt", card, *files])[:16]

@@ -23,7 +23,7 @@ NEEDS_SLURM = pytest.mark.skipif(
     subprocess.run("scontrol ping", shell=True, capture_output=True).returncode != 0,
     reason="there is no Slurm here; see workflow/one-node-slurm",
 )
-SLURM = ["--slurm-no-account", "--slurm-status-command", "squeue", "--seconds-between-status-checks", "2"]
+SLURM = ["--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
 STOP = ["sh", "-c", "scancel --signal=STOP $0; scontrol update JobId=$0 TimeLimit=1"]  # lets a job run out of its time
 PATIENCE = 600
 
@@ -37,7 +37,7 @@ def experiment(*jobs: dict, **more: object) -> dict:
 GOOD = experiment({"steps": 2})
 MENDED = experiment({"steps": 3})
 LOST = experiment({"method": "mmgan"}, weights={"mmgan": "lost.safetensors"})
-LONG = experiment(*({"steps": steps} for steps in range(60, 66)))
+LONG = experiment(*({"steps": steps} for steps in range(20, 26)))
 
 
 class Workplace:
@@ -59,8 +59,8 @@ class Workplace:
         """Start Snakemake with a profile; what it says goes to a file of that name."""
         files = ", ".join(str(self.folder / f"{name}.yaml") for name in self.experiments)
         config = {"card": self.folder / "card.yaml", "experiments": f"[{files}]", "out": self.folder / profile} | config
-        command = [sys.executable, "-m", "snakemake", "tables", "--profile", f"workflow/profiles/{profile}", *words]
-        command += ["--config", *(f"{name}={value}" for name, value in config.items())]
+        words = [*f"tables --profile workflow/profiles/{profile} --set-threads evaluate=1".split(), *words, "--config"]
+        command = [sys.executable, "-m", "snakemake", *words, *(f"{name}={value}" for name, value in config.items())]
         environment = os.environ | {"A2A_QUIET": "1"}
         with open(self.folder / f"{profile}.txt", "w") as file:
             return subprocess.Popen(command, cwd=repository(), stdout=file, stderr=file, env=environment)
@@ -115,7 +115,7 @@ def slurm_job(name: str) -> str:
 
 def test_a_failure_stops_nothing_and_only_what_changed_is_repeated(tmp_path):
     place = Workplace(tmp_path, good=GOOD, lost=LOST)
-    code, said = place.run("local", "--set-threads", "evaluate=1")
+    code, said = place.run("local")
     assert code == 1 and "lost.safetensors" in said and "some jobs failed" in said and "Traceback" not in said
     assert place.table("local", "good").is_file() and not place.table("local", "lost").exists()
     place.write("lost", MENDED)
