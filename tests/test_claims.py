@@ -31,7 +31,7 @@ def table(means: dict[tuple[str, str], float], metric: str = "psnr", spread: flo
 def judged(test: dict, results: pd.DataFrame, refused: dict | None = None) -> str:
     """The verdict of one claim."""
     claim = {"id": "X", "where": "here", "says": "so", "test": test}
-    claims = Claims(paper="p", experiment="e", methods=METHODS, settings=SETTINGS, claims=[claim])
+    claims = Claims(paper="p", experiments=("e",), methods=METHODS, settings=SETTINGS, claims=[claim])
     return conclusions(claims, evaluate(claims, results, refused or {})).verdict.item()
 
 
@@ -116,7 +116,7 @@ def test_a_claim_made_of_others():
         {"id": "Y", "where": "", "says": "", "test": order(better=["B"], worse=["A"])},
         {"id": "Z", "where": "", "says": "", "test": {"kind": "all-of", "claims": ["X", "Y"]}},
     ]
-    claims = Claims(paper="p", experiment="e", methods=METHODS, settings=SETTINGS, claims=parts)
+    claims = Claims(paper="p", experiments=("e",), methods=METHODS, settings=SETTINGS, claims=parts)
     verdicts = conclusions(claims, evaluate(claims, results, {})).set_index("claim").verdict
     assert verdicts.to_dict() == {"X": "supported", "Y": "contradicted", "Z": "contradicted"}
 
@@ -138,7 +138,7 @@ def test_the_claims_of_the_repository_are_valid_and_complete():
     ],
 )
 def test_bad_claims_are_refused(tmp_path, change, words):
-    content = {"paper": "p", "experiment": "e", "methods": METHODS, "settings": SETTINGS} | change
+    content = {"paper": "p", "experiments": ["e"], "methods": METHODS, "settings": SETTINGS} | change
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(InputError, match=words):
         Claims.load(tmp_path / "c.yaml")

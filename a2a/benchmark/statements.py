@@ -91,8 +91,8 @@ class Claims(Strict):
     ----------
     paper
         Whose claims.
-    experiment
-        Name of the experiment whose table they are set against.
+    experiments
+        Names of the experiments whose tables they are set against.
     methods
         The paper's names of methods, and those of the table.
     settings, claims
@@ -100,7 +100,7 @@ class Claims(Strict):
     """
 
     paper: str
-    experiment: str
+    experiments: tuple[str, ...] = Field(min_length=1)
     methods: dict[str, str]
     settings: dict[str, Setting]
     claims: tuple[Claim, ...] = Field(min_length=1)

@@ -94,8 +94,8 @@ def distances(table: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
     whole = table[table["metric"] == "rfd"].groupby(groups, dropna=False)["value"].first()
     spread = table[table["metric"] == "rfd_half"].groupby(groups, dropna=False)["value"].std().reindex(whole.index)
     people = table[table["metric"] == "psnr"].groupby(groups, dropna=False)["subject"].nunique().reindex(whole.index)
-    reach = 1.96 * spread
-    return pd.DataFrame({"mean": whole, "low": whole - reach, "high": whole + reach, "subjects": people})
+    low, high = (whole - 1.96 * spread).clip(lower=0), whole + 1.96 * spread
+    return pd.DataFrame({"mean": whole, "low": low, "high": high, "subjects": people})
 
 
 def training_costs(cards: Mapping[str, dict]) -> pd.DataFrame:

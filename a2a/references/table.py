@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from a2a.benchmark.table import origin, write_table
+from a2a.benchmark.parts import Parts
+from a2a.benchmark.table import origin, read_table, test_digest
 from a2a.data.store import SliceStore, Split
 from a2a.errors import InputError
 from a2a.evaluation.metrics import subject_table, summary
@@ -63,9 +64,30 @@ def reference_table(
         Scenario.parse(block.given, train.spec)
         for name in block.targets:
             train.spec.index(name)
-    blocks = [_block(block, config, trees, train, tests) for block in progress(config.scenarios, "scenarios")]
-    settings = f"{config.model_dump_json(exclude={'profiles'})}\n{trees.model_dump_json()}"
-    return pd.concat(blocks, ignore_index=True).assign(job=hashlib.sha256(settings.encode()).hexdigest()[:16])
+    blocks = [_block(block, config, trees, train, tests) for block in config.scenarios]
+    return pd.concat(blocks, ignore_index=True).assign(job=_key(config, trees, train, tests))
+
+
+def _key(config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]) -> str:
+    """Hash of everything that decides the rows of a table."""
+    digests = [train.manifest["sha256"]["train.npy"], *map(test_digest, tests)]
+    settings = [config.model_dump_json(exclude={"name", "profiles"}), trees.model_dump_json(), *digests]
+    return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:16]
+
+
+def write_references(
+    out: Path, config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]
+) -> pd.DataFrame:
+    """Write the rows of `reference_table`, scenario by scenario; those that `out` or a killed run holds are kept."""
+    single = [config.model_copy(update={"scenarios": (block,)}) for block in config.scenarios]
+    blocks = {_key(one, trees, train, tests): one for one in single}
+    with Parts(out) as parts:
+        done = parts.done()
+        for key in progress([key for key in blocks if key not in done], "scenarios"):
+            done[key] = reference_table(blocks[key], trees, train, tests)
+            parts.add(key, done[key])
+        parts.join(pd.concat([done[key] for key in blocks]))
+    return read_table(out)
 
 
 def _block(
@@ -169,8 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError(f"There is no profile {options.profile!r}; {options.config} has {', '.join(config.profiles)}.")
     train = SliceStore.open(options.train)
     tests = [SliceStore.open(path) for path in options.test or [options.train]]
-    table = reference_table(config, config.profiles[options.profile], train, tests)
-    write_table(options.out / f"{options.config.stem}.parquet", table)
+    out = options.out / f"{options.config.stem}.parquet"
+    table = write_references(out, config, config.profiles[options.profile], train, tests)
     labels = ["dataset", "scenario", "modality", "method", "subject", "metric", "value"]
     psnr = table.loc[table["metric"] == "psnr", labels]
     print(summary(psnr).drop(columns=["metric", "identical"]).round(2).to_string(index=False))
