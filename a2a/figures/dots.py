@@ -16,7 +16,6 @@ from plotly.subplots import make_subplots
 from a2a.evaluation.comparison import compare
 from a2a.evaluation.estimates import estimates, singles
 from a2a.figures import theme
-from a2a.figures.curves import log_ticks
 from a2a.figures.looks import look, plain, scale
 
 _ROW, _GAP = 19, 0.35
@@ -66,8 +65,8 @@ def method_dots(
             _means(figure, mean, rows, method, column)
         axis = {"title_text": scale(metric).hint, "row": 1, "col": column}
         if scale(metric).logarithmic:
-            shown = means.loc[means["metric"] == metric, "mean"]
-            axis |= {"type": "log"} | _decades(shown)
+            shown = means[means["metric"] == metric]
+            axis |= {"type": "log"} | _ticks(shown["low"].min(), shown["high"].max())
         if scale(metric).better == "one":
             figure.add_vline(1, line={"color": theme.MUTED, "width": 1, "dash": "dot"}, row=1, col=column)
         figure.update_xaxes(**axis)
@@ -176,14 +175,16 @@ def _difference(figure: go.Figure, row: pd.Series, rows: _Rows, column: int) -> 
     )  # fmt: skip
 
 
-def _decades(values: pd.Series) -> dict:
-    """Ticks of a logarithmic axis: 1, 2, 5 over a short range, powers of ten over a long one."""
-    ticks = log_ticks(values)
-    if values.max() / values.min() < 30:
-        return ticks
-    kept = [(at, text) for at, text in zip(*ticks.values(), strict=True) if f"{at:e}".startswith("1.0")]
-    powers = [f"10<sup>{round(math.log10(at))}</sup>" for at, _ in kept]
-    return {"tickvals": [at for at, _ in kept], "ticktext": powers}
+def _ticks(low: float, high: float) -> dict:
+    """Ticks of a logarithmic axis: powers of ten over a long range, steps between them over a short one."""
+    steps = (1,) if high / low > 30 else (1, 2, 5) if high / low > 5 else (1, 1.5, 2, 3, 5, 7)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    at = [step * 10.0**power for power in powers for step in steps]
+    if len(steps) > 1:
+        return {"tickvals": at, "ticktext": [f"{tick:g}" for tick in at]}
+    spread = math.ceil(len(powers) / 4)
+    texts = [f"10<sup>{power}</sup>" for power in powers]
+    return {"tickvals": at[::spread], "ticktext": texts[::spread], "tickangle": 0}
 
 
 def _finish(figure: go.Figure, rows: _Rows, description: str) -> go.Figure:
@@ -194,8 +195,8 @@ def _finish(figure: go.Figure, rows: _Rows, description: str) -> go.Figure:
     figure.update_yaxes(tickvals=list(labels), ticktext=list(labels.values()), col=1)
     for y in list(rows.headings.values())[1:]:
         figure.add_hline(y - 0.5 - _GAP / 2, line={"color": theme.FAINT, "width": 1})
-    figure.update_layout(margin={"t": 10, "b": 50})
-    return theme.finish(figure, description, round(80 + _ROW * rows.height))
+    figure.update_layout(margin={"t": 10, "b": 54})
+    return theme.finish(figure, description, round(78 + _ROW * rows.height))
 
 
 def _best(means: pd.DataFrame, metric: str, by: str) -> str:

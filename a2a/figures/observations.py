@@ -49,7 +49,7 @@ def observation_map(results: pd.DataFrame, spec: StackSpec, metric: str = "psnr"
     InputError
         If a column or the metric is missing, or there are several methods.
     """
-    means = _one_method(results, metric)
+    means = estimates(open_targets(results, spec), [metric])
     value = means.set_index(["scenario", "modality"])["mean"].to_dict()
     rows, columns = statuses(spec, measured=True), statuses(spec, measured=False)
     open_ = {name: [c for c in columns if c.get(name) != "clean"] for name in spec.names}
@@ -79,17 +79,27 @@ def statuses(spec: StackSpec, measured: bool) -> list[Status]:
     return sorted(found, key=lambda status: sum(_WORTH[kind] for kind in status.values()))
 
 
+def open_targets(results: pd.DataFrame, spec: StackSpec) -> pd.DataFrame:
+    """Return the rows whose modality was not given as an image.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or there are several methods.
+    """
+    if missing := [name for name in ("scenario", "modality", "method") if name not in results]:
+        raise InputError(f"The results table has no column {missing[0]!r}.")
+    if len(methods := results["method"].unique()) != 1:
+        raise InputError(f"A figure of all observations is of one method, got {', '.join(methods) or 'none'}.")
+    given = {text: Scenario.parse(text, spec) for text in results["scenario"].unique()}
+    clean = {(text, spec.names[i]) for text, scenario in given.items() for i in scenario.indices("clean")}
+    keys = pd.MultiIndex.from_frame(results[["scenario", "modality"]])
+    return results[~keys.isin(clean)]
+
+
 def _text(spec: StackSpec, status: Status) -> str:
     """Scenario of a status as the results table writes it."""
     return str(Scenario(spec.names, tuple(status[name] for name in spec.names)))
-
-
-def _one_method(results: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the estimates of the only method of a table."""
-    means = estimates(results, [metric])
-    if means["method"].nunique() != 1:
-        raise InputError(f"A figure of all observations is of one method, got {', '.join(means['method'].unique())}.")
-    return means
 
 
 def _heat(figure: go.Figure, cells: np.ndarray, values: pd.Series, name: str, column: int) -> None:
@@ -145,8 +155,9 @@ def modality_gains(results: pd.DataFrame, spec: StackSpec, metric: str = "psnr",
     InputError
         If a column, the metric or an observation is missing, or there are several methods.
     """
-    _one_method(results, metric)
-    wide = singles(results, [metric]).pivot(index=["modality", "scenario"], columns="subject", values="value")
+    wide = singles(open_targets(results, spec), [metric]).pivot(
+        index=["modality", "scenario"], columns="subject", values="value"
+    )
     every = [r | c for r in statuses(spec, measured=True) for c in statuses(spec, measured=False)]
     rows = []
     for target, given in product(spec.names, spec.names):
@@ -191,10 +202,10 @@ def modality_worth(gains: pd.DataFrame, unit: str = "dB") -> go.Figure:
     figure.update_yaxes(tickvals=list(labels), ticktext=list(labels.values()), range=[y - 0.6, -0.7], showgrid=False,
                         ticks="")  # fmt: skip
     figure.update_xaxes(title_text=f"gain ({unit}): ◐ k-space, ● image instead of nothing")
-    figure.update_layout(margin={"t": 8, "b": 50})
+    figure.update_layout(margin={"t": 8, "b": 56})
     best = gains.loc[gains.groupby("target", sort=False)["gain"].idxmax()]
     parts = "; ".join(f"{r.target} most from {r.modality} ({r.gain:.1f} {unit})" for r in best.itertuples())
-    return theme.finish(figure, f"Mean gain of each target from each modality: {parts}.", round(70 + 17 * y))
+    return theme.finish(figure, f"Mean gain of each target from each modality: {parts}.", round(76 + 17 * y))
 
 
 def _gains(figure: go.Figure, part: pd.DataFrame, y: float) -> None:

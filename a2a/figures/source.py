@@ -29,9 +29,8 @@ def sourced(figure: go.Figure, source: str) -> go.Figure:
     bottom = figure.layout.margin.b if figure.layout.margin.b is not None else theme.template().layout.margin.b
     figure.update_layout(height=figure.layout.height + room, margin={"b": bottom + room})
     look = {"font": {"size": 10, "color": theme.MUTED}, "xref": "container", "x": 0.006, "xanchor": "left"}
-    figure.update_layout(
-        title=look | {"text": "<br>".join(lines), "yref": "container", "y": 0.006, "yanchor": "bottom"}
-    )
+    place = {"yref": "container", "y": room / figure.layout.height, "yanchor": "top"}
+    figure.update_layout(title=look | place | {"text": "<br>".join(lines)})
     return figure
 
 
