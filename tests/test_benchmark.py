@@ -1,23 +1,30 @@
-"""The benchmark: jobs, resumption, refusals, and equal noise for all methods."""
+"""The benchmark: jobs, profiles, resumption, refusals, and equal noise for all methods."""
 
+import multiprocessing
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
 
 from a2a.baselines.mmgan import MmGAN, MmGANConfig
-from a2a.benchmark import Experiment, Job, refusals, run, tables
+from a2a.benchmark import Experiment, Job, read_table, refusals, run, tables
+from a2a.benchmark.parts import Parts
+from a2a.benchmark.table import SCHEMA, write_table
+from a2a.cli import bench
 from a2a.data.cards import find_card, load_card
 from a2a.data.store import SliceStore
 from a2a.data.store_writer import StoreWriter
 from a2a.diffusion import NoiseSchedule
-from a2a.errors import InputError
+from a2a.errors import Failure, InputError
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.paths import repository
 from a2a.prior import Prior
+from a2a.scenario import Scenario
 from a2a.stack import StackSpec
 
 SPEC = StackSpec.of("T1", "T2")
@@ -53,17 +60,81 @@ def test_each_job_gives_a_value_for_every_subject_and_estimate(prior, store, tmp
     assert set(psnr.groupby(["scenario", "estimate"]).size()) == {2}
     assert set(psnr.estimate) == {"single sample", "mean of 2"} and psnr.value.notna().all()
     assert set(psnr[psnr.scenario == "T1 + y(T2)"].slices) == {2} and set(psnr.subject) == {"c", "d"}
-    columns = ["scenario", "value"]
-    pd.testing.assert_frame_equal(tables([tmp_path / "t.parquet"])[columns], table[columns], rtol=1e-4)
+    whole = read_table(tmp_path / "t.parquet")
+    assert whole.dropna(axis=1, how="all").columns.tolist() == [name for name in SCHEMA.names if name != "reason"]
+    slices = whole[whole.slice.notna() & (whole.scenario == "T1")]
+    assert slices.groupby(["metric", "subject", "sample"], dropna=False).size().eq(3).all()
+    assert set(slices["sample"].dropna()) == {0, 1} and set(slices.slice) == set(range(6))
+    means = slices[(slices["sample"] == 0) & (slices.metric == "ssim")].groupby("subject").value.mean()
+    single = table[(table.scenario == "T1") & (table.metric == "ssim") & (table.estimate == "single sample")]
+    np.testing.assert_allclose(single.set_index("subject").value, means, rtol=1e-6)
 
 
-def test_an_interrupted_experiment_goes_on_to_the_same_table(prior, store, tmp_path):
-    whole = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "whole.parquet")
-    run(Experiment(name="e", jobs=JOBS[:1]), prior, store, tmp_path / "parts.parquet")
-    parts = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "parts.parquet")
-    np.testing.assert_allclose(parts.value, whole.value, rtol=1e-4)
-    again = run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "parts.parquet")
-    assert len(again) == len(parts)
+def measure_on_one_thread(*arguments: object) -> None:
+    torch.set_num_threads(1)
+    run(*arguments)
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_table(prior, store, tmp_path):
+    jobs = tuple(JOBS[0].model_copy(update={"steps": steps}) for steps in (2, 3, 4, 5))
+    whole, out = Experiment(name="e", jobs=jobs), tmp_path / "there" / "t.parquet"
+    run(whole, prior, store, tmp_path / "whole.parquet")
+    for finished in (1, 2, 3):
+        child = multiprocessing.get_context("fork").Process(
+            target=measure_on_one_thread, args=(whole, prior, store, out), daemon=True
+        )
+        child.start()
+        while child.is_alive() and len(list(out.parent.glob(".t.parquet.parts/[!.]*.parquet"))) < finished:
+            time.sleep(0.002)
+        child.kill()
+        child.join()
+        assert child.exitcode == -9 and not out.exists()
+    run(whole, prior, store, out)
+    found, expected = (
+        read_table(p).drop(columns=["seconds", "finished", "commit"]) for p in (out, tmp_path / "whole.parquet")
+    )
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-4)
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_what_is_done_is_not_done_again(prior, store, tmp_path):
+    run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.parquet")
+    former = read_table(tmp_path / "t.parquet")
+    run(Experiment(name="other", jobs=JOBS), prior, store, tmp_path / "t.parquet")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.parquet"), former)
+
+
+def test_two_benchmarks_do_not_write_one_table(prior, store, tmp_path):
+    with Parts(tmp_path / "t.parquet"), pytest.raises(Failure, match="Another a2a bench is writing .*t.parquet"):
+        run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.parquet")
+    assert not (tmp_path / ".t.parquet.parts").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut off", "another schema", "another table", "text"])
+def test_a_table_that_cannot_be_continued_is_refused_and_kept(prior, store, tmp_path, damage):
+    path = tmp_path / "t.parquet"
+    write_table(path, pd.DataFrame({"subject": ["a"], "value": [1.0]}))
+    if damage == "cut off":
+        path.write_bytes(path.read_bytes()[:-200])
+    elif damage == "another schema":
+        metadata = {"a2a-results": "0"}
+        pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+    elif damage == "another table":
+        pd.DataFrame({"a": [1]}).to_parquet(path)
+    else:
+        path.write_text("subject,value")
+    former = path.read_bytes()
+    words = "no whole Parquet file" if damage in ("cut off", "text") else "not a results table of version 1"
+    with pytest.raises(InputError, match=f"t.parquet: {words}; remove it and measure again"):
+        run(Experiment(name="e", jobs=JOBS), prior, store, path)
+    assert path.read_bytes() == former and [p.name for p in tmp_path.iterdir() if p.is_file()] == ["t.parquet"]
+
+
+def test_columns_that_results_do_not_have_are_not_written(tmp_path):
+    with pytest.raises(InputError, match="no column 'psnr'"):
+        write_table(tmp_path / "t.parquet", pd.DataFrame({"psnr": [1.0]}))
+    with pytest.raises(InputError, match="t.parquet: no such file"):
+        tables([tmp_path / "t.parquet"])
 
 
 def test_other_weights_begin_a_new_table(prior, store, tmp_path):
@@ -91,11 +162,58 @@ def test_unknown_modalities_are_refused_before_any_work(prior, store, tmp_path, 
     assert not (tmp_path / "t.parquet").exists()
 
 
-def test_the_experiments_of_the_repository_are_valid():
-    for name, card in (("phantom-any2all-64", "phantom-any2all"), ("open-ms-64", "open-ms")):
-        spec = load_card(find_card(card)).spec
-        for job in Experiment.load(repository("experiments", f"{name}.yaml")).jobs:
-            assert all(spec.index(target) >= 0 for target in job.targets)
+FIGURES = sorted(repository("experiments", "figures").glob("*.yaml"))
+
+
+OTHERS = [repository("experiments", f"{name}.yaml") for name in ("faster", "phantom-any2all-64", "open-ms-64")]
+
+
+@pytest.mark.parametrize("path", [*FIGURES, *OTHERS], ids=lambda path: path.stem)
+def test_the_experiments_of_the_repository_are_valid(path):
+    experiment = Experiment.load(path)
+    spec = load_card(find_card("open-ms" if "open-ms" in path.name else "phantom-any2all")).spec
+    assert path in FIGURES or not experiment.profiles
+    for profile in experiment.profiles or [None]:
+        for job in experiment.at(profile).jobs:
+            assert Scenario.parse(job.given, spec) and all(spec.index(target) >= 0 for target in job.targets)
+
+
+def test_figures_have_three_profiles_and_the_settings_of_the_paper_in_full():
+    for path in FIGURES:
+        experiment = Experiment.load(path)
+        assert set(experiment.profiles) == {"smoke", "ci", "full"}
+        steps = {job.sampler: job.steps for job in experiment.at("full").jobs if job.method == "any2all"}
+        assert steps["mds"] == 150 and steps.get("mps", 1000) == 1000
+
+
+def test_all_observations_are_all_of_them():
+    jobs = Experiment.load(repository("experiments", "figures", "all-observations.yaml")).at("ci").jobs
+    spec = load_card(find_card("phantom-any2all")).spec
+    kinds = [Scenario.parse(job.given, spec).kinds for job in jobs]
+    assert len(jobs) == len(set(kinds)) == 3**3 * 2**2
+    for job, statuses in zip(jobs, kinds, strict=True):
+        open_ones = {name for name, status in zip(spec.names, statuses, strict=True) if status != "clean"}
+        assert set(job.targets) == (open_ones or set(spec.names))
+
+
+def test_a_profile_says_what_a_job_leaves_open():
+    profiles = {"ci": {"every": 3, "mds": {"steps": 7, "eta": 0.5}}, "full": {"data": "elsewhere"}}
+    settings = [{"given": "T1", "targets": ["T2"]}]
+    methods = [{"sampler": "mds", "steps": 9}, {"sampler": "mps"}, {"method": "mmgan", "every": 2}]
+    content = {"name": "e", "profiles": profiles, "settings": settings, "methods": methods}
+    experiment = Experiment.model_validate(content)
+    assert [(j.steps, j.eta, j.every) for j in experiment.at(None).jobs] == [(9, 0.5, 3), (150, 1.0, 3), (150, 1.0, 2)]
+    full = experiment.at("full")
+    assert [job.every for job in full.jobs] == [1, 1, 2] and full.data == Path("elsewhere")
+    with pytest.raises(InputError, match="has no profile 'cy'; it has ci, full"):
+        experiment.at("cy")
+    with pytest.raises(InputError, match="has no profile 'ci'; it has none"):
+        Experiment(name="e", jobs=JOBS).at("ci")
+
+
+def test_one_table_is_not_given_to_several_experiments(tmp_path):
+    with pytest.raises(InputError, match="--out is the table of one experiment"):
+        bench.bench([tmp_path / "a.yaml", tmp_path / "b.yaml"], out=tmp_path / "t.parquet")
 
 
 @pytest.fixture
@@ -127,6 +245,8 @@ def test_methods_and_samplers_are_measured_alike_and_refusals_are_facts(prior, s
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"profiles": {"ci": {"mds": {"stepz": 1}}}}, "profiles.ci.mds.stepz"),
+        ({"settings": [{"each": {"T1": ["clean", "dirty"]}}]}, "'dirty' is none of clean, measured, missing"),
         ({"methods": [{"method": "mmgam"}]}, "'mmgam' is none of any2all, mmgan"),
         ({"methods": None}, "either jobs, or settings and methods"),
         ({"jobs": []}, "either jobs, or settings and methods"),
