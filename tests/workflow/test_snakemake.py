@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from a2a.benchmark import tables
+from a2a.benchmark import read_table, tables
 from a2a.figures import method_dots
 from a2a.paths import repository
+from a2a.prior import Prior
 
 if not find_spec("snakemake"):
     pytest.skip("the workflow is not installed; see make workflow", allow_module_level=True)
@@ -38,6 +39,15 @@ GOOD = experiment({"steps": 2})
 MENDED = experiment({"steps": 3})
 LOST = experiment({"method": "mmgan"}, weights={"mmgan": "lost.safetensors"})
 LONG = experiment(*({"steps": steps} for steps in range(20, 26)))
+RECIPE = {
+    "name": "small",
+    "data": "the card below",
+    "network": {"width": 8, "multipliers": [1, 2], "attention": []},
+    "steps": 4,
+    "batch": 2,
+    "warmup": 2,
+    "precision": "float32",
+}
 
 
 class Workplace:
@@ -115,14 +125,24 @@ def slurm_job(name: str) -> str:
 
 def test_a_failure_stops_nothing_and_only_what_changed_is_repeated(tmp_path):
     place = Workplace(tmp_path, good=GOOD, lost=LOST)
-    code, said = place.run("local")
+    code, said = place.run("local", gpu=True)
     assert code == 1 and "lost.safetensors" in said and "some jobs failed" in said and "Traceback" not in said
+    assert "gpu=1" in said and "Execute 2 jobs" not in said, "one job at a time uses the GPU"
     assert place.table("local", "good").is_file() and not place.table("local", "lost").exists()
     place.write("lost", MENDED)
     os.utime(tmp_path / "good.yaml")
-    code, said = place.run("local")
+    code, said = place.run("local", gpu=True)
     assert code == 0 and evaluated(said) == 1
     assert place.table("local", "lost").is_file()
+
+
+def test_a_recipe_is_trained_first_on_several_devices_by_torchrun(tmp_path):
+    place = Workplace(tmp_path, good=GOOD)
+    place.write("recipe", RECIPE)
+    code, said = place.run("local", prior=tmp_path / "recipe.yaml", devices=2)
+    assert code == 0 and "torch.distributed.run --standalone --nproc-per-node 2 -m a2a train" in said
+    (weights,) = tmp_path.glob("local/train/*/prior.safetensors")
+    assert set(read_table(place.table("local", "good"))["weights"]) == {Prior.load(weights).digest[:16]}
 
 
 @pytest.mark.parametrize(
