@@ -18,7 +18,7 @@ from a2a.errors import InputError
 from a2a.files import write_text
 from a2a.pages import stage
 from a2a.provenance import fingerprint
-from a2a.run import Task, chapter_key, run_all
+from a2a.run import Task, chapter_key, complain, run_all
 
 CELL_TIMEOUTS = {"smoke": 900.0, "ci": 3600.0}
 JUPYTER_BOOK = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
@@ -121,7 +121,7 @@ class Book:
         Raises
         ------
         a2a.run.ChapterFailed
-            If a cell of a chapter fails; the former HTML stays.
+            After the HTML was built, if a cell of a chapter failed; the page of the chapter says where and why.
         BuildFailed
             If Jupyter Book warns about anything; the former HTML stays.
         """
@@ -129,7 +129,7 @@ class Book:
         report(f"{len(tasks)} chapters, profile {profile}")
         runs = run_all(tasks, self.root, jobs, report)
         build = self.root / "_build"
-        stage(self.root, build / "staging", self.chapters, runs, [task.folder for task in tasks])
+        stage(self.root, build / "staging", tasks, runs)
         index, stamp = build / "html" / "index.html", build / "html.key"
         key = self._html_key(build / "staging")
         if index.is_file() and stamp.is_file() and stamp.read_text() == key:
@@ -139,6 +139,7 @@ class Book:
             stamp.unlink(missing_ok=True)
             build_html(self.root, build)
             write_text(stamp, key)
+        complain(tasks, runs)
         return index
 
     def _html_key(self, staging: Path) -> str:

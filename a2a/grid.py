@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from a2a.book import Book
 from a2a.errors import InputError
 from a2a.files import write_text
-from a2a.run import ChapterFailed, Task, read_run, run_all
+from a2a.run import Task, complain, read_run, run_all
 
 LIMIT = 1000
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -108,9 +108,7 @@ def grid_tasks(grid: Grid, book: Book) -> list[Task]:
 def run_grid(grid: Grid, book: Book, jobs: int, report: Callable[[str], None]) -> pd.DataFrame:
     """Execute what is not there yet, then `gather`; failures stop nothing."""
     tasks = grid_tasks(grid, book)
-    try:
-        run_all(tasks, book.root, jobs, report)
-    except ChapterFailed:
+    if any(run.error for run in run_all(tasks, book.root, jobs, report)):
         report("some combinations failed; see the table")
     return gather(grid, tasks, book.root)
 
@@ -128,7 +126,7 @@ def run_one(tasks: Sequence[Task], key: str, root: Path, report: Callable[[str],
     chosen = [task for task in tasks if task.key.startswith(key)]
     if len(chosen) != 1:
         raise InputError(f"Key {key!r} fits {len(chosen)} combinations; --check lists all of them with their keys.")
-    run_all(chosen, root, 1, report)
+    complain(chosen, run_all(chosen, root, 1, report))
 
 
 def gather(grid: Grid, tasks: Sequence[Task], root: Path) -> pd.DataFrame:
@@ -150,9 +148,9 @@ def gather(grid: Grid, tasks: Sequence[Task], root: Path) -> pd.DataFrame:
 
 def _row(task: Task, grid: Grid) -> dict[str, Any]:
     """What became of one combination."""
-    run, failure = read_run(task.folder), task.folder / "failure.txt"
-    done = run is not None and run.key == task.key
-    error = "" if done or not failure.is_file() else failure.read_text(encoding="utf-8").splitlines()[0]
+    run = read_run(task.folder)
+    error = run.error if run else ""
+    done = run is not None and run.key == task.key and not error
     chosen = {name: task.settings[name] for name in grid.parameters}
     result = "done" if done else "failed" if error else "unfinished"
     outcome = {"result": result, "seconds": run.seconds if done else None, "error": error}

@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from a2a.chapters import Chapter, pages
 from a2a.materials import materials_page
 from a2a.progress import format_seconds
-from a2a.run import Run
+from a2a.run import Run, Task
 
 STATUS, MATERIALS = GENERATED = ("status", "data-and-weights")
 INJECTED = "injected-parameters"
@@ -26,6 +26,8 @@ INJECTED = "injected-parameters"
 
 def merge(chapter: Chapter, executed: NotebookNode, run: Run) -> NotebookNode:
     """Return the page of a chapter: its source with the outputs of a run and an account of that run.
+
+    Where the run failed, the page begins with what went wrong, and figures that were not reached say so in their place.
 
     Parameters
     ----------
@@ -42,7 +44,9 @@ def merge(chapter: Chapter, executed: NotebookNode, run: Run) -> NotebookNode:
     ]
     for cell, other in zip(codes, done, strict=True):
         cell.execution_count = other.execution_count
-        cell.outputs = [_for_page(output, cell) for output in other.outputs]
+        cell.outputs = [_for_page(output, cell) for output in other.outputs or _not_reached(cell)]
+    if run.error:
+        page.cells.insert(1, nbformat.v4.new_markdown_cell(_failure(run), id="failure"))
     at = next(i for i, cell in enumerate(page.cells) if "parameters" in _tags(cell))
     page.cells[at + 1 : at + 1] = _changed_parameters(chapter, run)
     page.cells.append(nbformat.v4.new_markdown_cell(_account(chapter, run), id="account"))
@@ -68,6 +72,27 @@ def _for_page(output: NotebookNode, cell: NotebookNode) -> NotebookNode:
             figure, labelled = re.subn(r'aria-label="[^"]*"', lambda _: label, data["text/html"], count=1)
             data["text/html"] = figure if labelled else f'<div role="img" {label}>{figure}</div>'
     return output
+
+
+def _not_reached(cell: NotebookNode) -> list[NotebookNode]:
+    """Return what stands for the figure of a cell that was not executed, so that references to it lead somewhere."""
+    data = {"text/html": "<p>This figure was not computed.</p>"}
+    return [nbformat.v4.new_output("display_data", data)] if "mystnb" in cell.metadata else []
+
+
+def _failure(run: Run) -> str:
+    """Return the box at the top of a chapter that failed."""
+    return "\n".join(
+        [
+            "::::{error}",
+            "This chapter failed, and what follows is incomplete:",
+            "```text",
+            run.error,
+            "```",
+            f"The traceback stands below the cell; `{run.notebook}`, `failure.txt` and `log.txt` of the run are kept.",
+            "::::",
+        ]
+    )
 
 
 def _changed_parameters(chapter: Chapter, run: Run) -> list[NotebookNode]:
@@ -99,7 +124,7 @@ def _account(chapter: Chapter, run: Run) -> str:
 
 
 def status_page(runs: Sequence[Run], titles: Mapping[str, str]) -> str:
-    """Return the page that lists every chapter with its profile, duration, date and commit."""
+    """Return the page that lists every chapter with its profile, duration, date, commit and result."""
     head = [
         "# How this book was computed",
         "",
@@ -109,16 +134,17 @@ def status_page(runs: Sequence[Run], titles: Mapping[str, str]) -> str:
     ]
     rows = []
     for run in runs:
-        cells = (run.settings["profile"], f"{run.seconds:.0f}", run.started[:10], f"`{run.commit}`")
+        result = f"**failed**: {html.escape(run.error)}".replace("|", "\\|") if run.error else "done"
+        cells = (run.settings["profile"], f"{run.seconds:.0f}", run.started[:10], f"`{run.commit}`", result)
         rows.append(f"| [{titles[run.chapter]}]({run.chapter}.ipynb) | {' | '.join(map(str, cells))} |")
-    table = ["| Chapter | Profile | Seconds | Date | Commit |", "|---|---|---:|---|---|", *rows]
+    table = ["| Chapter | Profile | Seconds | Date | Commit | Result |", "|---|---|---:|---|---|---|", *rows]
     total = f"Together {format_seconds(sum(r.seconds for r in runs))}."
     devices = sorted({f"{r.machine['device']} with PyTorch {r.machine['torch']}" for r in runs})
     tail = ["", total, "", "Computed on:", "", *(f"- {device}" for device in devices)]
     return "\n".join([*head, *(table + tail if rows else ["This book has no executed chapter yet."])]) + "\n"
 
 
-def stage(root: Path, folder: Path, chapters: Sequence[Chapter], runs: Sequence[Run], folders: Sequence[Path]) -> None:
+def stage(root: Path, folder: Path, tasks: Sequence[Task], runs: Sequence[Run]) -> None:
     """Fill `folder` with everything that Jupyter Book needs; what was in it is removed.
 
     Parameters
@@ -127,19 +153,18 @@ def stage(root: Path, folder: Path, chapters: Sequence[Chapter], runs: Sequence[
         Root of the repository.
     folder
         The staging folder.
-    chapters, runs, folders
-        Every chapter with the record and the folder of its run.
+    tasks, runs
+        Every chapter with the record of its run.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    executed = {chapter.name for chapter in chapters}
-    skipped = shutil.ignore_patterns(*(f"{name}.md" for name in executed), "profiles.yml", ".ipynb_checkpoints")
+    skipped = shutil.ignore_patterns(*(f"{run.chapter}.md" for run in runs), "profiles.yml", ".ipynb_checkpoints")
     shutil.copytree(root / "book", folder, ignore=skipped)
-    for chapter, run, source in zip(chapters, runs, folders, strict=True):
-        page = merge(chapter, nbformat.read(source / "executed.ipynb", as_version=4), run)
-        nbformat.write(page, folder / f"{chapter.name}.ipynb")
+    for task, run in zip(tasks, runs, strict=True):
+        page = merge(task.chapter, nbformat.read(task.folder / run.notebook, as_version=4), run)
+        nbformat.write(page, folder / f"{run.chapter}.ipynb")
     wanted = pages(root)
     if STATUS in wanted:
-        titles = {chapter.name: chapter.title for chapter in chapters}
+        titles = {task.chapter.name: task.chapter.title for task in tasks}
         (folder / f"{STATUS}.md").write_text(status_page(runs, titles), encoding="utf-8")
     if MATERIALS in wanted:
         (folder / f"{MATERIALS}.md").write_text(materials_page(root), encoding="utf-8")

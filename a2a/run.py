@@ -30,7 +30,7 @@ START_TIMEOUT = 300
 
 
 class ChapterFailed(RuntimeError):
-    """A cell of a chapter failed; the message names the cell, the error and where the notebook is kept."""
+    """Chapters failed; the message names the cells, the errors and where the notebooks are kept."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Run:
-    """Record of an executed chapter.
+    """Record of an executed chapter, also of one that failed.
 
     Parameters
     ----------
@@ -78,6 +78,8 @@ class Run:
         Commit of the repository, with ``+`` where tracked files differ from it.
     machine
         Versions and device, see `a2a.provenance.machine`.
+    error
+        What went wrong in which cell; empty when every cell ran.
     """
 
     chapter: str
@@ -87,6 +89,12 @@ class Run:
     seconds: float
     commit: str
     machine: dict[str, object]
+    error: str = ""
+
+    @property
+    def notebook(self) -> str:
+        """Name of the executed notebook in the folder of the run."""
+        return "failed.ipynb" if self.error else "executed.ipynb"
 
 
 def chapter_key(chapter: Chapter, settings: Mapping[str, object], watched: str) -> str:
@@ -108,8 +116,8 @@ def chapter_key(chapter: Chapter, settings: Mapping[str, object], watched: str) 
 def read_run(folder: Path) -> Run | None:
     """Return the record of the run kept in `folder`, None if there is no complete one."""
     try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return Run(**record) if (folder / "executed.ipynb").is_file() else None
+        run = Run(**json.loads((folder / "run.json").read_text(encoding="utf-8")))
+        return run if (folder / run.notebook).is_file() else None
     except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
 
@@ -117,18 +125,14 @@ def read_run(folder: Path) -> Run | None:
 def execute(task: Task, commit: str, machine: Mapping[str, object]) -> Run:
     """Execute a chapter with papermill in the folder of its task, which is emptied first.
 
-    The folder receives ``executed.ipynb``, ``run.json`` and ``log.txt``; when a cell fails, ``failed.ipynb``,
-    ``failure.txt`` and ``log.txt``.
-
-    Raises
-    ------
-    ChapterFailed
-        If a cell raises, takes too long, or its kernel dies.
+    The folder receives ``executed.ipynb``, ``run.json`` and ``log.txt``; when a cell raises or takes too long, or the
+    kernel dies, ``failed.ipynb`` with what ran until then, and ``failure.txt`` with the traceback.
     """
     shutil.rmtree(task.folder, ignore_errors=True)
     task.folder.mkdir(parents=True)
-    started, clock = datetime.now(UTC), time.monotonic()
+    started, clock, error = datetime.now(UTC), time.monotonic(), ""
     partial = task.folder / "executing.ipynb"
+    nbformat.write(task.chapter.notebook, partial)
     try:
         with open(task.folder / "log.txt", "w", encoding="utf-8") as log, _standard_error_to(log):
             papermill.execute_notebook(
@@ -142,12 +146,13 @@ def execute(task: Task, commit: str, machine: Mapping[str, object]) -> Run:
                 execution_timeout=task.timeout,
                 cwd=task.folder,
             )
-    except Exception as error:
-        raise _failure(task, partial, error) from error
+    except Exception as exception:
+        error, account = _account(exception)
+        write_text(task.folder / "failure.txt", f"{error}\n\n{account}\n")
     seconds = round(time.monotonic() - clock, 1)
     stamp = started.isoformat(timespec="seconds")
-    run = Run(task.chapter.name, dict(task.settings), task.key, stamp, seconds, commit, dict(machine))
-    os.replace(partial, task.folder / "executed.ipynb")
+    run = Run(task.chapter.name, dict(task.settings), task.key, stamp, seconds, commit, dict(machine), error)
+    os.replace(partial, task.folder / run.notebook)
     write_json(task.folder / "run.json", asdict(run))
     return run
 
@@ -164,23 +169,20 @@ def _standard_error_to(file: TextIO) -> Iterator[None]:
         os.close(saved)
 
 
-def _failure(task: Task, partial: Path, error: Exception) -> ChapterFailed:
-    """Keep the notebook of a failed run with a short account, and return the exception to raise."""
-    kept = task.folder / "failed.ipynb"
-    if partial.is_file():
-        os.replace(partial, kept)
+def _account(error: Exception) -> tuple[str, str]:
+    """Return what went wrong in one line, with the cell where it is known, and the whole story."""
     if isinstance(error, PapermillExecutionError):
-        where, what = f" in cell In [{error.exec_count}]", f"{error.ename}: {error.evalue}"
-        account = f"{error.source}\n\n" + strip_color("\n".join(error.traceback))
-    else:
-        where, what, account = "", f"{type(error).__name__}: {error}", str(error)
-    write_text(task.folder / "failure.txt", f"{what}{where}\n\n{account}\n")
-    sentence = what.strip().splitlines()[0].rstrip(".")
-    return ChapterFailed(f"Chapter {task.chapter.name} failed{where} with {sentence}; see {kept}.")
+        story = f"{error.evalue}\n\n{error.source}\n\n" + strip_color("\n".join(error.traceback))
+        return f"{error.ename}: {_first_line(error.evalue)} in cell In [{error.exec_count}]", story
+    return f"{type(error).__name__}: {_first_line(str(error))}", str(error)
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "").rstrip(".")
 
 
 def run_all(tasks: Sequence[Task], root: Path, jobs: int, report: Callable[[str], None]) -> list[Run]:
-    """Return the runs of all tasks, executing those whose kept run has another key.
+    """Return the runs of all tasks, executing those whose kept run failed or has another key.
 
     Parameters
     ----------
@@ -193,25 +195,26 @@ def run_all(tasks: Sequence[Task], root: Path, jobs: int, report: Callable[[str]
     report
         Receives a line whenever a chapter is found unchanged, starts, ends or fails.
 
-    Raises
-    ------
-    ChapterFailed
-        After all other chapters were executed, if some failed.
+    Returns
+    -------
+    list of Run
+        In the order of the tasks; one with an error stops no other, see `complain`.
     """
     former = {task.name: read_run(task.folder) for task in tasks}
-    runs = {name: run for task in tasks if (run := former[name := task.name]) and run.key == task.key}
-    changed = [task for task in tasks if task.name not in runs]
-    if runs:
-        report(f"unchanged: {', '.join(runs)}")
-    failures = []
-    for name, outcome in _execute_all(changed, former, root, jobs, report) if changed else ():
-        if isinstance(outcome, ChapterFailed):
-            failures.append(outcome)
-        else:
-            runs[name] = outcome
-    if failures:
-        raise ChapterFailed(" ".join(map(str, failures)))
+    kept = {t.name: run for t in tasks if (run := former[t.name]) and run.key == t.key and not run.error}
+    changed = [task for task in tasks if task.name not in kept]
+    if kept:
+        report(f"unchanged: {', '.join(kept)}")
+    runs = kept | (_execute_all(changed, former, root, jobs, report) if changed else {})
     return [runs[task.name] for task in tasks]
+
+
+def complain(tasks: Sequence[Task], runs: Sequence[Run]) -> None:
+    """Raise `ChapterFailed` with a sentence for each run that failed, if one did."""
+    failed = [(task, run) for task, run in zip(tasks, runs, strict=True) if run.error]
+    if failed:
+        told = (f"Chapter {run.chapter} failed with {run.error}; see {t.folder / run.notebook}." for t, run in failed)
+        raise ChapterFailed(" ".join(told))
 
 
 def _execute_all(
@@ -220,19 +223,15 @@ def _execute_all(
     root: Path,
     jobs: int,
     report: Callable[[str], None],
-) -> list[tuple[str, Run | ChapterFailed]]:
+) -> dict[str, Run]:
     """Execute tasks in `jobs` worker processes; papermill changes the working directory, so threads would not do."""
     at, with_what = commit(root), machine()
 
-    def one(task: Task) -> tuple[str, Run | ChapterFailed]:
+    def one(task: Task) -> tuple[str, Run]:
         name, last = task.name, former[task.name]
         report(f"{name}: executing" + (f" (last time {format_seconds(last.seconds)})" if last else ""))
-        try:
-            run = workers.submit(execute, task, at, with_what).result()
-        except ChapterFailed as error:
-            report(f"{name}: FAILED")
-            return name, error
-        report(f"{name}: done in {format_seconds(run.seconds)}")
+        run = workers.submit(execute, task, at, with_what).result()
+        report(f"{name}: FAILED" if run.error else f"{name}: done in {format_seconds(run.seconds)}")
         return name, run
 
     share = max(1, (os.cpu_count() or 1) // jobs)
@@ -241,7 +240,7 @@ def _execute_all(
         ProcessPoolExecutor(jobs, spawn, initializer=_prepare_worker, initargs=(share,)) as workers,
         ThreadPoolExecutor(jobs) as threads,
     ):
-        return list(threads.map(one, tasks))
+        return dict(threads.map(one, tasks))
 
 
 def _prepare_worker(threads: int) -> None:

@@ -11,7 +11,7 @@ from a2a.book import Book
 from a2a.chapters import Chapter, Parameter, read_chapter
 from a2a.errors import InputError
 from a2a.provenance import fingerprint
-from a2a.run import ChapterFailed, Task, chapter_key, execute, read_run, run_all
+from a2a.run import ChapterFailed, Task, chapter_key, complain, execute, read_run, run_all
 
 MINI = Path(__file__).parent / "book" / "mini"
 MACHINE = {"a2a": "0", "python": "3", "torch": "2", "device": "test", "threads": 1}
@@ -63,9 +63,11 @@ def test_the_log_receives_what_the_kernel_and_compiled_code_say(tmp_path, capfd)
 
 def test_a_failing_cell_keeps_notebook_and_traceback(tmp_path):
     subject = chapter("print('so far')", "def f():\n    raise ValueError('no such luck')\nf()", "print('never')")
-    with pytest.raises(ChapterFailed, match=r"01-test failed in cell In \[4\] with ValueError: no such luck; see .*"):
-        execute(task(tmp_path / "run", subject), "abc", MACHINE)
-    assert read_run(tmp_path / "run") is None
+    failed = task(tmp_path / "run", subject)
+    run = execute(failed, "abc", MACHINE)
+    assert read_run(tmp_path / "run") == run
+    with pytest.raises(ChapterFailed, match=r"01-test failed with ValueError: no such luck in cell In \[4\]; see .*"):
+        complain([failed], [run])
     account = (tmp_path / "run" / "failure.txt").read_text()
     assert account.startswith("ValueError: no such luck") and "f()" in account and "\x1b" not in account
     texts = [
@@ -78,8 +80,10 @@ def test_all_chapters_run_though_one_fails_or_its_kernel_dies(tmp_path):
     dead = replace(chapter("import os; os._exit(1)"), name="01-dead")
     good = replace(chapter("n"), name="02-good")
     lines: list[str] = []
-    with pytest.raises(ChapterFailed, match="Chapter 01-dead failed with DeadKernelError"):
-        run_all([task(tmp_path / "dead", dead), task(tmp_path / "good", good)], tmp_path, 2, lines.append)
+    tasks = [task(tmp_path / "dead", dead), task(tmp_path / "good", good)]
+    runs = run_all(tasks, tmp_path, 2, lines.append)
+    with pytest.raises(ChapterFailed, match="Chapter 01-dead failed with DeadKernelError: .*failed.ipynb.$"):
+        complain(tasks, runs)
     assert read_run(tmp_path / "good").settings["n"] == 1
     assert "01-dead: FAILED" in lines and any(line.startswith("02-good: done") for line in lines)
 
@@ -93,7 +97,10 @@ def test_a_kept_run_is_executed_again_only_for_another_key(tmp_path, monkeypatch
     assert lines[-1] == "unchanged: 01-test"
     with pytest.raises(pytest.fail.Exception, match="executed"):
         run_all([task(folder, subject, key="another")], tmp_path, 1, lines.append)
-    (folder / "executed.ipynb").unlink()
+    execute(task(folder, chapter("n / 0")), "abc", MACHINE)
+    with pytest.raises(pytest.fail.Exception, match="executed"):
+        run_all([task(folder, subject)], tmp_path, 1, lines.append)
+    (folder / "failed.ipynb").unlink()
     with pytest.raises(pytest.fail.Exception, match="executed"):
         run_all([task(folder, subject)], tmp_path, 1, lines.append)
 

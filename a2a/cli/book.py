@@ -26,7 +26,7 @@ def book(
     from a2a.book import Book
     from a2a.chapters import write_twins
     from a2a.paths import repository
-    from a2a.run import run_all
+    from a2a.run import complain, run_all
 
     if twins:
         changed = write_twins(repository())
@@ -44,7 +44,7 @@ def book(
     if "profile" in given:
         raise InputError("The parameter 'profile' is set by the option --profile.")
     tasks = whole.tasks(chosen, profile, given)
-    run_all(tasks, whole.root, jobs, _report)
+    complain(tasks, run_all(tasks, whole.root, jobs, _report))
     typer.echo("\n".join(f"Executed notebook: {task.folder / 'executed.ipynb'}" for task in tasks))
 
 

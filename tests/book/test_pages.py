@@ -11,7 +11,7 @@ import pytest
 from a2a.book import Book, BuildFailed
 from a2a.chapters import pages
 from a2a.paths import repository
-from a2a.run import read_run
+from a2a.run import ChapterFailed, read_run
 
 
 def text(root: Path, page: str) -> str:
@@ -72,6 +72,18 @@ def test_a_failed_build_keeps_the_former_pages(mini):
         with pytest.raises(BuildFailed, match=r"intro.md:3: WARNING: undefined label: 'nowhere'"):
             Book.read(mini).make("ci", 1, lambda line: None)
     assert (mini / "_build" / "html" / "index.html").read_text() == "the former book"
+
+
+def test_a_chapter_that_failed_has_a_page_that_says_so(mini, browse):
+    chapter = mini / "book" / "01-mini.md"
+    chapter.write_text(chapter.read_text().replace("assert np", "assert points > 40, 'too | <few>'\nassert np"))
+    with pytest.raises(ChapterFailed, match=r"01-mini failed with AssertionError: too \| <few> in cell In \[3\]; see "):
+        Book.read(mini).make("smoke", 1, lambda line: None)
+    html = text(mini, "01-mini")
+    assert html.index("AssertionError: too | &lt;few&gt; in cell In [3]") < html.index("Traceback")
+    assert html.count("This figure was not computed.") == html.count("<figcaption>") == 2
+    assert re.search(r'href="01-mini.html".*?<strong>failed</strong>: AssertionError', text(mini, "status"), re.DOTALL)
+    check(browse((mini / "_build" / "html" / "01-mini.html").as_uri()), html)
 
 
 def test_staged_notebooks_are_valid_and_light(built):
