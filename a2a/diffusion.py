@@ -137,5 +137,9 @@ class NoiseSchedule:
 
         It is `step` with eta = 1 and the noise that x_0 leaves in x_t; at the last time it is x_0 itself.
         """
+        return self.step(x0, self.left_in(x, x0, t), noise, t, s, 1.0)
+
+    def left_in(self, x: Tensor, x0: Tensor, t: int) -> Tensor:
+        r"""Noise that x_0 leaves in x_t, :math:`(x_t - \sqrt{\bar\alpha_t}\, x_0) / \sqrt{1 - \bar\alpha_t}`."""
         abar = self.abar(t)
-        return self.step(x0, (x - abar**0.5 * x0) / (1 - abar) ** 0.5, noise, t, s, 1.0)
+        return (x - abar**0.5 * x0) / (1 - abar) ** 0.5

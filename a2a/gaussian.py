@@ -13,6 +13,7 @@ from torch import Tensor
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
 from a2a.observation import Observation
+from a2a.octaves import octave_covariance
 from a2a.stack import StackSpec
 
 
@@ -108,13 +109,20 @@ class GaussianPrior:
         mean = (2 * self.mean.double() - 1).flatten()
         offset = (x.flatten(1) - abar**0.5 * mean) @ vectors
         x0 = (mean + (offset * gain) @ vectors.T).reshape(x.shape)
-        return x0, (x - abar**0.5 * x0) / (1 - abar) ** 0.5
+        return x0, self.schedule.left_in(x, x0, t)
 
     def variance(self, t: int) -> Tensor:
         """Variance of x_0 given x_t, averaged over the pixels of each modality: `(n,)`, squared image units."""
         abar, (values, vectors) = self.schedule.abar(t), self._spectrum
         left = values * (1 - abar) / (4 * abar * values + 1 - abar)
         return (vectors.square() @ left).reshape(len(self.spec), -1).mean(dim=1)
+
+    def coupling(self, t: int) -> Tensor:
+        """Covariance of x_0 given x_t between modalities in each octave, `(K, n, n)`, squared image units."""
+        abar, (values, vectors) = self.schedule.abar(t), self._spectrum
+        left = values * (1 - abar) / (4 * abar * values + 1 - abar)
+        factor = (vectors * left.sqrt()).T.reshape(-1, *self.mean.shape)
+        return len(factor) * octave_covariance(factor)
 
     def posterior(self, observation: Observation) -> Gaussian:
         r"""Return the exact posterior under one observation (B = 1).

@@ -24,7 +24,7 @@ from a2a.stack import StackSpec
 from a2a.weights import read_weights, state_digest
 
 MEAN = "calibration.mean"
-FIELDS = {"network", "schedule", "spec", "size", "error", "error_times", "gain"}
+FIELDS = {"network", "schedule", "spec", "size", "error", "error_times", "gain", "octave_error"}
 
 
 class Denoiser(Protocol):
@@ -42,6 +42,9 @@ class Denoiser(Protocol):
 
     def variance(self, t: int) -> Tensor:
         """Mean squared error of the clean estimate at time t, `(n,)` in squared image units."""
+
+    def coupling(self, t: int) -> Tensor:
+        """Covariance of that error between modalities in each octave, `(K, n, n)`; see `a2a.octaves`."""
 
     def clamp(self, x: Tensor) -> Tensor:
         """Bring `x` (model range) into the range that data can have, with a straight-through gradient."""
@@ -86,11 +89,13 @@ class Prior:
     error
         Validation error of the clean estimate: squared image units, `(times, n)`, at `error_times`.
     error_times
-        The times of the rows of `error` and `gain`, increasing.
+        The times of the rows of `error`, `gain` and `octave_error`, increasing.
     mean
         Mean of the training stacks, `(n, H, W)` in image units, or None.
     gain
         Shrinkage of the clean estimate towards `mean`, `(times, n)` in [0, 1].
+    octave_error
+        Covariance of the error between modalities in each octave, `(times, K, n, n)`, see `a2a.octaves`.
     card
         Model card: configuration, data with their preprocessing, cost, losses.
     bf16
@@ -112,6 +117,7 @@ class Prior:
     error_times: tuple[int, ...] = ()
     mean: Tensor | None = None
     gain: tuple[tuple[float, ...], ...] = ()
+    octave_error: tuple = ()
     card: dict = field(default_factory=dict)
     bf16: bool = False
 
@@ -142,26 +148,32 @@ class Prior:
         mean, gain = to_model(self.mean).to(x0), self._at(t, self.gain).to(x0)[:, None, None]
         return mean + gain * (x0 - mean)
 
-    def _at(self, t: int, rows: tuple[tuple[float, ...], ...]) -> Tensor:
-        """Interpolate a table of one row for each of `error_times`, `(n,)`."""
-        table = np.asarray(rows)
-        return torch.tensor([np.interp(t, self.error_times, column) for column in table.T], dtype=torch.float64)
+    def _at(self, t: int, rows: tuple) -> Tensor:
+        """Interpolate a table `(times, ...)` with a row for each of `error_times`, `(...)`, float64.
+
+        Raises
+        ------
+        InputError
+            If the weights do not carry it (`a2a train` measures it at its end).
+        """
+        table, times = np.asarray(rows), self.error_times
+        if not len(table):
+            raise InputError("These weights carry no validation error table; finish `a2a train`, which measures it.")
+        after = min(max(int(np.searchsorted(times, t)), 1), len(times) - 1)
+        share = min(max((t - times[after - 1]) / (times[after] - times[after - 1]), 0.0), 1.0)
+        return torch.from_numpy((1 - share) * table[after - 1] + share * table[after])
 
     def clamp(self, x: Tensor) -> Tensor:
         """Clamp to [-1, 1], see `Denoiser.clamp`."""
         return _ClampStraightThrough.apply(x)
 
     def variance(self, t: int) -> Tensor:
-        """Interpolate the stored validation error, `(n,)` in squared image units.
-
-        Raises
-        ------
-        InputError
-            If the weights carry no error table (`a2a train` writes one at its end).
-        """
-        if not self.error:
-            raise InputError("These weights carry no validation error table; finish `a2a train`, which measures it.")
+        """Interpolate the stored validation error, `(n,)` in squared image units; see `Denoiser.variance`."""
         return self._at(t, self.error)
+
+    def coupling(self, t: int) -> Tensor:
+        """Interpolate its stored covariance, `(K, n, n)` in squared image units; see `Denoiser.coupling`."""
+        return self._at(t, self.octave_error)
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write ``path`` (.safetensors) and beside it a JSON with sizes, spec, schedule and the model card."""
@@ -178,6 +190,7 @@ class Prior:
             "error": self.error,
             "error_times": self.error_times,
             "gain": self.gain,
+            "octave_error": self.octave_error,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "card": self.card,
         }
@@ -221,7 +234,7 @@ class Prior:
         except RuntimeError as error:
             raise InputError(f"{path}: the tensors do not fit the network of the JSON beside them.") from error
         network.eval().requires_grad_(False)
-        error, gain = (tuple(map(tuple, description[key])) for key in ("error", "gain"))
+        error, gain, octave_error = (tuple(map(tuple, description[key])) for key in ("error", "gain", "octave_error"))
         return cls(
             network,
             NoiseSchedule(**description["schedule"]),
@@ -231,6 +244,7 @@ class Prior:
             tuple(description["error_times"]),
             None if mean is None else mean.float(),
             gain,
+            octave_error,
             description["card"],
             bf16,
         )

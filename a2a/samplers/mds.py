@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from a2a.completion import Completion
+from a2a.errors import InputError
 from a2a.observation import Observation
 from a2a.prior import Denoiser, to_image, to_model
+from a2a.samplers.coupled import coupled_estimate
 from a2a.samplers.reverse import Update, reverse
 from a2a.samplers.trust import fixed_weight, prior_weight, surprise
 
@@ -20,6 +23,7 @@ def mds(
     steps: int = 150,
     eta: float = 1.0,
     weight: float | None = None,
+    errors: Literal["independent", "coupled"] = "independent",
     spacing: float = 1.0,
     restarts: int = 0,
     samples: int = 1,
@@ -50,17 +54,37 @@ def mds(
         Weight lambda of the prior for modalities with noise. None derives it anew in each step, for each sample and
         modality, from the residual: :math:`\lambda_i = \sigma_i^2 / v_i` with the variance v of the clean estimate
         that `a2a.samplers.trust.surprise` infers. Clean modalities have lambda = 0: they are copied exactly.
+    errors
+        What the prior's weight takes the errors of the clean estimate for: ``"independent"`` between pixels and
+        modalities, as in the paper, or ``"coupled"`` as they were on validation slices, so that missing modalities
+        follow the given ones; see `a2a.samplers.coupled.coupled_estimate`. Their noise is then derived anew, for
+        the news of the given ones are in the estimate already.
     spacing, restarts, samples, rows, batch
         See `a2a.samplers.reverse.reverse`.
+
+    Raises
+    ------
+    InputError
+        If `errors` is neither of the two, or coupled and there is a `weight` as well.
     """
+    if errors not in ("independent", "coupled"):
+        raise InputError(f"errors: unknown value {errors!r}; use 'independent' or 'coupled'.")
+    if errors == "coupled" and weight is not None:
+        raise InputError("weight: coupled errors have no single weight; leave it out, or use errors='independent'.")
 
     def update_for(part: Observation) -> Update:
+        missing = torch.tensor([kind == "missing" for kind in part.kinds])[:, None, None]
+
         def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
             with torch.no_grad():
                 x0, eps = prior.predict(x, t)
             image = to_image(x0)
-            lam = prior_weight(part, surprise(part, image)) if weight is None else fixed_weight(part, weight)
-            x0 = to_model(part.operator.prox(image, part.adjoint, lam))
+            if errors == "coupled":
+                x0 = prior.clamp(to_model(coupled_estimate(part, image, prior.coupling(t))))
+                eps = torch.where(missing.to(eps.device), prior.schedule.left_in(x, x0, t), eps)
+            else:
+                lam = prior_weight(part, surprise(part, image)) if weight is None else fixed_weight(part, weight)
+                x0 = to_model(part.operator.prox(image, part.adjoint, lam))
             return prior.schedule.step(x0, eps, z, t, s, eta)
 
         return update

@@ -101,7 +101,6 @@ def _matched_update(prior: Denoiser, part: Observation, cg_steps: int) -> Update
         image, variance = to_image(x0.detach()), prior.variance(t).to(x)
         shift = posterior_shift(part, image, variance, covariance, cg_steps)
         corrected = prior.clamp(x0.detach() + 2 * shift)
-        eps = (x.detach() - abar**0.5 * corrected) / (1 - abar) ** 0.5
-        return prior.schedule.step(corrected, eps, z, t, s, eta=1.0)
+        return prior.schedule.ancestral(corrected, x.detach(), z, t, s)
 
     return update

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from a2a.diffusion import NoiseSchedule
+from a2a.octaves import octave_covariance
 from a2a.prior import Denoiser, Prior, to_image, to_model
 from a2a.progress import progress
 from a2a.rng import generators, randn
@@ -38,9 +39,10 @@ def validation_loss(network: nn.Module, images: np.ndarray, schedule: NoiseSched
 def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     """Measure how far a prior's clean estimates can be trusted, and return it with that knowledge.
 
-    Two tables over time are measured on held-out slices, one column for each modality: the gain that brings the clean
+    Tables over time are measured on held-out slices, one column for each modality: the gain that brings the clean
     estimate closest to the truth when it is shrunk towards the mean training stack, and the squared error that is
-    left (which the samplers use as the variance of the clean estimate).
+    left (which the samplers use as the variance of the clean estimate). A third has the covariance of that error
+    between modalities in each octave of spatial frequency.
 
     Parameters
     ----------
@@ -54,7 +56,8 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     raw = replace(prior, mean=None, error_times=times)
     gain = _each_time(raw, held_out, times, lambda x0, truth: _gain(x0 - mean, truth - mean))
     shrunk = replace(raw, mean=mean, gain=gain)
-    return replace(shrunk, error=denoising_error(shrunk, held_out, times))
+    coupling = _each_time(shrunk, held_out, times, lambda x0, truth: octave_covariance(x0 - truth).round(decimals=8))
+    return replace(shrunk, error=denoising_error(shrunk, held_out, times), octave_error=coupling)
 
 
 def calibration_times(length: int) -> tuple[int, ...]:
@@ -87,7 +90,7 @@ def _each_time(
     times: Sequence[int],
     measure: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     batch: int = 16,
-) -> tuple[tuple[float, ...], ...]:
+) -> tuple:
     """Denoise the chosen slices at each time and apply `measure` to clean estimates and truth, in image units."""
     truth, like = _chosen(images), prior.like
     noise, table = randn(truth.shape[1:], generators(1, len(truth))), []
