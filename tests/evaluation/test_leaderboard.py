@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from a2a.errors import InputError
-from a2a.evaluation.leaderboard import leaderboard, training_costs
+from a2a.evaluation.leaderboard import intervals, leaderboard, training_costs
 
 LABELS = {"dataset": "d", "scenario": "T1", "modality": "CT", "slices": 4}
 
@@ -32,6 +32,20 @@ def test_methods_are_ordered_by_the_mean_over_subjects_of_single_samples(table):
     np.testing.assert_allclose(board.ssim, board.psnr / 100)
     np.testing.assert_allclose(board.rfd, [30, 20, 10])
     np.testing.assert_allclose(board.seconds, [0.5, 2, np.nan])
+
+
+def test_no_number_stands_without_an_interval(table):
+    halves = [rows("better", [value], evaluations=50, estimate="single sample")[-1] for value in (20.0, 30.0, 40.0)]
+    half = pd.DataFrame(halves).assign(metric="rfd_half", subject=["half 1", "half 2", "half 3"])
+    table = pd.concat([table, half], ignore_index=True).assign(settings="")
+    shown = intervals(table)
+    assert shown.groupby(["method", "estimate"], dropna=False).metric.apply(list).map(sorted).map(tuple).nunique() == 1
+    single = shown[(shown.method == "better") & (shown.estimate == "single sample")]
+    (distance,) = single[single.metric == "rfd"].itertuples()
+    assert (distance.mean, distance.low, distance.high) == pytest.approx((30, 30 - 19.6, 30 + 19.6))
+    assert (distance.subjects, (shown.low.isna() == (shown.metric == "rfd")).sum()) == (3, len(shown) - 1)
+    board = leaderboard(table).set_index("method")
+    assert board.loc["better", ["rfd_low", "rfd_high"]].tolist() == pytest.approx([10.4, 49.6])
 
 
 def test_two_settings_of_one_method_cannot_share_a_row(table):
