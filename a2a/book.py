@@ -145,7 +145,12 @@ class Book:
     def _html_key(self, staging: Path) -> str:
         """Hash of all that the HTML is made from."""
         digest = hashlib.sha256()
-        for path in [self.root / "_config.yml", self.root / "requirements.txt", *sorted(staging.rglob("*"))]:
+        sources = [
+            self.root / "_config.yml",
+            self.root / "requirements.txt",
+            *sorted((self.root / "a2a").rglob("*.py")),
+        ]
+        for path in [*sources, *sorted(staging.rglob("*"))]:
             if path.is_file():
                 digest.update(f"\0{path.relative_to(self.root).as_posix()}\0".encode() + path.read_bytes())
         return digest.hexdigest()

@@ -20,7 +20,7 @@ def birdcage_maps(coils: int, height: int, width: int, radius: float = 1.5) -> t
 
     With the image on [-1, 1) x [-1, 1) and conductor c at angle a_c = 2 pi c / coils and radius r, each map falls off
     as 1/distance to its conductor, and its phase is the angle around it, less a_c. Together the maps have
-    sum_c |s_c|^2 = 1 at every pixel. The formula is that of SigPy's ``birdcage_maps``.
+    ``sum_c |s_c|^2 = 1`` at every pixel. The formula is that of SigPy's ``birdcage_maps``.
 
     Parameters
     ----------

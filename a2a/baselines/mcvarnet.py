@@ -54,7 +54,7 @@ class MCVarNetObjective(ReconstructionObjective):
         return torch.optim.Adam(network.parameters(), lr=self.config.lr, betas=(0.9, 0.99))
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
-        """Mean |x_T - truth|."""
+        """``mean |x_T - truth|``."""
         zero_filled, reference, truth = inputs
         operator = self.config.sampling.operator(*zero_filled.shape[-2:])
         return (networks[name](zero_filled, reference, operator).float() - truth).abs().mean()

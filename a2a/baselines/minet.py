@@ -81,7 +81,7 @@ class MINetObjective(ReconstructionObjective):
     config: MINetConfig
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
-        """0.7 |target - truth| + 0.3 |reference - itself|, with the weights of the configuration."""
+        """``0.7 |target - truth| + 0.3 |reference - itself|``, with the weights of the configuration."""
         zero_filled, reference, truth = inputs
         units, config = Units.of(zero_filled, self.config.normalise), self.config
         scaled = Units.of(reference, config.normalise).into(reference)

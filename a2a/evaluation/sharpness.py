@@ -34,7 +34,7 @@ def high_frequency_energy(images: Images, boxes: Images | None = None) -> np.nda
     Returns
     -------
     numpy.ndarray
-        float64, shape (...); |f| is the radial frequency in cycles per pixel. NaN, not applicable, where the box is
+        float64, shape (...); ``|f|`` is the radial frequency in cycles per pixel. NaN, not applicable, where the box is
         smaller than 8 pixels.
 
     Raises

@@ -1,7 +1,7 @@
 r"""MC-VarNet: an unrolled reconstruction that splits the reference into what it shares with the target and the rest.
 
 Lei et al., "Decomposition-based variational network for multi-contrast MRI super-resolution and reconstruction",
-ICCV 2023. Half-quadratic splitting of
+ICCV 2023. Half-quadratic splitting of ::
 
     1/2 |A x - y|^2 + lam R_x(x) + gamma/2 |E_x x - E_c c|^2 + 1/2 |r - c - u|^2
         + alpha/2 |c - p|^2 + R_c(p) + beta/2 |u - q|^2 + R_u(q)
@@ -188,7 +188,7 @@ class MCVarNetNetwork(nn.Module):
         return self.transform_c(r - old.u + self.gamma_c[i] * from_target + self.alpha[i] * old.p)
 
     def update_unique(self, i: int, old: Split, r: Tensor) -> Tensor:
-        """(r + beta q - c) / (1 + beta), the minimiser of 1/2 |r - c - u|^2 + beta/2 |u - q|^2 over u."""
+        """``(r + beta q - c) / (1 + beta)``, the minimiser of ``1/2 |r - c - u|^2 + beta/2 |u - q|^2`` over u."""
         return (r + self.beta[i] * old.q - old.c) / (1 + self.beta[i])
 
 
@@ -197,9 +197,9 @@ def _pair(features: int) -> nn.Sequential:
 
 
 def data_consistency(x: Tensor, b: Tensor, operator: LinearOperator) -> Tensor:
-    """One gradient step of 1/2 |A x - y|^2 of size 1 in every channel: x - (Re(A^H A) x - b).
+    """One gradient step of ``1/2 |A x - y|^2`` of size 1 in every channel: ``x - (Re(A^H A) x - b)``.
 
-    Stable because coil maps with sum_c |s_c|^2 = 1 make |A| <= 1. Never in reduced precision.
+    Stable because coil maps with ``sum_c |s_c|^2 = 1`` make ``|A| <= 1``. Never in reduced precision.
 
     Parameters
     ----------

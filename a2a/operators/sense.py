@@ -133,7 +133,7 @@ class CartesianSense:
         return round(2 * len(self.maps) * height * width / self.acceleration)
 
     def trace(self, height: int, width: int) -> float:
-        """Return the sum of |s|^2 over coils and pixels, divided by the acceleration."""
+        """Return the sum of ``|s|^2`` over coils and pixels, divided by the acceleration."""
         return self._trace
 
     def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:

@@ -48,7 +48,7 @@ class Site:
 
     @property
     def mirrored(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(|x|, y, z), for parts that exist on both sides."""
+        """``(|x|, y, z)``, for parts that exist on both sides."""
         return self.m, self.y, self.z
 
     def cover(self, distance: np.ndarray) -> np.ndarray:
