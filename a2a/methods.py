@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import torch
@@ -53,12 +54,15 @@ class Any2all:
         Network evaluations; None takes the sampler's default.
     batch
         Rows computed together.
+    errors
+        What MDS takes errors of the clean estimate for, see `a2a.samplers.mds.mds`; MPS does not ask.
     """
 
     prior: Prior
     sampler: Literal["mds", "mps"] = "mps"
     steps: int | None = None
     batch: int = 16
+    errors: Literal["independent", "coupled"] = "independent"
 
     @property
     def name(self) -> str:
@@ -102,7 +106,7 @@ class Any2all:
             If the observation is of other modalities than the prior.
         """
         require(self, observation)
-        sampler = mds if self.sampler == "mds" else mps
+        sampler = partial(mds, errors=self.errors) if self.sampler == "mds" else mps
         steps = {} if self.steps is None else {"steps": self.steps}
         return sampler(self.prior, observation, samples=samples, rows=rows, batch=self.batch, **steps)
 

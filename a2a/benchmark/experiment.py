@@ -28,8 +28,8 @@ class Course(Strict):
     ----------
     steps, samples
         Network evaluations, and completions of each slice.
-    eta
-        DDIM noise level of MDS.
+    eta, errors
+        DDIM noise level of MDS, and what it takes errors of the clean estimate for.
     guidance, scale
         How MPS is guided, and its step size if by ``"norm"``.
     spacing, restarts
@@ -39,6 +39,7 @@ class Course(Strict):
     steps: int = Field(150, ge=1)
     samples: int = Field(1, ge=1)
     eta: float = Field(1.0, ge=0, le=1)
+    errors: Literal["independent", "coupled"] = "independent"
     guidance: Literal["norm", "moment-matched"] = "moment-matched"
     scale: float = Field(0.5, gt=0)
     spacing: float = Field(1.0, gt=0)
@@ -80,7 +81,8 @@ class Job(Course):
         """Name of the method in a table."""
         if self.method != ANY2ALL:
             return self.method
-        return "any2all-mps-norm" if self.sampler == "mps" and self.guidance == "norm" else f"any2all-{self.sampler}"
+        unlike = {"mds": self.errors == "coupled" and "-coupled", "mps": self.guidance == "norm" and "-norm"}
+        return f"any2all-{self.sampler}{unlike[self.sampler] or ''}"
 
     @property
     def settings(self) -> str:

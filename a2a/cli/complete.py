@@ -30,6 +30,9 @@ def complete(
         typer.Option(help="Instead of a prior, a compared method: its name, such as mmgan, or its .safetensors file."),
     ] = None,
     sampler: Annotated[Literal["mds", "mps"], typer.Option(help="MDS or MPS, see the book.")] = "mps",
+    errors: Annotated[
+        Literal["independent", "coupled"], typer.Option(help="What MDS takes errors of the modalities for.")
+    ] = "independent",
     steps: Annotated[int | None, typer.Option(min=1, help="Network evaluations; by default MDS 150, MPS 100.")] = None,
     samples: Annotated[
         int | None,
@@ -63,7 +66,7 @@ def complete(
 
     require_free(out, overwrite)
     chosen = None if planes is None else parse_planes(planes)
-    weights = find_method(prior, method, sampler, steps, batch, checkpointing)
+    weights = find_method(prior, method, sampler, errors, steps, batch, checkpointing)
     files, maps = parse_files(context.args, weights.spec)
     sampling = Sampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
     acquisition = read_patient(given, files, weights, sampling, seed, maps=maps, axes=kspace_axes)
@@ -82,6 +85,7 @@ def find_method(
     prior: Path | None,
     method: str | None,
     sampler: Literal["mds", "mps"] = "mps",
+    errors: Literal["independent", "coupled"] = "independent",
     steps: int | None = None,
     batch: int = 16,
     checkpointing: bool = False,
@@ -101,12 +105,14 @@ def find_method(
 
     if (prior is None) == (method is None):
         raise InputError("Give either --prior with the weights of a prior, or --method with a compared method.")
+    if errors == "coupled" and (method is not None or sampler != "mds"):
+        raise InputError("--errors coupled is for --prior with --sampler mds.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if method is None:
         weights = Prior.load(prior)
         weights.network.to(device)
         weights.network.checkpointing = checkpointing
-        return Any2all(weights, sampler, steps, batch)
+        return Any2all(weights, sampler, steps, batch, errors)
     if steps is not None or checkpointing:
         raise InputError(f"--steps and --checkpointing are for --prior, not for {method}.")
     weights = load_baseline(method)
