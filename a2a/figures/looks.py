@@ -33,6 +33,8 @@ _BLUE, _RED, _GREEN, _PINK, _ORANGE, _SKY = theme.PALETTE
 METHODS = {
     "any2all-mds": Look("Any2all MDS", _BLUE, "circle"),
     "any2all-mps": Look("Any2all MPS", _RED, "diamond", "dash"),
+    "any2all-mds-coupled": Look("MDS, coupled errors", "#1b365d", "star", "longdash"),
+    "any2all-mps-norm": Look("MPS, norm guidance", "#8c2d04", "hexagon", "dot"),
     "mmgan": Look("mmGAN", _GREEN, "square", "dot"),
     "mmresvit": Look("mmResViT", _PINK, "triangle-up", "dashdot"),
     "m2dn": Look("M2DN", _ORANGE, "cross", "longdash"),

@@ -10,7 +10,7 @@ from a2a.errors import InputError
 from a2a.figures import theme
 from a2a.provenance import commit, machine
 
-_LINE, _LETTER = 15, 5.4
+_LINE, _LETTER = 15, 5.0
 _NEEDED = ("dataset", "slices", "method", "weights", "commit", "device", "finished")
 
 
@@ -56,7 +56,7 @@ def table_source(rows: pd.DataFrame) -> str:
     weights = rows.dropna(subset="weights").groupby("method", sort=False)["weights"].first()
     mine = [digest[:8] for method, digest in weights.items() if method.startswith("any2all")]
     others = weights.nunique() - len(set(mine))
-    digests = ", ".join([*dict.fromkeys(mine), *([f"{others} of other methods"] if others else [])])
+    digests = ", ".join(dict.fromkeys(mine)) + (f" + {others} more" if mine and others else f"{others}" * bool(others))
     date = f"{rows['finished'].max():%Y-%m-%d}"
     parts = f"{said['dataset']}, {slices} slices", f"weights {digests}", f"commit {said['commit']}"
     return " · ".join(("Measured: " + parts[0], *parts[1:], said["device"], date))

@@ -73,7 +73,11 @@ def test_methods_without_a_look_are_refused(results):
 
 
 def test_no_two_methods_look_alike():
-    assert len({look.colour for look in METHODS.values()}) == len({look.symbol for look in METHODS.values()}) == 8
+    assert (
+        len({look.colour for look in METHODS.values()})
+        == len({look.symbol for look in METHODS.values()})
+        == len(METHODS)
+    )
 
 
 def test_differences_are_paired_and_filled_only_where_zero_is_left_out(results):
