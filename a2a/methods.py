@@ -66,8 +66,9 @@ class Any2all:
 
     @property
     def name(self) -> str:
-        """``"any2all-mds"`` or ``"any2all-mps"``."""
-        return f"any2all-{self.sampler}"
+        """``"any2all-mds"``, ``"any2all-mds-coupled"`` or ``"any2all-mps"``."""
+        coupled = self.sampler == "mds" and self.errors == "coupled"
+        return f"any2all-{self.sampler}{'-coupled' if coupled else ''}"
 
     @property
     def spec(self) -> StackSpec:

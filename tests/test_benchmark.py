@@ -272,3 +272,17 @@ def test_new_weights_of_a_method_replace_its_rows_and_keep_the_others(prior, sto
     assert not after.duplicated(["method", "estimate", "subject", "modality", "metric"]).any()
     for name, same in (("any2all-mds", True), ("mmgan", False)):
         assert np.allclose(*(t[(t.method == name) & (t.metric == "mae")].value for t in (before, after))) == same
+
+
+@pytest.mark.parametrize(
+    "course, label",
+    [
+        ({"sampler": "mds"}, "any2all-mds"),
+        ({"sampler": "mds", "errors": "coupled"}, "any2all-mds-coupled"),
+        ({"sampler": "mps", "errors": "coupled"}, "any2all-mps"),
+        ({"sampler": "mps", "guidance": "norm"}, "any2all-mps-norm"),
+        ({"method": "mmgan"}, "mmgan"),
+    ],
+)
+def test_a_sampler_that_goes_otherwise_has_a_name_of_its_own(course, label):
+    assert Job(given="T1", targets=("CT",), **course).label == label

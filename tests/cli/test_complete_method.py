@@ -70,6 +70,7 @@ def test_a_reconstruction_method_writes_what_it_gives_and_nothing_else(call, sav
         ("--prior mmgan.safetensors --given T1 --t1 $T1", "it is not the JSON of a prior"),
         ("--method gone.safetensors --given T1 --t1 $T1", "gone.safetensors: no such file"),
         ("--method mmgan.safetensors --steps 5 --given T1 --t1 $T1", "--steps and --checkpointing are for --prior"),
+        ("--method mmgan.safetensors --errors coupled --given T1 --t1 $T1", "--errors coupled is for --prior with"),
         ("--method mmgan.safetensors --samples 2 --given T1 --t1 $T1", "mmgan gives one answer to T1; ask for 1"),
         ("--method mmgan.safetensors --given y(T1) --t1 $T1", "mmgan cannot use y(T1)"),
         (
