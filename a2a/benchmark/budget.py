@@ -90,12 +90,13 @@ def paper_hours(evaluations: Mapping[str, float], recipe: Mapping[str, float], d
     Parameters
     ----------
     evaluations
-        Of ``any2all-mds`` and ``any2all-mps``.
+        By method; those of Any2all's samplers count.
     recipe
         A row of ``results/recipe-cost.csv``.
     device
         ``"gpu"``, at the speed that is assumed there, or ``"cpu"``, at the one measured there.
     """
-    passes = evaluations.get("any2all-mds", 0.0) + 2 * evaluations.get("any2all-mps", 0.0)
+    passes = sum(evaluations.get(name, 0.0) for name in ("any2all-mds", "any2all-mds-coupled"))
+    passes += 2 * evaluations.get("any2all-mps", 0.0)
     speed = recipe["assumed_tflops"] if device == "gpu" else recipe["here_gflops"] / 1000
     return passes * recipe["tflop_per_image"] / 3 / speed / 3600
