@@ -12,8 +12,7 @@ from plotly.subplots import make_subplots
 from a2a.errors import InputError
 from a2a.evaluation.metrics import summary
 from a2a.figures import theme
-
-_UNITS = {"psnr": "PSNR (dB)", "psnr_slice": "PSNR of slices (dB)", "ssim": "SSIM", "mae": "MAE (image units)"}
+from a2a.figures.looks import Look, looks, scale
 
 
 def schedule_curves(schedules: Mapping[str, ArrayLike | torch.Tensor]) -> go.Figure:
@@ -91,18 +90,18 @@ def metric_intervals(
     means = summary(chosen)
     row_names, colour_names = (list(dict.fromkeys(chosen[c])) for c in (rows, colour))
     figure = go.Figure()
-    for number, name in enumerate(colour_names):
+    for number, (name, style) in enumerate(looks(colour_names).items()):
         offset = 0.6 * ((number + 0.5) / len(colour_names) - 0.5)
         place = {row: position + offset for position, row in enumerate(row_names)}
-        _dots(figure, chosen[chosen[colour] == name], means[means[colour] == name], rows, place, name, number)
+        _dots(figure, chosen[chosen[colour] == name], means[means[colour] == name], rows, place, style)
     figure.update_yaxes(tickvals=list(range(len(row_names))), ticktext=row_names, showgrid=False)
     figure.update_yaxes(range=[len(row_names) - 0.5, -0.5], ticks="")
-    figure.update_xaxes(title_text=_UNITS.get(metric, metric))
+    figure.update_xaxes(title_text=scale(metric).title)
     for border in range(1, len(row_names)):
         figure.add_hline(border - 0.5, line={"color": theme.FAINT, "width": 1})
     height = 110 + len(row_names) * (16 + 20 * len(colour_names))
     description = (
-        f"{_UNITS.get(metric, metric)} of {', '.join(colour_names)} for {', '.join(row_names)}: means with intervals."
+        f"{scale(metric).title} of {', '.join(colour_names)} for {', '.join(row_names)}: means with intervals."
     )
     return theme.finish(figure, description, height)
 
@@ -113,27 +112,24 @@ def _dots(
     means: pd.DataFrame,
     rows: str,
     place: Mapping[str, float],
-    name: str,
-    number: int,
+    style: Look,
 ) -> None:
     """Draw one colour of `metric_intervals`: the subjects' dots and the means with intervals."""
-    colour = theme.PALETTE[number % len(theme.PALETTE)]
-    symbol = theme.SYMBOLS[number % len(theme.SYMBOLS)]
-    faint = {"color": colour, "opacity": 0.3, "size": 5, "symbol": symbol}
+    faint = {"color": style.colour, "opacity": 0.3, "size": 5, "symbol": style.symbol}
     y = [place[row] for row in values[rows]]
     text = values["subject"].astype(str)
-    hover = "subject %{text}: %{x:.3f}<extra>" + name + "</extra>"
-    common = {"legendgroup": name, "mode": "markers"}
+    hover = "subject %{text}: %{x:.3f}<extra>" + style.label + "</extra>"
+    common = {"legendgroup": style.label, "mode": "markers"}
     figure.add_scatter(x=values["value"], y=y, text=text, hovertemplate=hover, marker=faint, showlegend=False, **common)
     mean = means["mean"]
     reach = {"type": "data", "symmetric": False, "array": means["high"] - mean, "arrayminus": mean - means["low"]}
     figure.add_scatter(
         x=mean,
         y=[place[row] for row in means[rows]],
-        name=name,
-        marker={"color": colour, "size": 10, "symbol": symbol, "line": {"color": theme.PAPER, "width": 1}},
-        error_x=reach | {"thickness": 2, "width": 5, "color": colour},
-        hovertemplate="mean %{x:.3f}<extra>" + name + "</extra>",
+        name=style.label,
+        marker={"color": style.colour, "size": 10, "symbol": style.symbol, "line": {"color": theme.PAPER, "width": 1}},
+        error_x=reach | {"thickness": 2, "width": 5, "color": style.colour},
+        hovertemplate="mean %{x:.3f}<extra>" + style.label + "</extra>",
         **common,
     )
 

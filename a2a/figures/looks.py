@@ -4,7 +4,9 @@ A method keeps its colour, symbol and dashes in every figure, so that a reader l
 Okabe and Ito and two greys; symbols and direct labels tell methods apart in grey print.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle
 
 from a2a.errors import InputError
 from a2a.figures import theme
@@ -99,6 +101,14 @@ def look(method: str) -> Look:
     if method not in METHODS:
         raise InputError(f"No look for the method {method!r}; a2a.figures.looks has {', '.join(METHODS)}.")
     return METHODS[method]
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """Return a look for each name: its own if it is a method of the results tables, else the next that is free."""
+    taken = {METHODS[name].colour for name in names if name in METHODS}
+    free = [i for i, colour in enumerate(theme.PALETTE) if colour not in taken] or [0]
+    others = cycle(Look("", theme.PALETTE[i], theme.SYMBOLS[i], theme.DASHES[i]) for i in free)
+    return {name: METHODS[name] if name in METHODS else replace(next(others), label=name) for name in names}
 
 
 def scale(metric: str) -> Scale:

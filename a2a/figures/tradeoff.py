@@ -10,6 +10,7 @@ from a2a.errors import InputError
 from a2a.evaluation.metrics import summary
 from a2a.figures import theme
 from a2a.figures.curves import log_ticks
+from a2a.figures.looks import looks
 
 
 def quality_curves(table: pd.DataFrame, metric: str = "psnr", unit: str = "PSNR (dB)") -> go.Figure:
@@ -36,15 +37,15 @@ def quality_curves(table: pd.DataFrame, metric: str = "psnr", unit: str = "PSNR 
         raise InputError(f"The table has no metric {metric!r}.")
     means, panels = summary(chosen), list(dict.fromkeys(chosen["modality"]))
     figure = make_subplots(1, len(panels), subplot_titles=panels, horizontal_spacing=0.1)
-    for number, method in enumerate(dict.fromkeys(chosen["method"])):
+    for method, style in looks(list(dict.fromkeys(chosen["method"]))).items():
         for column, modality in enumerate(panels, start=1):
             rows = means[(means["method"] == method) & (means["modality"] == modality)].sort_values("evaluations")
             reach = {"array": rows["high"] - rows["mean"], "arrayminus": rows["mean"] - rows["low"], "symmetric": False}
             figure.add_scatter(
                 x=rows["evaluations"], y=rows["mean"], error_y=reach | {"width": 3, "thickness": 1},
-                name=method, legendgroup=method, showlegend=column == 1, mode="lines+markers",
-                line={"color": theme.PALETTE[number], "dash": theme.DASHES[number]},
-                marker={"symbol": theme.SYMBOLS[number], "size": 8}, row=1, col=column,
+                name=style.label, legendgroup=method, showlegend=column == 1, mode="lines+markers",
+                line={"color": style.colour, "dash": style.dash}, marker={"symbol": style.symbol, "size": 8},
+                row=1, col=column,
             )  # fmt: skip
     ticks = [5, 10, 25, 50, 100, 250, 1000]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[str(t) for t in ticks], title_text="network evaluations")

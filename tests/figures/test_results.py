@@ -8,7 +8,7 @@ from a2a.errors import InputError
 from a2a.evaluation.estimates import estimates
 from a2a.evaluation.metrics import summary
 from a2a.figures import method_differences, method_dots, scenario_ladder, sourced, table_source, verdict_table
-from a2a.figures.looks import METHODS
+from a2a.figures.looks import METHODS, looks
 from a2a.stack import Modality, StackSpec
 
 SPEC = StackSpec((Modality("T1"), Modality("T2star"), Modality("CT", kind="CT")))
@@ -127,3 +127,9 @@ def test_a_verdict_is_told_by_sign_and_word():
     ]
     lines = verdict_table(pd.DataFrame(rows)).splitlines()
     assert lines[2:] == ["| R1 | So. | ✗ contradicted | 1 / 2 / 0 |", "| R2 | So. | ✓ supported | 1 / 2 / 0 |"]
+
+
+def test_names_that_are_no_methods_take_the_looks_that_are_left():
+    found = looks(["linear", "any2all-mds", "trees"])
+    assert found["any2all-mds"] is METHODS["any2all-mds"] and found["linear"].label == "linear"
+    assert len({style.colour for style in found.values()}) == 3
