@@ -1,10 +1,12 @@
 """The README: its computed parts, and that what it names exists."""
 
 import re
+import shlex
 
 import pandas as pd
 import pytest
 import torch
+import typer
 
 from a2a import cli
 from a2a.benchmark.table import write_table
@@ -30,6 +32,20 @@ def test_commands_exist():
     targets = set(re.findall(r"^make (\w+)", TEXT, flags=re.MULTILINE))
     makefile = repository("Makefile").read_text(encoding="utf-8")
     assert targets == {"bench", "book", "test"} and all(f"\n{target}: " in makefile for target in targets)
+
+
+def test_commands_of_the_book_exist_with_their_options_files_and_chapters():
+    text = repository("book", "reproduce.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line) for line in re.findall(r"^a2a .*", text, flags=re.MULTILINE)]
+    assert {words[1] for words in lines} == {"book", "grid", "prepare", "train", "bench", "complete"}
+    for _, name, *words in lines:
+        command = next(c for c in typer.main.get_command(cli.app).commands.values() if c.name == name)
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if re.fullmatch("--[a-z-]+", word)} <= known | {"--t1", "--flair-kspace"}
+        files = [word for word in words if word.startswith(("experiments/", "data_cards/", "weights/"))]
+        assert all(repository(*file.split("/")).is_file() for file in files)
+    makefile = repository("Makefile").read_text(encoding="utf-8")
+    assert all(f"\n{target}: " in makefile for target in re.findall(r"^make (\w+)", text, flags=re.MULTILINE))
 
 
 def test_the_picture_is_there_and_small():
