@@ -4,6 +4,10 @@ if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = f
 document.addEventListener("DOMContentLoaded", () => {
   // Entries of the bibliography are items of a list; Sphinx still writes a role that was withdrawn.
   document.querySelectorAll("[role=doc-biblioentry]").forEach((entry) => entry.setAttribute("role", "listitem"));
+  // The theme's toggles in the list of pages have no name.
+  document.querySelectorAll("nav li.has-children").forEach((item) => {
+    item.querySelector("summary")?.setAttribute("aria-label", `Pages of ${item.querySelector("a").textContent}`);
+  });
   document.querySelectorAll("table.sortable").forEach(sortable);
 });
 
