@@ -11,7 +11,7 @@ from a2a.figures import theme
 from a2a.provenance import commit, machine
 
 _LINE, _LETTER = 15, 5.0
-_NEEDED = ("dataset", "slices", "method", "weights", "commit", "device", "finished")
+_NEEDED = ("dataset", "slices", "evaluations", "method", "weights", "commit", "device", "finished")
 
 
 def sourced(figure: go.Figure, source: str) -> go.Figure:
@@ -52,14 +52,20 @@ def table_source(rows: pd.DataFrame) -> str:
     if rows.empty:
         raise InputError("table_source: there are no rows.")
     said = {name: ", ".join(dict.fromkeys(rows[name].dropna().astype(str))) for name in ("dataset", "commit", "device")}
-    slices = " to ".join(dict.fromkeys(f"{n:.0f}" for n in (rows["slices"].min(), rows["slices"].max())))
+    own = rows.loc[rows["method"].str.startswith("any2all"), "evaluations"]
+    size = f"{_span(rows['slices'])} slices" + (f", {_span(own)} evaluations of Any2all" if own.notna().any() else "")
     weights = rows.dropna(subset="weights").groupby("method", sort=False)["weights"].first()
     mine = [digest[:8] for method, digest in weights.items() if method.startswith("any2all")]
     others = weights.nunique() - len(set(mine))
     digests = ", ".join(dict.fromkeys(mine)) + (f" + {others} more" if mine and others else f"{others}" * bool(others))
     date = f"{rows['finished'].max():%Y-%m-%d}"
-    parts = f"{said['dataset']}, {slices} slices", f"weights {digests}", f"commit {said['commit']}"
+    parts = f"{said['dataset']}, {size}", f"weights {digests}", f"commit {said['commit']}"
     return " · ".join(("Measured: " + parts[0], *parts[1:], said["device"], date))
+
+
+def _span(counts: pd.Series) -> str:
+    """Write a number, or the least and the largest of several."""
+    return " to ".join(dict.fromkeys(f"{count:.0f}" for count in (counts.min(), counts.max())))
 
 
 def live_source(profile: str, dataset: str, digest: str, root: Path) -> str:

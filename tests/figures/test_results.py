@@ -106,9 +106,11 @@ def test_a_ladder_goes_from_scenario_to_scenario_above_what_was_given(results):
 
 def test_the_source_stands_below_the_figure(results):
     origin = {"dataset": "phantom/ci", "slices": 24, "weights": "0123456789", "commit": "abc", "device": "CPU X"}
+    origin |= {"evaluations": 25}
     rows = results.assign(**origin, finished=pd.Timestamp("2026-01-02"))
     text = table_source(rows)
-    assert text == "Measured: phantom/ci, 24 slices · weights 01234567 · commit abc · CPU X · 2026-01-02"
+    parts = "phantom/ci, 24 slices, 25 evaluations of Any2all", "weights 01234567", "commit abc", "CPU X", "2026-01-02"
+    assert text == "Measured: " + " · ".join(parts)
     figure = method_dots(results, ("psnr",))
     before = figure.layout.height, figure.layout.margin.b
     sourced(figure, text)
