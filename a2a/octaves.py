@@ -3,6 +3,8 @@
 Explained in the chapter "MDS".
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -39,6 +41,18 @@ def octave_covariance(images: Tensor) -> Tensor:
     of, count = octaves(*images.shape[-2:]).flatten(), images.shape[1]
     sums = products.new_zeros(int(of.max()) + 1, count, count).index_add_(0, of, products)
     return sums / of.bincount()[:, None, None]
+
+
+def white(variance: Sequence[float], height: int, width: int) -> Tensor:
+    """Covariance in each octave of noise that is independent in all modalities and pixels, ``(K, n, n)``, float64."""
+    count = int(octaves(height, width).max()) + 1
+    return torch.diag(torch.tensor(variance, dtype=torch.float64)).expand(count, -1, -1)
+
+
+def pixel_variance(covariance: Tensor, height: int, width: int) -> Tensor:
+    """Variance of each modality, averaged over the pixels, from its octaves ``(K, n, n)``: ``(n,)``."""
+    share = octaves(height, width).flatten().bincount() / (height * width)
+    return share.to(covariance) @ covariance.diagonal(dim1=1, dim2=2)
 
 
 def filtered(gains: Tensor, images: Tensor) -> Tensor:

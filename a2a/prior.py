@@ -20,11 +20,12 @@ from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
 from a2a.files import write_atomically, write_json
 from a2a.networks.unet import UNet, UNetConfig
+from a2a.octaves import pixel_variance
 from a2a.stack import StackSpec
 from a2a.weights import read_weights, state_digest
 
 MEAN = "calibration.mean"
-FIELDS = {"network", "schedule", "spec", "size", "error", "error_times", "gain", "octave_error"}
+FIELDS = {"network", "schedule", "spec", "size", "octave_error", "error_times", "gain"}
 
 
 class Denoiser(Protocol):
@@ -86,16 +87,15 @@ class Prior:
         Names of the n modalities.
     size
         Height and width it was trained for.
-    error
-        Validation error of the clean estimate: squared image units, `(times, n)`, at `error_times`.
+    octave_error
+        Covariance of the validation error of the clean estimate between modalities in each octave, `(times, K, n, n)`
+        in squared image units, at `error_times`; see `a2a.octaves`.
     error_times
-        The times of the rows of `error`, `gain` and `octave_error`, increasing.
+        The times of the rows of `octave_error` and `gain`, increasing.
     mean
         Mean of the training stacks, `(n, H, W)` in image units, or None.
     gain
         Shrinkage of the clean estimate towards `mean`, `(times, n)` in [0, 1].
-    octave_error
-        Covariance of the error between modalities in each octave, `(times, K, n, n)`, see `a2a.octaves`.
     card
         Model card: configuration, data with their preprocessing, cost, losses.
     bf16
@@ -113,11 +113,10 @@ class Prior:
     schedule: NoiseSchedule
     spec: StackSpec
     size: int
-    error: tuple[tuple[float, ...], ...] = ()
+    octave_error: tuple = ()
     error_times: tuple[int, ...] = ()
     mean: Tensor | None = None
     gain: tuple[tuple[float, ...], ...] = ()
-    octave_error: tuple = ()
     card: dict = field(default_factory=dict)
     bf16: bool = False
 
@@ -168,11 +167,11 @@ class Prior:
         return _ClampStraightThrough.apply(x)
 
     def variance(self, t: int) -> Tensor:
-        """Interpolate the stored validation error, `(n,)` in squared image units; see `Denoiser.variance`."""
-        return self._at(t, self.error)
+        """Pixel variance of the validation error, `(n,)` in squared image units; see `Denoiser.variance`."""
+        return pixel_variance(self.coupling(t), self.size, self.size)
 
     def coupling(self, t: int) -> Tensor:
-        """Interpolate its stored covariance, `(K, n, n)` in squared image units; see `Denoiser.coupling`."""
+        """Interpolate the stored validation error, `(K, n, n)` in squared image units; see `Denoiser.coupling`."""
         return self._at(t, self.octave_error)
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -187,10 +186,9 @@ class Prior:
             "schedule": dataclasses.asdict(self.schedule),
             "spec": self.spec.to_list(),
             "size": self.size,
-            "error": self.error,
+            "octave_error": self.octave_error,
             "error_times": self.error_times,
             "gain": self.gain,
-            "octave_error": self.octave_error,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "card": self.card,
         }
@@ -234,7 +232,7 @@ class Prior:
         except RuntimeError as error:
             raise InputError(f"{path}: the tensors do not fit the network of the JSON beside them.") from error
         network.eval().requires_grad_(False)
-        error, gain, octave_error = (tuple(map(tuple, description[key])) for key in ("error", "gain", "octave_error"))
+        error, gain = (tuple(map(tuple, description[key])) for key in ("octave_error", "gain"))
         return cls(
             network,
             NoiseSchedule(**description["schedule"]),
@@ -244,7 +242,6 @@ class Prior:
             tuple(description["error_times"]),
             None if mean is None else mean.float(),
             gain,
-            octave_error,
             description["card"],
             bf16,
         )

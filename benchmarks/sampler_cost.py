@@ -40,6 +40,7 @@ from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stac
 from a2a.diffusion import NoiseSchedule
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.observation import Observation
+from a2a.octaves import white
 from a2a.operators import CartesianSense
 from a2a.paths import repository
 from a2a.prior import Prior
@@ -67,18 +68,26 @@ def shipped_prior(side: int) -> Prior:
     """The shipped prior, used on images of any side."""
     prior = Prior.load(repository("weights", "phantom-any2all-64.safetensors"))
     arrange(prior.network, NUMERICS)
-    return replace(prior, size=side, mean=_resized(prior.mean[None], side)[0])
+    error = _error(side, [prior.variance(t).tolist() for t in prior.error_times])
+    return replace(prior, size=side, mean=_resized(prior.mean[None], side)[0], octave_error=error)
+
+
+def _error(side: int, variances: list[list[float]]) -> tuple:
+    """Table of independent errors with the variances of each time."""
+    return tuple(white(variance, side, side).tolist() for variance in variances)
 
 
 def pair_prior(side: int, **size: object) -> Prior:
     """A prior of two modalities, by default of the shipped size, with random weights and a made-up calibration."""
     torch.manual_seed(0)
-    network, table = UNet(UNetConfig(2, **size)).eval().requires_grad_(False), ((0.01, 0.01),) * 2
+    network = UNet(UNetConfig(2, **size)).eval().requires_grad_(False)
     for p in network.parameters():
         p.copy_(p if p.abs().sum() else 0.02 * torch.randn_like(p))
     arrange(network, NUMERICS)
     mean = torch.full((2, side, side), 0.2)
-    return Prior(network, NoiseSchedule(), PAIR, side, table, (0, 999), mean, ((1.0, 1.0),) * 2)
+    return Prior(
+        network, NoiseSchedule(), PAIR, side, _error(side, [[0.01, 0.01]] * 2), (0, 999), mean, ((1.0, 1.0),) * 2
+    )
 
 
 def observe(spec: StackSpec, side: int, sampling: Sampling, items: int = 1) -> Observation:

@@ -11,6 +11,7 @@ import torch
 from a2a.data.nifti import Volume, write_volume
 from a2a.diffusion import NoiseSchedule
 from a2a.networks.unet import UNet, UNetConfig
+from a2a.octaves import white
 from a2a.prior import Prior
 from a2a.stack import Modality, StackSpec
 
@@ -78,9 +79,9 @@ def tiny_prior_of() -> Callable[..., Prior]:
         network = UNet(UNetConfig(len(spec), width=8, multipliers=(1, 2), attention=(2,), head_width=8)).eval()
         for p in network.parameters():
             torch.nn.init.normal_(p, std=0.05)
-        error = tuple((v,) * len(spec) for v in (0.001, 0.2))
+        error = [white([v] * len(spec), size, size).tolist() for v in (0.001, 0.2)]
         card = {"config": {"name": "tiny"}, "data": {"preprocessing": preprocessing or HEADS}}
-        return Prior(network.requires_grad_(False), NoiseSchedule(), spec, size, error, (0, 999), card=card)
+        return Prior(network.requires_grad_(False), NoiseSchedule(), spec, size, tuple(error), (0, 999), card=card)
 
     return make
 

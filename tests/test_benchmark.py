@@ -22,6 +22,7 @@ from a2a.data.store_writer import StoreWriter
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import Failure, InputError
 from a2a.networks.unet import UNet, UNetConfig
+from a2a.octaves import white
 from a2a.paths import repository
 from a2a.prior import Prior
 from a2a.scenario import Scenario
@@ -45,7 +46,8 @@ def store(tmp_path) -> SliceStore:
 def prior() -> Prior:
     torch.manual_seed(0)
     network = UNet(UNetConfig(2, width=8, multipliers=(1, 2), attention=(), head_width=8)).eval().requires_grad_(False)
-    return Prior(network, NoiseSchedule(), SPEC, 16, ((0.01, 0.01), (0.1, 0.1)), (0, 999))
+    error = tuple(white([v, v], 16, 16).tolist() for v in (0.01, 0.1))
+    return Prior(network, NoiseSchedule(), SPEC, 16, error, (0, 999))
 
 
 JOBS = (
@@ -140,7 +142,7 @@ def test_columns_that_results_do_not_have_are_not_written(tmp_path):
 def test_other_weights_begin_a_new_table(prior, store, tmp_path):
     run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.parquet")
     torch.nn.init.normal_(prior.network.tail[2].weight)
-    other = Prior(prior.network, prior.schedule, SPEC, 16, prior.error, prior.error_times)
+    other = Prior(prior.network, prior.schedule, SPEC, 16, prior.octave_error, prior.error_times)
     assert len(set(run(Experiment(name="e", jobs=JOBS[:1]), other, store, tmp_path / "t.parquet").scenario)) == 1
 
 

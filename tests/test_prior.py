@@ -9,6 +9,7 @@ import torch
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
 from a2a.networks.unet import UNet, UNetConfig
+from a2a.octaves import white
 from a2a.prior import Prior, to_image, to_model
 from a2a.stack import StackSpec
 from a2a.weights import read_card
@@ -27,7 +28,7 @@ def prior() -> Prior:
         NoiseSchedule(),
         SPEC,
         16,
-        ((0.01, 0.02), (0.03, 0.06)),
+        tuple(white(v, 16, 16).tolist() for v in ((0.01, 0.02), (0.03, 0.06))),
         (0, 999),
         card={"note": "tiny"},
     )

@@ -65,7 +65,7 @@ def error_curves(times: Sequence[int], error: ArrayLike, spec: StackSpec) -> go.
     times
         K time indices, increasing.
     error
-        Mean squared errors (K, n), squared image units, as in `a2a.prior.Prior.error`.
+        Mean squared errors (K, n), squared image units, see `a2a.prior.Prior.variance`.
     spec
         The n modalities.
 

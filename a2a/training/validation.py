@@ -39,10 +39,9 @@ def validation_loss(network: nn.Module, images: np.ndarray, schedule: NoiseSched
 def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     """Measure how far a prior's clean estimates can be trusted, and return it with that knowledge.
 
-    Tables over time are measured on held-out slices, one column for each modality: the gain that brings the clean
-    estimate closest to the truth when it is shrunk towards the mean training stack, and the squared error that is
-    left (which the samplers use as the variance of the clean estimate). A third has the covariance of that error
-    between modalities in each octave of spatial frequency.
+    Two tables over time are measured on held-out slices: for each modality the gain that brings the clean estimate
+    closest to the truth when it is shrunk towards the mean training stack, and the covariance of the error that is
+    left, between modalities in each octave of spatial frequency (the samplers know from it what an estimate is worth).
 
     Parameters
     ----------
@@ -56,8 +55,7 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     raw = replace(prior, mean=None, error_times=times)
     gain = _each_time(raw, held_out, times, lambda x0, truth: _gain(x0 - mean, truth - mean))
     shrunk = replace(raw, mean=mean, gain=gain)
-    coupling = _each_time(shrunk, held_out, times, lambda x0, truth: octave_covariance(x0 - truth).round(decimals=8))
-    return replace(shrunk, error=denoising_error(shrunk, held_out, times), octave_error=coupling)
+    return replace(shrunk, octave_error=denoising_error(shrunk, held_out, times))
 
 
 def calibration_times(length: int) -> tuple[int, ...]:
@@ -66,15 +64,15 @@ def calibration_times(length: int) -> tuple[int, ...]:
     return tuple(sorted({int(t) for t in np.concatenate([even, late]).round()}))
 
 
-def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -> tuple[tuple[float, ...], ...]:
-    r"""Measure :math:`E\,|x_0 - \hat x_0(x_t)|^2` for each modality at `times`.
+def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -> tuple:
+    r"""Measure the error :math:`x_0 - \hat x_0(x_t)` at `times`, see `a2a.octaves.octave_covariance`.
 
     Returns
     -------
     tuple
-        One row for each time, one number for each modality, in squared image units.
+        One row for each time: the covariance between modalities in each octave, `(K, n, n)`, in squared image units.
     """
-    return _each_time(prior, images, times, lambda x0, truth: (x0 - truth).square().mean(dim=(0, 2, 3)))
+    return _each_time(prior, images, times, lambda x0, truth: octave_covariance(x0 - truth).round(decimals=8))
 
 
 def _gain(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ import torch
 
 from a2a.diffusion import NoiseSchedule
 from a2a.gaussian import Gaussian, GaussianPrior
+from a2a.octaves import pixel_variance
 from a2a.prior import Prior, to_image
 from a2a.rng import generators
 from a2a.stack import StackSpec
@@ -20,7 +21,7 @@ def test_denoising_error_is_the_exact_one_of_a_gaussian_prior():
     prior = GaussianPrior.correlated(SPEC, torch.full((2, 8, 8), 0.5), std=0.1, correlation=0.7, length=1.5)
     images = Gaussian(prior.mean, prior.covariance).sample(generators(0, 48)).numpy()
     times = range(0, 1000, 90)
-    error = denoising_error(prior, images, times)
+    error = [pixel_variance(torch.tensor(rows), 8, 8).numpy() for rows in denoising_error(prior, images, times)]
     exact = np.array([prior.variance(t).numpy() for t in times])
     np.testing.assert_allclose(error, exact, rtol=0.12, atol=1e-8)
     assert (np.diff(exact, axis=0) > 0).all() and (np.diff(error, axis=0) > -1e-4).all()
@@ -53,8 +54,10 @@ def test_calibration_shrinks_what_is_worth_nothing_to_the_mean(bare, store):
 def test_calibration_never_makes_the_error_larger(bare, store):
     held_out = store.split("val").images
     done = calibrated(bare, store.split("train").images, held_out)
-    raw = np.array(denoising_error(bare, held_out, done.error_times))
-    assert (np.array(done.error) <= raw + 1e-6).all() and np.array(done.error)[-1].max() < 0.5 * raw[-1].max()
+    rows = denoising_error(bare, held_out, done.error_times)
+    raw = torch.stack([pixel_variance(torch.tensor(row), bare.size, bare.size) for row in rows])
+    error = torch.stack([done.variance(t) for t in done.error_times])
+    assert (error <= raw + 1e-6).all() and error[-1].max() < 0.5 * raw[-1].max()
 
 
 def test_calibration_survives_the_file(bare, store, tmp_path):
