@@ -64,11 +64,11 @@ def observation_map(results: pd.DataFrame, spec: StackSpec, metric: str = "psnr"
         given_matrix(figure, [_text(side, c) for c in open_[name]], side, 2, column, name, labels=column == 2)
         figure.update_xaxes(range=[-0.5, len(open_[name]) - 0.5], row=2, col=column)
     _left(figure, rows)
-    figure.update_layout(margin={"l": 4, "t": _TOP, "b": 4, "r": 4})
+    figure.update_layout(margin={"l": 4, "t": _TOP, "b": 10, "r": 4})
     figure.update_coloraxes(showscale=False, colorscale=_PALE)
     ends = means["mean"].min(), means["mean"].max()
     described = f"{scale(metric).title} of each target for {len(value)} observations: {ends[0]:.3g} to {ends[1]:.3g}."
-    return theme.finish(figure, described, _ROW * len(rows) + _MATRIX + _TOP + 10)
+    return theme.finish(figure, described, _ROW * len(rows) + _MATRIX + _TOP + 16)
 
 
 def statuses(spec: StackSpec, measured: bool) -> list[Status]:

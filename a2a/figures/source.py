@@ -51,7 +51,7 @@ def table_source(rows: pd.DataFrame) -> str:
         raise InputError(f"table_source needs rows with the column {missing[0]!r}.")
     if rows.empty:
         raise InputError("table_source: there are no rows.")
-    said = {name: ", ".join(dict.fromkeys(rows[name].dropna().astype(str))) for name in ("dataset", "commit", "device")}
+    said = {name: ", ".join(dict.fromkeys(rows[name].dropna().astype(str))) for name in ("dataset", "device")}
     own = rows.loc[rows["method"].str.startswith("any2all"), "evaluations"]
     size = f"{_span(rows['slices'])} slices" + (f", {_span(own)} evaluations of Any2all" if own.notna().any() else "")
     weights = rows.dropna(subset="weights").groupby("method", sort=False)["weights"].first()
@@ -59,7 +59,9 @@ def table_source(rows: pd.DataFrame) -> str:
     others = weights.nunique() - len(set(mine))
     digests = ", ".join(dict.fromkeys(mine)) + (f" + {others} more" if mine and others else f"{others}" * bool(others))
     date = f"{rows['finished'].max():%Y-%m-%d}"
-    parts = f"{said['dataset']}, {size}", f"weights {digests}", f"commit {said['commit']}"
+    commits = list(dict.fromkeys(rows.sort_values("finished")["commit"].dropna()))
+    made_by = commits[0] if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
+    parts = f"{said['dataset']}, {size}", f"weights {digests}", f"commit {made_by}"
     return " · ".join(("Measured: " + parts[0], *parts[1:], said["device"], date))
 
 
