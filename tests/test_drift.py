@@ -74,4 +74,4 @@ def test_bad_plans_are_refused_by_field(tmp_path, text, words):
 
 
 def test_the_plan_of_the_repository_is_valid():
-    assert len(Drift.load(repository("experiments", "drift.yaml")).experiment.jobs) == 16
+    assert len(Drift.load(repository("experiments", "drift.yaml")).experiment.jobs) == 18

@@ -57,6 +57,13 @@ def reference_table(
     InputError
         If a test store has other modalities or another size, or a name is unknown.
     """
+    _check(config, train, tests)
+    blocks = [_block(block, config, trees, train, tests) for block in config.scenarios]
+    return pd.concat(blocks, ignore_index=True).assign(job=_key(config, trees, train, tests))
+
+
+def _check(config: ReferencesConfig, train: SliceStore, tests: Sequence[SliceStore]) -> None:
+    """Refuse stores that do not go together, and unknown names."""
     for store in tests:
         if (store.spec.names, store.size) != (train.spec.names, train.size):
             raise InputError(f"{store.path} has other modalities or another size than {train.path}.")
@@ -64,8 +71,6 @@ def reference_table(
         Scenario.parse(block.given, train.spec)
         for name in block.targets:
             train.spec.index(name)
-    blocks = [_block(block, config, trees, train, tests) for block in config.scenarios]
-    return pd.concat(blocks, ignore_index=True).assign(job=_key(config, trees, train, tests))
 
 
 def _key(config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]) -> str:
@@ -79,6 +84,7 @@ def write_references(
     out: Path, config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]
 ) -> pd.DataFrame:
     """Write the rows of `reference_table`, scenario by scenario; those that `out` or a killed run holds are kept."""
+    _check(config, train, tests)
     single = [config.model_copy(update={"scenarios": (block,)}) for block in config.scenarios]
     blocks = {_key(one, trees, train, tests): one for one in single}
     with Parts(out) as parts:
