@@ -28,5 +28,5 @@ def verdict_table(verdicts: pd.DataFrame) -> str:
         f"| {r.claim} | {r.says} | {MARKS[r.verdict]} | {r.supported} / {r.contradicted} / {r.undecided} |"
         for r in verdicts.itertuples()
     ]
-    head = "| | The paper says | On the phantom | comparisons + / − / · |\n|---|---|---|---|\n"
+    head = "| Claim | The paper says | On the phantom | comparisons + / − / · |\n|---|---|---|---|\n"
     return head + "\n".join(lines)
