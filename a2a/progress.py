@@ -47,6 +47,12 @@ def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Ite
         yield from _lines(iterable, label, total)
 
 
+def remark(text: str) -> None:
+    """Print a line on standard error, such as what is waited for; ``A2A_QUIET=1`` silences it."""
+    if os.environ.get("A2A_QUIET") != "1":
+        print(f"a2a: {text}", file=sys.stderr, flush=True)
+
+
 def _bar(iterable: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     """Show a bar that disappears when the work is done."""
     columns = (

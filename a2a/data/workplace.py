@@ -1,7 +1,8 @@
 """Where `prepare` keeps what it has finished, so that a killed run goes on and two runs do not disturb each other.
 
-Beside the store's place lies a folder ``.NAME.preparing`` with one file per finished subject and a lock. The lock
-belongs to the process (``flock``), so a killed one leaves none behind. The folder goes when the store is complete.
+Beside the store's place lies a folder ``.NAME.preparing`` with one file per finished subject and a lock, for which
+others wait. The lock belongs to the process (``flock``), so a killed one leaves none behind. The folder goes when the
+store is complete.
 """
 
 import io
@@ -16,15 +17,16 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from a2a.data.prepared import PreparedSubject
-from a2a.errors import Failure, InputError
+from a2a.errors import InputError
 from a2a.files import write_atomically
+from a2a.progress import remark
 
 
 class Workplace:
     """The folder of unfinished work on one store, held by one process at a time.
 
-    Used as a context. What killed runs left beside the store (`StoreWriter`'s temporary folders) is removed on
-    entering.
+    Used as a context; entering it waits for a process that holds it. What killed runs left beside the store
+    (`StoreWriter`'s temporary folders) is removed on entering.
 
     Parameters
     ----------
@@ -35,45 +37,46 @@ class Workplace:
     ------
     InputError
         On entering: if nothing can be written beside `out`.
-    Failure
-        On entering: if another process works on the same store.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = Path(out).absolute()
         self.folder = self.out.with_name(f".{self.out.name}.preparing")
-        self._lock = FileLock(self.folder / "lock", timeout=0)
+        self._lock = FileLock(self.folder / "lock")
 
     def __enter__(self) -> "Workplace":
         try:
-            self._hold()
-        except Timeout:
-            raise Failure(f"Another a2a prepare is writing {self.out}; wait until it has finished.") from None
+            try:
+                self._hold(0)
+            except Timeout:
+                remark(f"waiting for another a2a prepare that is writing {self.out}")
+                self._hold(-1)
         except OSError as error:
             raise InputError(
                 f"{self.out} cannot be written ({error.strerror}); choose another folder for --out."
             ) from error
+        self._remove_temporary()
+        return self
+
+    def _hold(self, seconds: float) -> None:
+        """Make the folder and lock it; again whenever a run that has just finished took it away in between."""
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                self._lock.acquire(seconds)
+                return
+
+    def _remove_temporary(self) -> None:
         left_over = re.compile(rf"\.{re.escape(self.out.name)}\.\d+\.(partial|old)")
         for path in self.out.parent.iterdir():
             if left_over.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
-        return self
-
-    def _hold(self) -> None:
-        """Make the folder and lock it; once more if another run that has just finished took it away in between."""
-        for last in (False, True):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire()
-                return
-            except FileNotFoundError:
-                if last:
-                    raise
 
     def sweep(self) -> None:
         """Remove what a run left that was killed after the store was complete, unless another run is at work."""
         if self.folder.exists():
-            with suppress(Failure, InputError), self:
+            with suppress(Timeout, OSError), self._lock.acquire(0):
+                self._remove_temporary()
                 self.clear()
 
     def __exit__(self, *error: object) -> None:

@@ -48,7 +48,11 @@ def five(tmp_path: Path, head: Callable, write_scan: Callable) -> tuple[Path, Pa
 def _start(card: Path, root: Path, out: Path, workers: int) -> subprocess.Popen:
     words = [sys.executable, "-m", "a2a", "prepare", str(card), "--root", str(root), "--out", str(out)]
     return subprocess.Popen(
-        [*words, "--size", str(SIZE), "--workers", str(workers)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*words, "--size", str(SIZE), "--workers", str(workers)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"A2A_QUIET": "0"},
     )
 
 
@@ -115,17 +119,19 @@ def test_random_kills_of_several_workers_leave_neither_orphans_nor_other_bytes(
     assert os.listdir(out.parent) == ["store"]
 
 
-def test_a_second_run_on_the_same_store_is_told_to_wait(
-    five: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+def test_runs_on_the_same_store_wait_for_the_first_and_take_what_it_made(
+    five: tuple[Path, Path], tmp_path: Path
 ) -> None:
     card, root = five
-    out = tmp_path / "store"
+    out = tmp_path / "place" / "store"
     with Workplace(out):
-        with pytest.raises(SystemExit) as leave:
-            main(["prepare", str(card), "--root", str(root), "--out", str(out), "--workers", "1"])
-        assert leave.value.code == 1
-        assert f"Another a2a prepare is writing {out}; wait until it has finished." in capsys.readouterr().err
-    assert not prepare(card, out, root, size=SIZE).reused
+        others = [_start(card, root, out, 1) for _ in range(3)]
+        said = [other.stderr.readline() for other in others]
+        assert said == [f"a2a: waiting for another a2a prepare that is writing {out}\n"] * 3
+        assert not out.exists()
+    assert [other.wait() for other in others] == [0, 0, 0]
+    assert sum("reused" in other.stdout.read() for other in others) == 2
+    assert os.listdir(out.parent) == ["store"]
 
 
 def test_what_was_left_beside_a_complete_store_is_swept_away(five: tuple[Path, Path], tmp_path: Path) -> None:
