@@ -65,12 +65,12 @@ class NoiseSchedule:
         return float(self._abar[t])
 
     def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``sqrt(abar_t)`` and ``sqrt(1 - abar_t)`` for times `(B,)`, shaped `(B, 1, 1, 1)` like `like`."""
-        abar = torch.from_numpy(self._abar)[t.cpu()].to(like.device)[:, None, None, None]
+        """Return ``sqrt(abar_t)`` and ``sqrt(1 - abar_t)``, `(B, k, 1, 1)`, for times `(B,)` (k = 1) or `(B, k)`."""
+        abar = torch.from_numpy(self._abar)[t.cpu().reshape(len(t), -1)].to(like.device)[..., None, None]
         return abar.sqrt().to(like.dtype), (1 - abar).sqrt().to(like.dtype)
 
     def diffuse(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Sample ``q(x_t | x_0)``: ``sqrt(abar) x0 + sqrt(1 - abar) noise`` (Ho et al. 2020, Eq. 4)."""
+        """Sample ``q(x_t | x_0)``: ``sqrt(abar) x0 + sqrt(1 - abar) noise`` (Ho et al. 2020, Eq. 4); t as above."""
         signal, spread = self.coefficients(t, x0)
         return signal * x0 + spread * noise
 

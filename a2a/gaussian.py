@@ -6,10 +6,12 @@ Explained in the chapters on the samplers.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from a2a.denoiser import Times
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
 from a2a.observation import Observation
@@ -94,6 +96,11 @@ class GaussianPrior:
         return torch.linalg.eigh(self.covariance.double())
 
     @property
+    def levels(self) -> Literal["shared", "own"]:
+        """Each modality may have a noise level of its own."""
+        return "own"
+
+    @property
     def like(self) -> Tensor:
         """Empty float64 tensor: this prior works in double precision."""
         return torch.empty(0, dtype=torch.float64)
@@ -102,14 +109,25 @@ class GaussianPrior:
         """A Gaussian has no bounds: return `x`."""
         return x
 
-    def predict(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    def predict(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
         """Return the exact clean estimate and noise estimate for `x` `(B, n, H, W)` in the model's range."""
+        if not isinstance(t, int):
+            return self._predict_each(x, torch.tensor([t]))
         abar, (values, vectors) = self.schedule.abar(t), self._spectrum
         gain = 4 * values * abar**0.5 / (4 * abar * values + 1 - abar)
         mean = (2 * self.mean.double() - 1).flatten()
         offset = (x.flatten(1) - abar**0.5 * mean) @ vectors
         x0 = (mean + (offset * gain) @ vectors.T).reshape(x.shape)
         return x0, self.schedule.left_in(x, x0, t)
+
+    def _predict_each(self, x: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict from modalities that have a time each, `(1, n)`."""
+        signal, spread = (value.expand(x[:1].shape) for value in self.schedule.coefficients(times, self.like))
+        mean, root = 2 * self.mean.double() - 1, signal.flatten()
+        seen = 4 * self.covariance.double() * root
+        inner = root[:, None] * seen + torch.diag(spread.flatten().square())
+        x0 = mean + ((x - signal * mean).flatten(1) @ torch.linalg.solve(inner, seen.T)).reshape(x.shape)
+        return x0, (x - signal * x0) / spread
 
     def variance(self, t: int) -> Tensor:
         """Variance of x_0 given x_t, averaged over the pixels of each modality: `(n,)`, squared image units."""

@@ -9,13 +9,14 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal
 
 import numpy as np
 import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from a2a.denoiser import Times
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
 from a2a.files import write_atomically, write_json
@@ -26,29 +27,6 @@ from a2a.weights import read_weights, state_digest
 
 MEAN = "calibration.mean"
 FIELDS = {"network", "schedule", "spec", "size", "octave_error", "error_times", "gain"}
-
-
-class Denoiser(Protocol):
-    """What a sampler needs of a prior: `Prior` and `GaussianPrior` both are one."""
-
-    spec: StackSpec
-    schedule: NoiseSchedule
-
-    @property
-    def like(self) -> Tensor:
-        """An empty tensor with the dtype and device in which this prior works."""
-
-    def predict(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """Return the clean estimate E[x_0 | x_t] and the noise estimate, both shaped like `x` (model range)."""
-
-    def variance(self, t: int) -> Tensor:
-        """Mean squared error of the clean estimate at time t, `(n,)` in squared image units."""
-
-    def coupling(self, t: int) -> Tensor:
-        """Covariance of that error between modalities in each octave, `(K, n, n)`; see `a2a.octaves`."""
-
-    def clamp(self, x: Tensor) -> Tensor:
-        """Bring `x` (model range) into the range that data can have, with a straight-through gradient."""
 
 
 def to_model(image: Tensor) -> Tensor:
@@ -80,7 +58,7 @@ class Prior:
     Parameters
     ----------
     network
-        Noise predictor, `(B, n, H, W)` and times `(B,)` to `(B, n, H, W)`.
+        Noise predictor, `(B, n, H, W)` and times `(B, 1)` or `(B, n)` to `(B, n, H, W)`.
     schedule
         Its noise schedule.
     spec
@@ -126,26 +104,33 @@ class Prior:
         return state_digest(self.network)
 
     @property
+    def levels(self) -> Literal["shared", "own"]:
+        """The noise levels that the network is told."""
+        return self.network.config.levels
+
+    @property
     def like(self) -> Tensor:
         """Empty float32 tensor on the device of the network."""
         return torch.empty(0, device=next(self.network.parameters()).device)
 
-    def eps(self, x: Tensor, t: int) -> Tensor:
-        """Predict the noise in `x` `(B, n, H, W)` at time index t."""
-        times = torch.full((x.shape[0],), t, device=x.device)
+    def eps(self, x: Tensor, t: Times) -> Tensor:
+        """Predict the noise in `x` `(B, n, H, W)` at time index t, see `Denoiser.predict`."""
+        times = torch.tensor([t], device=x.device).reshape(1, -1).expand(len(x), -1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             return self.network(x, times).float()
 
-    def predict(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    def predict(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
         """Return the clamped clean estimate and the noise estimate, see `Denoiser.predict`."""
-        eps, abar = self.eps(x, t), self.schedule.abar(t)
-        return self._shrink(self.clamp((x - (1 - abar) ** 0.5 * eps) / abar**0.5), t), eps
+        eps, (signal, spread) = self.eps(x, t), self.schedule.coefficients(torch.tensor([t]), x)
+        return self._shrink(self.clamp((x - spread * eps) / signal), t), eps
 
-    def _shrink(self, x0: Tensor, t: int) -> Tensor:
+    def _shrink(self, x0: Tensor, t: Times) -> Tensor:
         if self.mean is None:
             return x0
-        mean, gain = to_model(self.mean).to(x0), self._at(t, self.gain).to(x0)[:, None, None]
-        return mean + gain * (x0 - mean)
+        times = [t] * len(self.spec) if isinstance(t, int) else t
+        gain = torch.stack([self._at(time, self.gain)[i] for i, time in enumerate(times)])
+        mean = to_model(self.mean).to(x0)
+        return mean + gain.to(x0)[:, None, None] * (x0 - mean)
 
     def _at(self, t: int, rows: tuple) -> Tensor:
         """Interpolate a table `(times, ...)` with a row for each of `error_times`, `(...)`, float64.

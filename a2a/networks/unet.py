@@ -6,6 +6,7 @@ Chapter "The diffusion prior" shows it at a glance. M2DN and DisC-Diff are built
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,8 @@ class UNetConfig:
         Side of the pixel patches folded into channels before the first convolution (1: none).
     dropout
         Dropout probability inside residual blocks.
+    levels
+        The noise levels that the network is told: one that all modalities share, or the own level of each.
     """
 
     channels: int
@@ -47,6 +50,7 @@ class UNetConfig:
     head_width: int = 32
     patch: int = 1
     dropout: float = 0.0
+    levels: Literal["shared", "own"] = "shared"
 
     @property
     def stride(self) -> int:
@@ -55,11 +59,11 @@ class UNetConfig:
 
 
 def timestep_embedding(t: Tensor, width: int) -> Tensor:
-    """Sinusoidal embedding of the time index, `(B,) -> (B, width)` (Ho et al. 2020, section B)."""
+    """Sinusoidal embedding of time indices, `(B,)` or `(B, k)` to `(B, k width)` (Ho et al. 2020, section B)."""
     half = width // 2
     frequencies = torch.exp(-math.log(10000.0) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
-    angles = t.float()[:, None] * frequencies
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
+    angles = t.float()[..., None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1).flatten(1)
 
 
 def zeroed(module: nn.Module) -> nn.Module:
@@ -74,9 +78,9 @@ def norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(32, channels // 2), channels)
 
 
-def time_mlp(width: int) -> nn.Sequential:
-    """Layers from the embedding of the time index, `width` numbers, to the ``4 width`` that the blocks are told."""
-    return nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width))
+def time_mlp(width: int, times: int = 1) -> nn.Sequential:
+    """Layers from the embedding of time indices, `width` numbers each, to the ``4 width`` that the blocks are told."""
+    return nn.Sequential(nn.Linear(times * width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width))
 
 
 class ResidualBlock(nn.Module):
@@ -190,14 +194,15 @@ class UNet(nn.Module):
     Notes
     -----
     Input and output are `(B, n, H, W)` in the prior's range [-1, 1] plus noise; H and W are multiples of
-    ``config.stride``. Times are `(B,)` indices 0 ... T-1.
+    ``config.stride``. Times are indices 0 ... T-1, `(B,)`, or `(B, n)` where each modality has its own level.
     """
 
     def __init__(self, config: UNetConfig, checkpointing: bool = False):
         super().__init__()
         self.config, self.checkpointing = config, checkpointing
         inputs = config.channels * config.patch**2
-        self.embed = time_mlp(config.width)
+        self.times = 1 if config.levels == "shared" else config.channels
+        self.embed = time_mlp(config.width, self.times)
         self.head = nn.Conv2d(inputs, config.width, 3, padding=1)
         self.down, kept = descent(config, lambda channels: nn.Conv2d(channels, channels, 3, stride=2, padding=1))
         coarsest = middle(config)
@@ -219,7 +224,8 @@ class UNet(nn.Module):
                 f"The network takes {c.channels} modalities with sides that {c.stride} divides, "
                 f"got {tuple(x.shape[1:])}."
             )
-        embedding = self.embed(timestep_embedding(t, c.width))
+        times = t.reshape(len(t), -1).expand(-1, self.times)
+        embedding = self.embed(timestep_embedding(times, c.width))
         h = self.head(F.pixel_unshuffle(x, c.patch))
         skips = [h]
         for module in self.down:

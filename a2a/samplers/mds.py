@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from a2a.completion import Completion
+from a2a.denoiser import Denoiser
 from a2a.errors import InputError
 from a2a.observation import Observation
-from a2a.prior import Denoiser, to_image, to_model
+from a2a.prior import to_image, to_model
+from a2a.samplers.conditioned import Levels, prediction
 from a2a.samplers.coupled import coupled_estimate
 from a2a.samplers.reverse import Update, reverse
 from a2a.samplers.trust import fixed_weight, prior_weight, surprise
@@ -24,6 +26,7 @@ def mds(
     eta: float = 1.0,
     weight: float | None = None,
     errors: Literal["independent", "coupled"] = "independent",
+    levels: Levels = "shared",
     spacing: float = 1.0,
     restarts: int = 0,
     samples: int = 1,
@@ -59,13 +62,17 @@ def mds(
         modalities, as in the paper, or ``"coupled"`` as they were on validation slices, so that missing modalities
         follow the given ones; see `a2a.samplers.coupled.coupled_estimate`. Their noise is then derived anew, for
         the news of the given ones are in the estimate already.
+    levels
+        ``"shared"``: the clean modalities are noised as the others, as in the paper. ``"own"``: the network sees them
+        as they are; needs a prior that was trained so, see `a2a.samplers.conditioned.prediction`.
     spacing, restarts, samples, rows, batch
         See `a2a.samplers.reverse.reverse`.
 
     Raises
     ------
     InputError
-        If `errors` is neither of the two, or coupled and there is a `weight` as well.
+        If `errors` or `levels` is neither of the two, `errors` is coupled and there is a `weight` as well, or the prior
+        has no levels of their own.
     """
     if errors not in ("independent", "coupled"):
         raise InputError(f"errors: unknown value {errors!r}; use 'independent' or 'coupled'.")
@@ -74,10 +81,11 @@ def mds(
 
     def update_for(part: Observation) -> Update:
         missing = torch.tensor([kind == "missing" for kind in part.kinds])[:, None, None]
+        predict = prediction(prior, part, levels)
 
         def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
             with torch.no_grad():
-                x0, eps = prior.predict(x, t)
+                x0, eps = predict(x, t)
             image = to_image(x0)
             if errors == "coupled":
                 x0 = prior.clamp(to_model(coupled_estimate(part, image, prior.coupling(t))))

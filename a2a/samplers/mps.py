@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from a2a.completion import Completion
+from a2a.denoiser import Denoiser
 from a2a.errors import InputError
 from a2a.observation import Observation
-from a2a.prior import Denoiser, to_image
+from a2a.prior import to_image
 from a2a.samplers.matched import posterior_shift
 from a2a.samplers.reverse import Update, reverse
 

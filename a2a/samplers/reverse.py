@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from a2a.completion import Completion
+from a2a.denoiser import Denoiser
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
 from a2a.observation import Observation
-from a2a.prior import Denoiser, to_image
+from a2a.prior import to_image
 from a2a.progress import progress
 from a2a.rng import generators, randn
 

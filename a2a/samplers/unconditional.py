@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from a2a.completion import Completion
+from a2a.denoiser import Denoiser
 from a2a.observation import Observation
-from a2a.prior import Denoiser
 from a2a.samplers.reverse import reverse
 
 

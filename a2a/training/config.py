@@ -19,6 +19,7 @@ class NetworkSize(_Strict):
     attention: tuple[int, ...] = (4, 8)
     head_width: int = Field(32, ge=1)
     patch: int = Field(1, ge=1)
+    levels: Literal["shared", "own"] = "shared"
 
     @model_validator(mode="after")
     def _buildable(self) -> "NetworkSize":
@@ -103,7 +104,10 @@ class PriorConfig(TrainConfig):
         Says that this is a prior.
     start
         Weights (.safetensors) to begin with, a path from the working directory; None draws them from the seed.
-        They must have this network, schedule and stack.
+        They must have this network, schedule and stack; weights with shared levels may begin one with its own.
+    given
+        Share of the slices that show some of their modalities nearly clean, at low noise levels of their own, and are
+        scored on the others; a network with ``levels: own`` learns from them to complete. With 0 all share one level.
     checkpointing
         Compute activations again instead of keeping them, see `a2a.networks.unet.UNet`: slower, in less memory.
     """
@@ -112,7 +116,14 @@ class PriorConfig(TrainConfig):
     network: NetworkSize = NetworkSize()
     schedule: Schedule = Schedule()
     start: Path | None = None
+    given: float = Field(0.0, ge=0, le=1)
     checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _told(self) -> "PriorConfig":
+        if (self.given > 0) != (self.network.levels == "own"):
+            raise ValueError("given and network.levels go together: set both (given: 0.5, levels: own) or neither")
+        return self
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -5,7 +5,7 @@ Explained in the chapter "The diffusion prior".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -19,6 +19,8 @@ from a2a.rng import randn
 from a2a.training.config import PriorConfig
 from a2a.training.objective import Objective
 from a2a.training.validation import calibrated, validation_loss
+
+GIVEN = 0.05  # share of the T times that given modalities are shown at
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +54,17 @@ class PriorObjective(Objective):
         return {self.product: network}
 
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
-        """Diffuse each slice to a time of its own."""
-        times = torch.stack([torch.randint(self.schedule.length, (), generator=draw) for draw in draws])
+        """Diffuse each slice to a time of its own, or but for the modalities that are given."""
+        times = torch.stack([self._times(clean.shape[1], draw) for draw in draws])
         noise = randn(clean.shape[1:], draws)
         return self.schedule.diffuse(to_model(clean), times, noise), times, noise
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
-        """Return the mean squared error of the predicted noise."""
+        """Return the mean squared error of the predicted noise, in the modalities that are not given."""
         noisy, times, noise = inputs
-        return (networks[name](noisy, times).float() - noise).square().mean()
+        error = (networks[name](noisy, times).float() - noise).square().mean(dim=(2, 3))
+        asked = (times == times.amax(dim=1, keepdim=True)).expand_as(error)
+        return ((error * asked).sum(dim=1) / asked.sum(dim=1)).mean()
 
     def validation(self, network: nn.Module) -> float:
         """See `a2a.training.validation.validation_loss`."""
@@ -71,13 +75,34 @@ class PriorObjective(Objective):
         prior = Prior(network, self.schedule, self.store.spec, self.store.size, card=card)
         return calibrated(prior, self.store.split("train").images, self.store.split("val").images)
 
+    def _times(self, modalities: int, draw: torch.Generator) -> Tensor:
+        """Draw one time, or one and low ones of a random choice of modalities, `(1,)` or `(n,)`."""
+        time = torch.randint(self.schedule.length, (1,), generator=draw)
+        if not self.config.given:
+            return time
+        number = int(torch.randint(1, modalities, (), generator=draw))
+        if torch.rand((), generator=draw) >= self.config.given:
+            number = 0
+        low = torch.randint(max(round(GIVEN * self.schedule.length), 1), (modalities,), generator=draw)
+        chosen = torch.randperm(modalities, generator=draw) < number
+        return torch.where(chosen, low, time)
+
     def _start(self, size: UNetConfig) -> nn.Module:
         """Return the network of the prior that the configuration starts from."""
         prior = Prior.load(self.config.start, self.store.spec)
-        pairs = {"network": (prior.network.config, size), "schedule": (prior.schedule, self.schedule)}
-        for name, (found, wanted) in pairs.items():
-            if found != wanted:
-                raise InputError(
-                    f"start: {self.config.start} was trained with {found}, but field {name} says {wanted}."
-                )
-        return prior.network
+        found = prior.network
+        if (found.config.levels, size.levels) == ("shared", "own"):
+            found = own_levels(found)
+        pairs = {"network": (found.config, size), "schedule": (prior.schedule, self.schedule)}
+        for name, (has, wanted) in pairs.items():
+            if has != wanted:
+                raise InputError(f"start: {self.config.start} was trained with {has}, but field {name} says {wanted}.")
+        return found
+
+
+def own_levels(network: UNet) -> UNet:
+    """Return a network that is told a level for each modality, and predicts the same where they are equal."""
+    wide, weights = UNet(replace(network.config, levels="own")), network.state_dict()
+    weights["embed.0.weight"] = (weights["embed.0.weight"] / wide.times).repeat(1, wide.times)
+    wide.load_state_dict(weights)
+    return wide

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from a2a.denoiser import Denoiser
 from a2a.diffusion import NoiseSchedule
 from a2a.octaves import octave_covariance
-from a2a.prior import Denoiser, Prior, to_image, to_model
+from a2a.prior import Prior, to_image, to_model
 from a2a.progress import progress
 from a2a.rng import generators, randn
 

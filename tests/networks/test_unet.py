@@ -45,6 +45,15 @@ def test_time_and_every_input_pixel_reach_the_output():
     assert (gradient != 0).all()
 
 
+def test_levels_of_their_own_are_told_apart():
+    network = trained_like(UNetConfig(3, width=8, multipliers=(1, 2), head_width=8, levels="own"))
+    x, one = torch.randn(1, 3, 8, 8), torch.tensor([[5]])
+    answers = [network(x, torch.tensor([times])) for times in ((5, 5, 5), (900, 5, 5), (5, 900, 5), (5, 5, 900))]
+    assert torch.equal(network(x, one), answers[0])
+    for i, answer in enumerate(answers):
+        assert not any(torch.allclose(answer, other) for other in answers[:i])
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 16, 16), (1, 2, 12, 16), (1, 2, 16, 20)])
 def test_misfits_are_refused_by_name(shape):
     with pytest.raises(InputError, match="takes 2 modalities with sides that 8 divides"):

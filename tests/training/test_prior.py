@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior import to_model
 from a2a.training import PriorObjective
 from a2a.training.batches import rows_of_step
 from a2a.training.config import Augmentation
 from a2a.training.loader import Steps
+from a2a.training.prior import own_levels
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_inputs_are_the_forward_process_of_their_slices(config, store):
     noisy, times, noise = Steps(still)[5]
     images = store.split("train").images
     clean = to_model(torch.from_numpy(images[rows_of_step(config.seed, 5, config.batch, len(images))]).float())
-    abar = torch.from_numpy(np.cumprod(1 - still.schedule.betas)[times])[:, None, None, None]
+    abar = torch.from_numpy(np.cumprod(1 - still.schedule.betas)[times[:, 0]])[:, None, None, None]
     torch.testing.assert_close(noisy, (abar.sqrt() * clean + (1 - abar).sqrt() * noise).float())
     assert noisy.dtype == noise.dtype == torch.float32
 
@@ -48,3 +50,40 @@ def test_times_are_uniform_and_noise_is_standard_normal(objective):
     assert abs(times.mean() - 499.5) < 4 * 288.7 / len(times) ** 0.5
     assert abs(noise.mean()) < 4 / noise.numel() ** 0.5
     assert abs(noise.var() - 1) < 4 * (2 / noise.numel()) ** 0.5
+
+
+@pytest.fixture
+def giving(config, store) -> PriorObjective:
+    """A prior that learns levels of their own."""
+    network = config.network.model_copy(update={"levels": "own"})
+    return PriorObjective(config.model_copy(update={"network": network, "given": 0.5}), store)
+
+
+def test_some_modalities_are_given_at_low_levels_of_their_own(giving):
+    times = torch.cat([Steps(giving)[step][1] for step in range(150)])
+    given = times < times.amax(dim=1, keepdim=True)
+    assert abs(float(given.any(dim=1).double().mean()) - 0.5) < 4 * 0.5 / len(times) ** 0.5
+    assert (times[given] < 50).all() and not given.all(dim=1).any()
+    assert 350 < times.amax(dim=1).double().mean() < 650
+
+
+def test_given_modalities_are_not_scored(giving):
+    network = giving.networks()["network"]
+    noisy, _, noise = Steps(giving)[0]
+    times = torch.tensor([[3, 600]]).expand(len(noisy), 2)
+    other = torch.cat([noise[:, :1] + 5, noise[:, 1:]], dim=1)
+    losses = [giving.loss("network", {"network": network}, (noisy, times, truth)) for truth in (noise, other)]
+    assert torch.equal(*losses)
+    expected = (network(noisy, times) - noise)[:, 1].square().mean()
+    assert torch.allclose(losses[0], expected)
+
+
+def test_levels_of_their_own_go_on_from_shared_ones(giving):
+    torch.manual_seed(1)
+    network = UNet(UNetConfig(2, width=8, multipliers=(1, 2), attention=()))
+    for p in network.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    x, t = torch.randn(3, 2, 16, 16), torch.tensor([0, 400, 999])
+    found = own_levels(network)
+    assert found.config.levels == "own"
+    assert torch.allclose(found(x, t[:, None].expand(-1, 2)), network(x, t), atol=1e-5)

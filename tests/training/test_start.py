@@ -29,6 +29,13 @@ def test_it_begins_with_these_weights(config, store, first, tmp_path):
     assert Prior.load(last).card["config"]["start"] == str(first)
 
 
+def test_weights_with_shared_levels_begin_a_run_with_its_own(config, store, first, tmp_path):
+    network = config.network.model_copy(update={"levels": "own"})
+    onward = config.model_copy(update={"start": first, "network": network, "given": 0.5})
+    last = Prior.load(train(PriorObjective(onward, store), tmp_path / "run"))
+    assert last.levels == "own" and last.predict(torch.zeros(1, 2, 16, 16), (3, 500))[0].shape == (1, 2, 16, 16)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

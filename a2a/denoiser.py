@@ -1,0 +1,38 @@
+"""What a sampler needs of a prior, trained or exact. Explained in the chapter "The diffusion prior"."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from a2a.diffusion import NoiseSchedule
+from a2a.stack import StackSpec
+
+Times = int | Sequence[int]
+
+
+class Denoiser(Protocol):
+    """Predicts the clean stack: `a2a.prior.Prior` and `a2a.gaussian.GaussianPrior` both do."""
+
+    spec: StackSpec
+    schedule: NoiseSchedule
+    levels: Literal["shared", "own"]
+
+    @property
+    def like(self) -> Tensor:
+        """An empty tensor with the dtype and device in which this prior works."""
+
+    def predict(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
+        """Return the clean estimate E[x_0 | x_t] and the noise estimate, both shaped like `x` (model range).
+
+        t is the time of the stack, or one for each modality where the prior knows levels of their own.
+        """
+
+    def variance(self, t: int) -> Tensor:
+        """Mean squared error of the clean estimate at time t, `(n,)` in squared image units."""
+
+    def coupling(self, t: int) -> Tensor:
+        """Covariance of that error between modalities in each octave, `(K, n, n)`; see `a2a.octaves`."""
+
+    def clamp(self, x: Tensor) -> Tensor:
+        """Bring `x` (model range) into the range that data can have, with a straight-through gradient."""
