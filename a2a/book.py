@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock
 from papermill.exceptions import strip_color
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,8 +18,9 @@ from a2a.chapters import Chapter, book_chapters
 from a2a.errors import InputError
 from a2a.files import write_text
 from a2a.pages import stage
+from a2a.pictures import add_pictures
 from a2a.provenance import fingerprint
-from a2a.run import Task, chapter_key, complain, run_all
+from a2a.run import Run, Task, chapter_key, complain, run_all
 
 CELL_TIMEOUTS = {"smoke": 900.0, "ci": 3600.0}
 JUPYTER_BOOK = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
@@ -129,6 +131,17 @@ class Book:
         report(f"{len(tasks)} chapters, profile {profile}")
         runs = run_all(tasks, self.root, jobs, report)
         build = self.root / "_build"
+        build.mkdir(exist_ok=True)
+        with FileLock(build / ".lock"):
+            self._make_html(build, tasks, runs, report)
+        complain(tasks, runs)
+        return build / "html" / "index.html"
+
+    def _make_html(
+        self, build: Path, tasks: Sequence[Task], runs: Sequence[Run], report: Callable[[str], None]
+    ) -> None:
+        """Build the HTML if a page changed."""
+        add_pictures([task.folder / run.notebook for task, run in zip(tasks, runs, strict=True)], report)
         stage(self.root, build / "staging", tasks, runs)
         index, stamp = build / "html" / "index.html", build / "html.key"
         key = self._html_key(build / "staging")
@@ -139,8 +152,6 @@ class Book:
             stamp.unlink(missing_ok=True)
             build_html(self.root, build)
             write_text(stamp, key)
-        complain(tasks, runs)
-        return index
 
     def _html_key(self, staging: Path) -> str:
         """Hash of all that the HTML is made from."""

@@ -12,6 +12,7 @@ from a2a.errors import UnsupportedObservation
 from a2a.observation import Observation
 from a2a.prior import Prior
 from a2a.samplers import mds, mps
+from a2a.samplers.conditioned import Levels
 from a2a.stack import StackSpec
 
 
@@ -54,8 +55,9 @@ class Any2all:
         Network evaluations; None takes the sampler's default.
     batch
         Rows computed together.
-    errors
-        What MDS takes errors of the clean estimate for, see `a2a.samplers.mds.mds`; MPS does not ask.
+    errors, levels
+        What MDS takes errors of the clean estimate for, and how it shows clean modalities to the network, see
+        `a2a.samplers.mds.mds`; MPS does not ask.
     """
 
     prior: Prior
@@ -63,12 +65,12 @@ class Any2all:
     steps: int | None = None
     batch: int = 16
     errors: Literal["independent", "coupled"] = "independent"
+    levels: Levels = "shared"
 
     @property
     def name(self) -> str:
-        """``"any2all-mds"``, ``"any2all-mds-coupled"`` or ``"any2all-mps"``."""
-        coupled = self.sampler == "mds" and self.errors == "coupled"
-        return f"any2all-{self.sampler}{'-coupled' if coupled else ''}"
+        """``"any2all-mps"`` or that of `mds_name`."""
+        return "any2all-mps" if self.sampler == "mps" else mds_name(self.errors, self.levels)
 
     @property
     def spec(self) -> StackSpec:
@@ -107,9 +109,14 @@ class Any2all:
             If the observation is of other modalities than the prior.
         """
         require(self, observation)
-        sampler = partial(mds, errors=self.errors) if self.sampler == "mds" else mps
+        sampler = partial(mds, errors=self.errors, levels=self.levels) if self.sampler == "mds" else mps
         steps = {} if self.steps is None else {"steps": self.steps}
         return sampler(self.prior, observation, samples=samples, rows=rows, batch=self.batch, **steps)
+
+
+def mds_name(errors: Literal["independent", "coupled"], levels: Levels) -> str:
+    """Name of MDS in tables: ``"any2all-mds"``, ``"-coupled"`` after it for such errors, ``"-own"`` for own levels."""
+    return f"any2all-mds{'-coupled' if errors == 'coupled' else ''}{'-own' if levels == 'own' else ''}"
 
 
 def require(method: Method, observation: Observation) -> None:

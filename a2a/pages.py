@@ -4,6 +4,8 @@ A page takes its text, captions and alternative texts from the source and only t
 notebook; so a corrected sentence needs no new execution.
 """
 
+import base64
+import hashlib
 import html
 import re
 import shutil
@@ -18,11 +20,13 @@ from nbformat import NotebookNode
 from a2a.api import PAGES, api_page
 from a2a.chapters import Chapter, pages
 from a2a.materials import materials_page
+from a2a.pictures import PLOTLY, PNG
 from a2a.progress import format_seconds
 from a2a.run import Run, Task
 
 STATUS, MATERIALS, *API = GENERATED = ("status", "data-and-weights", *PAGES)
 INJECTED = "injected-parameters"
+PICTURES = "pictures"
 
 
 def merge(chapter: Chapter, executed: NotebookNode, run: Run) -> NotebookNode:
@@ -62,17 +66,26 @@ def _for_page(output: NotebookNode, cell: NotebookNode) -> NotebookNode:
     """Prepare an output for Sphinx: of an interactive figure it needs the HTML, with the alternative text of the cell.
 
     The JSON of Plotly beside the HTML serves JupyterLab; Sphinx would warn about it. The alternative text reaches
-    bitmap images through Sphinx, but not HTML. The corner of a table is no heading of anything.
+    bitmap images through Sphinx, but not HTML. The corner of a table is no heading of anything. Readers without
+    JavaScript get the picture of the figure, if there is one.
     """
     data = output.get("data", {})
     if "text/html" in data:
-        data.pop("application/vnd.plotly.v1+json", None)
+        interactive = data.pop(PLOTLY, None)
         data["text/html"] = re.sub(r"<th\b([^>]*)>(\s|&nbsp;)*</th>", r"<td\1></td>", data["text/html"])
         if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
             label = f'aria-label="{html.escape(" ".join(alt.split()))}"'
             figure, labelled = re.subn(r'aria-label="[^"]*"', lambda _: label, data["text/html"], count=1)
             data["text/html"] = figure if labelled else f'<div role="img" {label}>{figure}</div>'
+        if interactive and PNG in data:
+            words = re.search(r'aria-label="([^"]*)"', data["text/html"])[1]
+            data["text/html"] += f'<noscript><img src="{PICTURES}/{_picture(data)}" alt="{words}"></noscript>'
     return output
+
+
+def _picture(data: NotebookNode) -> str:
+    """Return the name of the file that holds the picture of a figure."""
+    return hashlib.sha256(data[PNG].encode()).hexdigest()[:16] + ".png"
 
 
 def _not_reached(cell: NotebookNode) -> list[NotebookNode]:
@@ -163,6 +176,7 @@ def stage(root: Path, folder: Path, tasks: Sequence[Task], runs: Sequence[Run]) 
     for task, run in zip(tasks, runs, strict=True):
         page = merge(task.chapter, nbformat.read(task.folder / run.notebook, as_version=4), run)
         nbformat.write(page, folder / f"{run.chapter}.ipynb")
+        _write_pictures(page, folder / "_vendor" / PICTURES)
     wanted = pages(root)
     if STATUS in wanted:
         titles = {task.chapter.name: task.chapter.title for task in tasks}
@@ -172,6 +186,15 @@ def stage(root: Path, folder: Path, tasks: Sequence[Task], runs: Sequence[Run]) 
     for page in set(API) & set(wanted):
         (folder / f"{page}.md").write_text(api_page(root, page), encoding="utf-8")
     vendor(folder / "_vendor" / "vendor")
+
+
+def _write_pictures(page: NotebookNode, folder: Path) -> None:
+    """Write the pictures of figures as files, which only readers without JavaScript load."""
+    outputs = [output.get("data", {}) for cell in page.cells for output in cell.get("outputs", [])]
+    folder.mkdir(parents=True, exist_ok=True)
+    for data in outputs:
+        if {"text/html", PNG} <= data.keys():
+            (folder / _picture(data)).write_bytes(base64.b64decode(data[PNG]))
 
 
 def vendor(folder: Path) -> None:

@@ -19,6 +19,7 @@ from typing import TextIO
 
 import nbformat
 import papermill
+from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError, strip_color
 
 from a2a.chapters import Chapter
@@ -130,7 +131,7 @@ def execute(task: Task, commit: str, machine: Mapping[str, object]) -> Run:
     """
     shutil.rmtree(task.folder, ignore_errors=True)
     task.folder.mkdir(parents=True)
-    started, clock, error = datetime.now(UTC), time.monotonic(), ""
+    started, clock, error = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic(), ""
     partial = task.folder / "executing.ipynb"
     nbformat.write(task.chapter.notebook, partial)
     try:
@@ -150,8 +151,7 @@ def execute(task: Task, commit: str, machine: Mapping[str, object]) -> Run:
         error, account = _account(exception)
         write_text(task.folder / "failure.txt", f"{error}\n\n{account}\n")
     seconds = round(time.monotonic() - clock, 1)
-    stamp = started.isoformat(timespec="seconds")
-    run = Run(task.chapter.name, dict(task.settings), task.key, stamp, seconds, commit, dict(machine), error)
+    run = Run(task.chapter.name, dict(task.settings), task.key, started, seconds, commit, dict(machine), error)
     os.replace(partial, task.folder / run.notebook)
     write_json(task.folder / "run.json", asdict(run))
     return run
@@ -191,7 +191,7 @@ def run_all(tasks: Sequence[Task], root: Path, jobs: int, report: Callable[[str]
     root
         Root of the repository (for the commit).
     jobs
-        Chapters at a time; each gets an equal share of the processor's cores.
+        Chapters at a time; each gets an equal share of the threads that PyTorch would use here.
     report
         Receives a line whenever a chapter is found unchanged, starts, ends or fails.
 
@@ -200,50 +200,51 @@ def run_all(tasks: Sequence[Task], root: Path, jobs: int, report: Callable[[str]
     list of Run
         In the order of the tasks; one with an error stops no other, see `complain`.
     """
-    former = {task.name: read_run(task.folder) for task in tasks}
-    kept = {t.name: run for t in tasks if (run := former[t.name]) and run.key == t.key and not run.error}
+    kept = {task.name: run for task in tasks if (run := _kept(task))}
     changed = [task for task in tasks if task.name not in kept]
     if kept:
         report(f"unchanged: {', '.join(kept)}")
-    runs = kept | (_execute_all(changed, former, root, jobs, report) if changed else {})
+    runs = kept | (_execute_all(changed, root, jobs, report) if changed else {})
     return [runs[task.name] for task in tasks]
+
+
+def _kept(task: Task) -> Run | None:
+    """The run that is there, if it need not be repeated."""
+    run = read_run(task.folder)
+    return run if run and run.key == task.key and not run.error else None
+
+
+def _execute_once(task: Task, commit: str, machine: Mapping[str, object]) -> Run:
+    """Execute a task after any other process that works in its folder, unless that one has done it."""
+    task.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(task.folder.with_name(f".{task.folder.name}.lock")):
+        return _kept(task) or execute(task, commit, machine)
 
 
 def complain(tasks: Sequence[Task], runs: Sequence[Run]) -> None:
     """Raise `ChapterFailed` with a sentence for each run that failed, if one did."""
-    failed = [(task, run) for task, run in zip(tasks, runs, strict=True) if run.error]
-    if failed:
-        told = (f"Chapter {run.chapter} failed with {run.error}; see {t.folder / run.notebook}." for t, run in failed)
+    pairs = [(task.folder / run.notebook, run) for task, run in zip(tasks, runs, strict=True)]
+    if told := [f"Chapter {run.chapter} failed with {run.error}; see {path}." for path, run in pairs if run.error]:
         raise ChapterFailed(" ".join(told))
 
 
-def _execute_all(
-    tasks: Sequence[Task],
-    former: Mapping[str, Run | None],
-    root: Path,
-    jobs: int,
-    report: Callable[[str], None],
-) -> dict[str, Run]:
+def _execute_all(tasks: Sequence[Task], root: Path, jobs: int, report: Callable[[str], None]) -> dict[str, Run]:
     """Execute tasks in `jobs` worker processes; papermill changes the working directory, so threads would not do."""
     at, with_what = commit(root), machine()
 
     def one(task: Task) -> tuple[str, Run]:
-        name, last = task.name, former[task.name]
+        name, last = task.name, read_run(task.folder)
         report(f"{name}: executing" + (f" (last time {format_seconds(last.seconds)})" if last else ""))
-        run = workers.submit(execute, task, at, with_what).result()
+        run = workers.submit(_execute_once, task, at, with_what).result()
         report(f"{name}: FAILED" if run.error else f"{name}: done in {format_seconds(run.seconds)}")
         return name, run
 
-    share = max(1, (os.cpu_count() or 1) // jobs)
-    spawn = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(jobs, spawn, initializer=_prepare_worker, initargs=(share,)) as workers,
-        ThreadPoolExecutor(jobs) as threads,
-    ):
+    spawn, share = multiprocessing.get_context("spawn"), max(1, with_what["threads"] // jobs)
+    pool = ProcessPoolExecutor(jobs, spawn, initializer=_prepare_worker, initargs=(share,))
+    with pool as workers, ThreadPoolExecutor(jobs) as threads:
         return dict(threads.map(one, tasks))
 
 
 def _prepare_worker(threads: int) -> None:
     """Set what the kernels of a worker process inherit."""
-    os.environ["A2A_QUIET"] = "1"
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
+    os.environ |= {"A2A_QUIET": "1", "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}

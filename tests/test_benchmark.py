@@ -279,6 +279,8 @@ def test_new_weights_of_a_method_replace_its_rows_and_keep_the_others(prior, sto
     [
         ({"sampler": "mds"}, "any2all-mds"),
         ({"sampler": "mds", "errors": "coupled"}, "any2all-mds-coupled"),
+        ({"sampler": "mds", "levels": "own"}, "any2all-mds-own"),
+        ({"sampler": "mds", "errors": "coupled", "levels": "own"}, "any2all-mds-coupled-own"),
         ({"sampler": "mps", "errors": "coupled"}, "any2all-mps"),
         ({"sampler": "mps", "guidance": "norm"}, "any2all-mps-norm"),
         ({"method": "mmgan"}, "mmgan"),

@@ -70,5 +70,5 @@ class Entrants:
         course = {"steps": job.steps, "spacing": job.spacing, "restarts": job.restarts}
         common = course | {"samples": job.samples, "rows": rows, "batch": self.batch}
         if job.sampler == "mds":
-            return mds(self.prior, observation, eta=job.eta, errors=job.errors, **common)
+            return mds(self.prior, observation, eta=job.eta, errors=job.errors, levels=job.levels, **common)
         return mps(self.prior, observation, guidance=job.guidance, scale=job.scale, **common)

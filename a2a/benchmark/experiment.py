@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from a2a.baselines import BASELINES
 from a2a.errors import InputError
+from a2a.methods import mds_name
+from a2a.samplers.conditioned import Levels
 from a2a.sampling import Sampling
 
 ANY2ALL = "any2all"
@@ -28,8 +30,9 @@ class Course(Strict):
     ----------
     steps, samples
         Network evaluations, and completions of each slice.
-    eta, errors
-        DDIM noise level of MDS, and what it takes errors of the clean estimate for.
+    eta, errors, levels
+        DDIM noise level of MDS, what it takes errors of the clean estimate for, and how it shows clean modalities to
+        the network.
     guidance, scale
         How MPS is guided, and its step size if by ``"norm"``.
     spacing, restarts
@@ -40,6 +43,7 @@ class Course(Strict):
     samples: int = Field(1, ge=1)
     eta: float = Field(1.0, ge=0, le=1)
     errors: Literal["independent", "coupled"] = "independent"
+    levels: Levels = "shared"
     guidance: Literal["norm", "moment-matched"] = "moment-matched"
     scale: float = Field(0.5, gt=0)
     spacing: float = Field(1.0, gt=0)
@@ -81,8 +85,9 @@ class Job(Course):
         """Name of the method in a table."""
         if self.method != ANY2ALL:
             return self.method
-        unlike = {"mds": self.errors == "coupled" and "-coupled", "mps": self.guidance == "norm" and "-norm"}
-        return f"any2all-{self.sampler}{unlike[self.sampler] or ''}"
+        if self.sampler == "mps":
+            return "any2all-mps-norm" if self.guidance == "norm" else "any2all-mps"
+        return mds_name(self.errors, self.levels)
 
     @property
     def settings(self) -> str:

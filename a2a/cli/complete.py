@@ -33,6 +33,10 @@ def complete(
     errors: Annotated[
         Literal["independent", "coupled"], typer.Option(help="What MDS takes errors of the modalities for.")
     ] = "independent",
+    levels: Annotated[
+        Literal["shared", "own"],
+        typer.Option(help="own: MDS shows the network clean images without noise, which some weights have learned."),
+    ] = "shared",
     steps: Annotated[int | None, typer.Option(min=1, help="Network evaluations; by default MDS 150, MPS 100.")] = None,
     samples: Annotated[
         int | None,
@@ -66,7 +70,7 @@ def complete(
 
     require_free(out, overwrite)
     chosen = None if planes is None else parse_planes(planes)
-    weights = find_method(prior, method, sampler, errors, steps, batch, checkpointing)
+    weights = find_method(prior, method, sampler, errors, levels, steps, batch, checkpointing)
     files, maps = parse_files(context.args, weights.spec)
     sampling = Sampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
     acquisition = read_patient(given, files, weights, sampling, seed, maps=maps, axes=kspace_axes)
@@ -86,6 +90,7 @@ def find_method(
     method: str | None,
     sampler: Literal["mds", "mps"] = "mps",
     errors: Literal["independent", "coupled"] = "independent",
+    levels: Literal["shared", "own"] = "shared",
     steps: int | None = None,
     batch: int = 16,
     checkpointing: bool = False,
@@ -105,14 +110,15 @@ def find_method(
 
     if (prior is None) == (method is None):
         raise InputError("Give either --prior with the weights of a prior, or --method with a compared method.")
-    if errors == "coupled" and (method is not None or sampler != "mds"):
-        raise InputError("--errors coupled is for --prior with --sampler mds.")
+    for option, unusual in (("--errors coupled", errors == "coupled"), ("--levels own", levels == "own")):
+        if unusual and (method is not None or sampler != "mds"):
+            raise InputError(f"{option} is for --prior with --sampler mds.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if method is None:
         weights = Prior.load(prior)
         weights.network.to(device)
         weights.network.checkpointing = checkpointing
-        return Any2all(weights, sampler, steps, batch, errors)
+        return Any2all(weights, sampler, steps, batch, errors, levels)
     if steps is not None or checkpointing:
         raise InputError(f"--steps and --checkpointing are for --prior, not for {method}.")
     weights = load_baseline(method)

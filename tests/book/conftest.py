@@ -60,14 +60,24 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of Chromium, or skip the test."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return path or pytest.skip("looking at pages needs Chromium, which is not installed")
+
+
 @pytest.fixture(scope="module")
-def browse() -> Iterator[Callable[[str], Page]]:
-    """Yield a function that looks at an address on disk in Chromium without any network."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("looking at pages needs Chromium, which is not installed")
+def browser(chromium: str) -> Iterator[Browser]:
+    """Yield Chromium, controlled by Playwright."""
     with sync_playwright() as driver, driver.chromium.launch(executable_path=chromium) as browser:
-        yield lambda address: look(browser, address)
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def browse(browser: Browser) -> Callable[[str], Page]:
+    """Return a function that looks at an address on disk in Chromium without any network."""
+    return lambda address: look(browser, address)
 
 
 def look(browser: Browser, address: str) -> Page:

@@ -59,7 +59,8 @@ def test_pages_name_no_other_host(built):
 def test_nothing_is_done_twice(built):
     lines = []
     Book.read(built).make("smoke", 1, lines.append)
-    assert lines[1:] == ["unchanged: 01-mini", "HTML: unchanged"]
+    told = [line for line in lines[1:] if "install" not in line]  # what is missing for pictures
+    assert told == ["unchanged: 01-mini", "HTML: unchanged"]
 
 
 def test_a_failed_build_keeps_the_former_pages(mini):
