@@ -6,12 +6,11 @@ a Chrome or Chromium of the machine; where either is missing, the book is made w
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import nbformat
-from nbformat import NotebookNode
 from PIL import Image
 
 from a2a.files import write_text
@@ -35,7 +34,7 @@ def add_pictures(notebooks: Sequence[Path], report: Callable[[str], None]) -> No
     report
         Receives a line about pictures that were drawn, and about what is missing to draw them.
     """
-    read = {path: nbformat.read(path, as_version=4) for path in notebooks}
+    read = {path: json.loads(path.read_text(encoding="utf-8")) for path in notebooks}
     bare = {path: [data for data in bundles(notebook) if PNG not in data] for path, notebook in read.items()}
     missing = [data for found in bare.values() for data in found]
     if not missing:
@@ -45,15 +44,15 @@ def add_pictures(notebooks: Sequence[Path], report: Callable[[str], None]) -> No
         if picture:
             data[PNG] = base64.b64encode(picture).decode()
     for path in (path for path, found in bare.items() if any(PNG in data for data in found)):
-        write_text(path, nbformat.writes(read[path]) + "\n")
+        write_text(path, json.dumps(read[path], indent=1, ensure_ascii=False) + "\n")
     drawn = sum(picture is not None for picture in pictures)
     report(f"pictures: {drawn} of {len(missing)} figures drawn for readers without JavaScript{trouble}")
 
 
-def bundles(notebook: NotebookNode) -> list[NotebookNode]:
+def bundles(notebook: Mapping) -> list[dict]:
     """Return the outputs of a notebook that hold a Plotly figure, each as its forms by media type."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [output.data for output in outputs if PLOTLY in output.get("data", {})]
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return [output["data"] for output in outputs if PLOTLY in output.get("data", {})]
 
 
 def _draw_or_explain(figures: Sequence[dict]) -> tuple[list[bytes | None], str]:
@@ -98,7 +97,8 @@ def draw(figures: Sequence[dict]) -> tuple[list[bytes | None], Sequence[Exceptio
         orders = [_order(figure, path) for figure, path in zip(figures, paths, strict=True)]
         settings = {"n": 1, "mathjax": False, "timeout": SECONDS}  # its MathJax would come from the network
         errors = kaleido.write_fig_from_object_sync(orders, kopts=settings)
-        return [_reduced(path) if path.is_file() else None for path in paths], errors
+        drawn = [path.is_file() and path.stat().st_size > 0 for path in paths]
+        return [_reduced(path) if done else None for path, done in zip(paths, drawn, strict=True)], errors
 
 
 def _order(figure: dict, path: Path) -> dict:
