@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a2a.errors import InputError
 from a2a.paths import repository
-from a2a.provenance import fingerprint
+from a2a.provenance import WATCHED, fingerprint
 
 CONFIG = "workflow/config.yaml"
 PAGES = {"figures"} | {
-    f"{name}.py" for name in ("book", "chapters", "grid", "materials", "pages", "readme", "run", "workflow")
+    f"{name}.py" for name in ("book", "chapters", "grid", "materials", "pages", "pictures", "readme", "run", "workflow")
 }
 """What of the package makes figures and pages, and no number in a table."""
 
@@ -34,7 +34,7 @@ class Plan(BaseModel):
     experiments
         Files; each becomes a table of its name.
     chapters
-        Names of chapters; None for all.
+        Names of chapters, for the target ``chapters``; None for all. The book always has all of them.
     grid
         File of a grid, for the target ``grid``.
     devices
@@ -102,20 +102,30 @@ class Plan(BaseModel):
         card = card if card.is_file() else Path(self.card).absolute()
         return fingerprint(repository(), [*code, "requirements.txt", card, *files])[:16]
 
-    def check(self) -> tuple[dict[str, str], dict[str, str]]:
+    def book_key(self) -> str:
+        """Return the key of the book, whose prose and settings count too."""
+        return f"{self.profile} {fingerprint(repository(), [*WATCHED, 'book', '_config.yml'])[:16]}"
+
+    def check(self, gpus: int | None = None) -> tuple[dict[str, str], list[Path]]:
         """Read every file that the plan names, before anything runs.
+
+        Parameters
+        ----------
+        gpus
+            How many GPUs all jobs together may use; None is no limit.
 
         Returns
         -------
         chapters : dict
-            The key of each chapter, see `a2a.run.chapter_key`.
-        combinations : dict
-            That of each combination of the grid, by its first twelve digits, for ``a2a grid --only``.
+            The key of each chapter of the book, see `a2a.run.chapter_key`.
+        combinations : list of Path
+            The folder of each combination of the grid, below the repository. Its name is the beginning of the key.
 
         Raises
         ------
         InputError
-            If a profile, chapter, card, recipe, experiment or grid is unknown or wrong.
+            If a profile, chapter, card, recipe, experiment or grid is unknown or wrong, or the training needs more
+            GPUs.
         """
         from a2a.book import Book
         from a2a.data.cards import load_card
@@ -130,12 +140,23 @@ class Plan(BaseModel):
         elif not self.prior.is_file():
             raise InputError(f"{CONFIG}: field prior: {self.prior} does not exist; give weights or a recipe.")
         self._check_experiments()
-        chosen = book.chapters if self.chapters is None else [book.chapter(name) for name in self.chapters]
+        self._check_gpus(gpus)
+        for name in self.chapters or ():
+            book.chapter(name)
         combinations = grid_tasks(Grid.load(self.grid), book) if self.grid else []
         return (
-            {task.chapter.name: task.key for task in book.tasks(chosen, self.profile)},
-            {task.key[:12]: task.key for task in combinations},
+            {task.chapter.name: task.key for task in book.tasks(book.chapters, self.profile)},
+            [task.folder.relative_to(book.root) for task in combinations],
         )
+
+    def _check_gpus(self, gpus: int | None) -> None:
+        """Refuse a job that would be started with fewer GPUs than it uses: Snakemake cuts what a job asks for."""
+        needed = self.devices if self.trained else 1
+        if self.gpu and gpus is not None and needed > gpus:
+            raise InputError(
+                f"{CONFIG}: field devices: the training takes {needed} GPUs and all jobs together may use {gpus}; "
+                f"add --resources gpu={needed} where there are as many."
+            )
 
     def _check_experiments(self) -> None:
         """Read all experiments, whose names must differ."""

@@ -18,7 +18,20 @@ CONTENT = yaml.safe_load(repository(CONFIG).read_text(encoding="utf-8"))
 def test_what_is_shipped_can_be_made():
     chapters, combinations = Plan.read(CONTENT | {"grid": "experiments/grid-example.yaml"}).check()
     assert "01-formulation" in chapters and len(set(chapters.values())) == len(chapters)
-    assert len(combinations) == 4 and all(key.startswith(short) for short, key in combinations.items())
+    assert len(set(combinations)) == 4 and all(folder.parts[:2] == ("runs", "chapters") for folder in combinations)
+
+
+@pytest.mark.parametrize(("change", "fits"), [({}, False), ({"gpu": False}, True), ({"prior": CONTENT["prior"]}, True)])
+def test_a_training_needs_as_many_gpus_as_jobs_may_use(change, fits, monkeypatch):
+    monkeypatch.chdir(repository())
+    four = {"prior": "experiments/priors/phantom-any2all-64.yaml", "devices": 4, "gpu": True}
+    plan = Plan.read(CONTENT | four | change)
+    plan.check(4)
+    if fits:
+        plan.check(1)
+    else:
+        with pytest.raises(InputError, match=r"field devices: .* takes 4 GPUs and .* use 1; add --resources gpu=4"):
+            plan.check(1)
 
 
 @pytest.mark.parametrize(
