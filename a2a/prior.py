@@ -128,11 +128,19 @@ class Prior:
         if self.mean is None:
             return x0
         times = [t] * len(self.spec) if isinstance(t, int) else t
-        gain = torch.stack([self._at(time, self.gain)[i] for i, time in enumerate(times)])
+        gain = torch.stack([self._at(time, self._gains)[i] for i, time in enumerate(times)])
         mean = to_model(self.mean).to(x0)
         return mean + gain.to(x0)[:, None, None] * (x0 - mean)
 
-    def _at(self, t: int, rows: tuple) -> Tensor:
+    @cached_property
+    def _gains(self) -> np.ndarray:
+        return np.asarray(self.gain)
+
+    @cached_property
+    def _errors(self) -> np.ndarray:
+        return np.asarray(self.octave_error)
+
+    def _at(self, t: int, table: np.ndarray) -> Tensor:
         """Interpolate a table `(times, ...)` with a row for each of `error_times`, `(...)`, float64.
 
         Raises
@@ -140,7 +148,7 @@ class Prior:
         InputError
             If the weights do not carry it (`a2a train` measures it at its end).
         """
-        table, times = np.asarray(rows), self.error_times
+        times = self.error_times
         if not len(table):
             raise InputError("These weights carry no validation error table; finish `a2a train`, which measures it.")
         after = min(max(int(np.searchsorted(times, t)), 1), len(times) - 1)
@@ -157,7 +165,7 @@ class Prior:
 
     def coupling(self, t: int) -> Tensor:
         """Interpolate the stored validation error, `(K, n, n)` in squared image units; see `Denoiser.coupling`."""
-        return self._at(t, self.octave_error)
+        return self._at(t, self._errors)
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write ``path`` (.safetensors) and beside it a JSON with sizes, spec, schedule and the model card."""

@@ -71,8 +71,8 @@ def test_a_reconstruction_method_writes_what_it_gives_and_nothing_else(call, sav
         ("--method gone.safetensors --given T1 --t1 $T1", "gone.safetensors: no such file"),
         ("--method mmgan.safetensors --steps 5 --given T1 --t1 $T1", "--steps and --checkpointing are for --prior"),
         ("--method mmgan.safetensors --errors coupled --given T1 --t1 $T1", "--errors coupled is for --prior with"),
-        ("--prior prior.safetensors --levels own --given T1 --t1 $T1", "--levels own is for --prior with --sampler mds"),
-        ("--prior prior.safetensors --sampler mds --levels own --given T1 --t1 $T1", "levels: this prior knows one noise"),
+        ("--prior prior.safetensors --levels own --given T1 --t1 $T1", "--levels own is for --prior"),
+        ("--prior prior.safetensors --sampler mds --levels own --given T1 --t1 $T1", "this prior knows one noise"),
         ("--method mmgan.safetensors --samples 2 --given T1 --t1 $T1", "mmgan gives one answer to T1; ask for 1"),
         ("--method mmgan.safetensors --given y(T1) --t1 $T1", "mmgan cannot use y(T1)"),
         (

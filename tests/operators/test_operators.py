@@ -129,7 +129,9 @@ class TestEveryOperator:
         z, b = images(operator, 0), operator.adjoint(data_like(operator, images(operator)))
         single = operator.prox(z.float(), b.float(), 0.1)
         assert single.dtype == torch.float32
-        torch.testing.assert_close(single.double(), operator.prox(z, b, 0.1), rtol=2e-4, atol=2e-4)
+        loose = isinstance(operator, CartesianSense) and operator.solver == "conjugate gradients"
+        error = (single.double() - operator.prox(z, b, 0.1)).abs().max()
+        assert error < (1e-4 / 0.1 * b.norm() if loose else 2e-4)
         assert operator.normal(z.float()).dtype == torch.float32
         weights = torch.full((3, 1, 1), 0.1, dtype=torch.float64)
         assert operator.prox(z.float(), b.float(), weights).dtype == torch.float32
