@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from matplotlib.ticker import MaxNLocator
 from plotly.subplots import make_subplots
 
 from a2a.evaluation.comparison import compare
@@ -19,6 +20,8 @@ from a2a.figures import theme
 from a2a.figures.looks import look, plain, scale
 
 _ROW, _GAP = 19, 0.35
+_STEPS = (1, 2, 2.5, 4, 5, 10)  # of ticks
+_LOGARITHMIC = ((1,), (3,), (1, 3), (1, 2, 5), (1, 1.2, 1.5, 2, 3, 4, 5, 6, 8))  # the first with two ticks in reach
 
 
 class _Rows(NamedTuple):
@@ -63,10 +66,13 @@ def method_dots(
             if mean["subjects"].notna().any():
                 _subjects(figure, dots, rows, method, column)
             _means(figure, mean, rows, method, column)
-        axis = {"title_text": scale(metric).hint, "row": 1, "col": column}
+        bounds, dots = (table.loc[table["metric"] == metric] for table in (means, values))
+        drawn = pd.concat([bounds["low"], bounds["high"], dots["value"]])
+        axis = {"title_text": scale(metric).hint, "row": 1, "col": column, "tickangle": 0}
         if scale(metric).logarithmic:
-            shown = means[means["metric"] == metric]
-            axis |= {"type": "log"} | _ticks(shown["low"].min(), shown["high"].max())
+            axis |= {"type": "log"} | _ticks(drawn.min(), drawn.max())
+        else:
+            axis["tickvals"] = MaxNLocator(3, steps=_STEPS).tick_values(drawn.min(), drawn.max())
         if scale(metric).better == "one":
             figure.add_vline(1, line={"color": theme.MUTED, "width": 1, "dash": "dot"}, row=1, col=column)
         figure.update_xaxes(**axis)
@@ -176,15 +182,15 @@ def _difference(figure: go.Figure, row: pd.Series, rows: _Rows, column: int) -> 
 
 
 def _ticks(low: float, high: float) -> dict:
-    """Ticks of a logarithmic axis: powers of ten over a long range, steps between them over a short one."""
-    steps = (1,) if high / low > 30 else (1, 2, 5) if high / low > 5 else (1, 1.5, 2, 3, 5, 7)
+    """Ticks of a logarithmic axis, few enough for a narrow column: powers of ten, else steps between."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    at = [step * 10.0**power for power in powers for step in steps]
-    if len(steps) > 1:
-        return {"tickvals": at, "ticktext": [f"{tick:g}" for tick in at]}
-    spread = math.ceil(len(powers) / 4)
-    texts = [f"10<sup>{power}</sup>" for power in powers]
-    return {"tickvals": at[::spread], "ticktext": texts[::spread], "tickangle": 0}
+    for steps in _LOGARITHMIC:
+        at = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+        if len(at) > 1:
+            break
+    at = at[:: math.ceil(len(at) / 4)]
+    texts = [f"10<sup>{math.log10(tick):.0f}</sup>" if steps == (1,) and at[-1] > 999 else f"{tick:g}" for tick in at]
+    return {"tickvals": at, "ticktext": texts}
 
 
 def _finish(figure: go.Figure, rows: _Rows, description: str) -> go.Figure:

@@ -135,3 +135,14 @@ def test_names_that_are_no_methods_take_the_looks_that_are_left():
     found = looks(["linear", "any2all-mds", "trees"])
     assert found["any2all-mds"] is METHODS["any2all-mds"] and found["linear"].label == "linear"
     assert len({style.colour for style in found.values()}) == 3
+
+
+@pytest.mark.parametrize("low, high", [(0.03, 1.4), (0.72, 1.1), (6, 330), (40, 2e6), (120, 9000), (0.4, 1.2)])
+def test_logarithmic_columns_have_two_to_five_ticks_in_reach(results, low, high):
+    odd = results[results.metric == "psnr"].assign(metric="hfr")
+    odd["value"] = np.geomspace(low, high, len(odd))
+    (axis,) = method_dots(odd, ("hfr",)).select_xaxes()
+    assert 2 <= len(axis.tickvals) <= 5 and len(axis.ticktext) == len(axis.tickvals)
+    assert all(low <= tick <= high for tick in axis.tickvals)
+    read = [10 ** int(t[7:-6]) if t.startswith("10<sup>") else float(t) for t in axis.ticktext]
+    np.testing.assert_allclose(read, axis.tickvals)
