@@ -74,6 +74,11 @@ class NoiseSchedule:
         signal, spread = self.coefficients(t, x0)
         return signal * x0 + spread * noise
 
+    def velocity(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        r"""Velocity :math:`v = \sqrt{\bar\alpha}\, \epsilon - \sqrt{1 - \bar\alpha}\, x_0` (Salimans and Ho 2022)."""
+        signal, spread = self.coefficients(t, x0)
+        return signal * noise - spread * x0
+
     def times(self, steps: int, spacing: float = 1.0, start: int | None = None) -> list[int]:
         r"""Return exactly `steps` decreasing times, from `start` (by default T-1) to 0 (one step: `start` alone).
 

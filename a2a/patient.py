@@ -179,9 +179,7 @@ def _match(scenario: Scenario, files: Mapping[str, Path | str], spec: StackSpec)
     return {name: named[name] for name in kinds}
 
 
-def _maps(
-    maps: Mapping[str, Path | str], kspace: Mapping[str, Path], spec: StackSpec
-) -> dict[str, Path | None]:
+def _maps(maps: Mapping[str, Path | str], kspace: Mapping[str, Path], spec: StackSpec) -> dict[str, Path | None]:
     """File of coil maps for each modality that comes as k-space, None where none was named."""
     found = {spec.names[spec.index(key)]: Path(path) for key, path in maps.items()}
     if surplus := [name for name in found if name not in kspace]:

@@ -1,6 +1,7 @@
 """Saving, loading and the two value ranges of a prior."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_half_precision_file_is_half_the_size_and_nearly_the_same(prior, tmp_pat
     prior.save(tmp_path / "full.safetensors")
     prior.save(tmp_path / "half.safetensors", dtype=torch.float16)
     x = torch.randn(1, 2, 16, 16)
-    a, b = (Prior.load(tmp_path / f"{n}.safetensors").eps(x, 300) for n in ("full", "half"))
+    a, b = (Prior.load(tmp_path / f"{n}.safetensors").predict(x, 300)[1] for n in ("full", "half"))
     assert torch.allclose(a, b, atol=2e-2 * float(a.abs().max())) and not torch.equal(a, b)
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "full.safetensors").stat().st_size
 
@@ -130,3 +131,28 @@ def test_weights_without_error_table_say_so(prior):
     bare = Prior(prior.network, prior.schedule, prior.spec, prior.size)
     with pytest.raises(InputError, match="no validation error table"):
         bare.variance(10)
+
+
+@pytest.mark.parametrize("predicts", ["noise", "velocity"])
+@pytest.mark.parametrize("t", [0, 500, 900, (0, 900)])
+def test_a_true_answer_gives_back_stack_and_noise(prior, predicts, t):
+    """A network that knows the truth: what it answers is turned into the stack and the noise it came from."""
+    x0, noise = torch.rand(2, 2, 16, 16) * 1.8 - 0.9, torch.randn(2, 2, 16, 16)
+    times, schedule = torch.tensor([t]).reshape(1, -1).expand(2, -1), prior.schedule
+    truth = noise if predicts == "noise" else schedule.velocity(x0, noise, times)
+
+    class Knowing(torch.nn.Module):
+        config, weight = prior.network.config, torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x, t):
+            return truth
+
+    knowing = replace(prior, network=Knowing(), predicts=predicts, mean=None)
+    found = knowing.predict(schedule.diffuse(x0, times, noise), t)
+    torch.testing.assert_close(found[0], x0, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found[1], noise, rtol=0, atol=2e-5)
+
+
+def test_what_it_predicts_is_kept_with_the_weights(prior, tmp_path):
+    replace(prior, predicts="velocity").save(tmp_path / "v.safetensors")
+    assert Prior.load(tmp_path / "v.safetensors").predicts == "velocity"

@@ -35,9 +35,7 @@ def is_kspace(path: Path | str) -> bool:
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def read_kspace(
-    path: Path, name: str, grid: Grid, maps: Path | None = None, axes: str | None = None
-) -> KSpaceFile:
+def read_kspace(path: Path, name: str, grid: Grid, maps: Path | None = None, axes: str | None = None) -> KSpaceFile:
     """Read the measured k-space of one modality.
 
     Parameters

@@ -104,7 +104,11 @@ class PriorConfig(TrainConfig):
         Says that this is a prior.
     start
         Weights (.safetensors) to begin with, a path from the working directory; None draws them from the seed.
-        They must have this network, schedule and stack; weights with shared levels may begin one with its own.
+        They must have this network, schedule and stack. Weights with shared levels may begin a network with its own;
+        where they predict something else, the last layer begins at zero.
+    predicts
+        What the network predicts: ``noise``, as in the paper, or ``velocity``, which amplifies no error on the way to
+        the clean estimate (Salimans and Ho 2022).
     given
         Share of the slices that show some of their modalities nearly clean, at low noise levels of their own, and are
         scored on the others; a network with ``levels: own`` learns from them to complete. With 0 all share one level.
@@ -116,6 +120,7 @@ class PriorConfig(TrainConfig):
     network: NetworkSize = NetworkSize()
     schedule: Schedule = Schedule()
     start: Path | None = None
+    predicts: Literal["noise", "velocity"] = "noise"
     given: float = Field(0.0, ge=0, le=1)
     checkpointing: bool = False
 

@@ -1,4 +1,4 @@
-"""What a prior learns: to predict the noise in a diffused stack.
+"""What a prior learns: to predict the noise in a diffused stack, or its velocity.
 
 Loss: ``mean |eps - eps_theta(sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, t)|^2`` (Ho et al. 2020, Eq. 14).
 Explained in the chapter "The diffusion prior".
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
-from a2a.networks.unet import UNet, UNetConfig
+from a2a.networks.unet import UNet, UNetConfig, zeroed
 from a2a.prior import Prior, to_model
 from a2a.rng import randn
 from a2a.training.config import PriorConfig
@@ -25,7 +25,7 @@ GIVEN = 0.05  # share of the T times that given modalities are shown at
 
 @dataclass(frozen=True, eq=False)
 class PriorObjective(Objective):
-    """Noise prediction by one U-Net, see `Objective`; its inputs are noisy stacks, times and the noise."""
+    """Prediction by one U-Net, see `Objective`; its inputs are noisy stacks, times and what is to be predicted."""
 
     config: PriorConfig
 
@@ -56,23 +56,26 @@ class PriorObjective(Objective):
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
         """Diffuse each slice to a time of its own, or but for the modalities that are given."""
         times = torch.stack([self._times(clean.shape[1], draw) for draw in draws])
-        noise = randn(clean.shape[1:], draws)
-        return self.schedule.diffuse(to_model(clean), times, noise), times, noise
+        noise, stack = randn(clean.shape[1:], draws), to_model(clean)
+        target = noise if self.config.predicts == "noise" else self.schedule.velocity(stack, noise, times)
+        return self.schedule.diffuse(stack, times, noise), times, target
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
-        """Return the mean squared error of the predicted noise, in the modalities that are not given."""
-        noisy, times, noise = inputs
-        error = (networks[name](noisy, times).float() - noise).square().mean(dim=(2, 3))
+        """Return the mean squared error of the prediction, in the modalities that are not given."""
+        noisy, times, target = inputs
+        error = (networks[name](noisy, times).float() - target).square().mean(dim=(2, 3))
         asked = (times == times.amax(dim=1, keepdim=True)).expand_as(error)
         return ((error * asked).sum(dim=1) / asked.sum(dim=1)).mean()
 
     def validation(self, network: nn.Module) -> float:
         """See `a2a.training.validation.validation_loss`."""
-        return validation_loss(network, self.store.split("val").images, self.schedule)
+        return validation_loss(network, self.store.split("val").images, self.schedule, self.config.predicts)
 
     def finished(self, network: nn.Module, card: dict) -> Prior:
         """Calibrate the network on the validation split."""
-        prior = Prior(network, self.schedule, self.store.spec, self.store.size, card=card)
+        prior = Prior(
+            network, self.schedule, self.store.spec, self.store.size, card=card, predicts=self.config.predicts
+        )
         return calibrated(prior, self.store.split("train").images, self.store.split("val").images)
 
     def _times(self, modalities: int, draw: torch.Generator) -> Tensor:
@@ -91,6 +94,8 @@ class PriorObjective(Objective):
         """Return the network of the prior that the configuration starts from."""
         prior = Prior.load(self.config.start, self.store.spec)
         found = prior.network
+        if prior.predicts != self.config.predicts:
+            zeroed(found.tail[-1])
         if (found.config.levels, size.levels) == ("shared", "own"):
             found = own_levels(found)
         pairs = {"network": (found.config, size), "schedule": (prior.schedule, self.schedule)}

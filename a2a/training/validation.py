@@ -10,7 +10,7 @@ from torch import nn
 from a2a.denoiser import Denoiser
 from a2a.diffusion import NoiseSchedule
 from a2a.octaves import octave_covariance
-from a2a.prior import Prior, to_image, to_model
+from a2a.prior import Predicts, Prior, to_image, to_model
 from a2a.progress import progress
 from a2a.rng import generators, randn
 
@@ -24,16 +24,19 @@ def _chosen(images: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def validation_loss(network: nn.Module, images: np.ndarray, schedule: NoiseSchedule, batch: int = 16) -> float:
+def validation_loss(
+    network: nn.Module, images: np.ndarray, schedule: NoiseSchedule, predicts: Predicts = "noise", batch: int = 16
+) -> float:
     """Return the training loss on fixed slices, times (evenly spread) and noise, in float32."""
     clean = to_model(_chosen(images))
     times = torch.linspace(0, schedule.length - 1, len(clean)).round().long()
     noise = randn(clean.shape[1:], generators(0, len(clean)))
+    target = noise if predicts == "noise" else schedule.velocity(clean, noise, times)
     device, total = next(network.parameters()).device, 0.0
     for rows in torch.arange(len(clean)).split(batch):
         noisy = schedule.diffuse(clean[rows], times[rows], noise[rows])
         predicted = network(noisy.to(device), times[rows].to(device)).cpu()
-        total += float((predicted - noise[rows]).square().mean(dim=(1, 2, 3)).sum())
+        total += float((predicted - target[rows]).square().mean(dim=(1, 2, 3)).sum())
     return total / len(clean)
 
 

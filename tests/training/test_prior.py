@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from a2a.networks.unet import UNet, UNetConfig
-from a2a.prior import to_model
-from a2a.training import PriorObjective
+from a2a.prior import Prior, to_model
+from a2a.training import PriorObjective, train
 from a2a.training.batches import rows_of_step
 from a2a.training.config import Augmentation
 from a2a.training.loader import Steps
@@ -87,3 +87,20 @@ def test_levels_of_their_own_go_on_from_shared_ones(giving):
     found = own_levels(network)
     assert found.config.levels == "own"
     assert torch.allclose(found(x, t[:, None].expand(-1, 2)), network(x, t), atol=1e-5)
+
+
+def test_velocities_are_predicted_where_that_is_asked_for(config, store):
+    noise, velocity = (PriorObjective(config.model_copy(update={"predicts": p}), store) for p in ("noise", "velocity"))
+    (noisy, times, eps), (same, _, v) = Steps(noise)[5], Steps(velocity)[5]
+    assert torch.equal(noisy, same)
+    signal, spread = noise.schedule.coefficients(times, eps)
+    torch.testing.assert_close(spread * noisy + signal * v, eps, rtol=0, atol=1e-5)
+
+
+def test_a_run_that_predicts_something_else_begins_with_a_silent_last_layer(config, store, tmp_path):
+    first = train(PriorObjective(config, store), tmp_path / "first")
+    change = {"start": first, "predicts": "velocity"}
+    network = PriorObjective(config.model_copy(update=change), store).networks()["network"]
+    last, others = network.tail[-1].state_dict(), network.down.state_dict()
+    assert not any(value.any() for value in last.values())
+    assert all(torch.equal(value, Prior.load(first).network.down.state_dict()[name]) for name, value in others.items())
