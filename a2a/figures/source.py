@@ -10,7 +10,7 @@ from a2a.errors import InputError
 from a2a.figures import theme
 from a2a.provenance import commit, machine
 
-_LINE, _LETTER = 15, 5.0
+_LINE, _LETTER, _AIR = 15, 5.0, 5
 _NEEDED = ("dataset", "slices", "evaluations", "method", "weights", "commit", "device", "finished")
 
 
@@ -25,11 +25,11 @@ def sourced(figure: go.Figure, source: str) -> go.Figure:
         As from `table_source` or `live_source`; wrapped to the width of the figure.
     """
     lines = textwrap.wrap(source, round(figure.layout.width / _LETTER))
-    room = _LINE * len(lines) + 4
+    room = _LINE * len(lines) + 4 + _AIR
     bottom = figure.layout.margin.b if figure.layout.margin.b is not None else theme.template().layout.margin.b
     figure.update_layout(height=figure.layout.height + room, margin={"b": bottom + room})
     look = {"font": {"size": 10, "color": theme.MUTED}, "xref": "container", "x": 0.006, "xanchor": "left"}
-    place = {"yref": "container", "y": room / figure.layout.height, "yanchor": "top"}
+    place = {"yref": "container", "y": (room - _AIR) / figure.layout.height, "yanchor": "top"}
     figure.update_layout(title=look | place | {"text": "<br>".join(lines)})
     return figure
 
