@@ -30,15 +30,15 @@ test: $(READY) ## check the style and run all tests
 	@failed=0; $(BIN)/ruff check . || failed=1; $(BIN)/python -m pytest -q --durations=10 || failed=1; exit $$failed
 
 drift: $(READY) ## compare a small experiment with its committed results
-	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2
+	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2 --overwrite
 	@$(BIN)/a2a drift --prior weights/phantom-any2all-64.safetensors --data $(PHANTOM)
 
 workflow: $(FLOW) ## install Snakemake and run everything from data to book with it
 	@$(BIN)/snakemake --profile workflow/profiles/local --config profile=$(PROFILE) $(CONFIG)
 
 bench: $(READY) ## measure all methods for every figure, and the references; goes on where it stopped
-	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2
-	@$(BIN)/a2a prepare phantom-any2all --profile full --out $(PHANTOM:-ci=-full) --workers 2
+	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2 --overwrite
+	@$(BIN)/a2a prepare phantom-any2all --profile full --out $(PHANTOM:-ci=-full) --workers 2 --overwrite
 	@$(BIN)/a2a bench experiments/figures/*.yaml --profile $(PROFILE)
 	@$(BIN)/python -m a2a.references.table experiments/comparison-references.yaml --train $(PHANTOM:-ci=-full) \
 	  --test $(if $(filter full,$(PROFILE)),$(PHANTOM:-ci=-full),$(PHANTOM)) --profile $(if $(filter smoke,$(PROFILE)),smoke,full) \
