@@ -95,7 +95,7 @@ def draw(figures: Sequence[dict]) -> tuple[list[bytes | None], Sequence[Exceptio
     with TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number}.png") for number in range(len(figures))]
         orders = [_order(figure, path) for figure, path in zip(figures, paths, strict=True)]
-        settings = {"n": 1, "mathjax": False, "timeout": SECONDS}  # its MathJax would come from the network
+        settings = {"n": 2, "mathjax": False, "timeout": SECONDS}  # its MathJax would come from the network
         errors = kaleido.write_fig_from_object_sync(orders, kopts=settings)
         drawn = [path.is_file() and path.stat().st_size > 0 for path in paths]
         return [_reduced(path) if done else None for path, done in zip(paths, drawn, strict=True)], errors

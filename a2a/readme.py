@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from a2a.benchmark import tables
 from a2a.data.store import SliceStore
 from a2a.errors import InputError
+from a2a.evaluation.metrics import summary
 from a2a.figures import Example, contact_sheet, idea_sheet
 from a2a.files import write_text
 from a2a.methods import Any2all
@@ -66,7 +68,7 @@ def draw_picture(
 
 
 def results_table(paths: Iterable[Path]) -> str:
-    """Return mean PSNR and SSIM of all result tables as Markdown.
+    """Return mean PSNR and SSIM of all result tables, with half of their 95 % intervals, as Markdown.
 
     A row is a data set, a scenario and a target, on the same slices for all methods; rows without Any2all are left out.
 
@@ -81,11 +83,15 @@ def results_table(paths: Iterable[Path]) -> str:
         return NOTHING
     several = table.estimate.fillna("").str.startswith("mean")
     table["column"] = table.method.map(METHODS) + several.map({True: ", mean", False: ""})
-    cells = table.groupby([*block, "column", "metric"], sort=False).value.mean().unstack()
-    text = (cells.psnr.map("{:.1f}".format) + " / " + cells.ssim.map("{:.2f}".format)).unstack("column")
+    cells = summary(table[[*block, "column", "metric", "subject", "value"]]).set_index([*block, "column", "metric"])
+    said = {name: _with_interval(part.droplevel("metric"), name) for name, part in cells.groupby("metric")}
+    text = (said["psnr"] + " / " + said["ssim"]).unstack("column")
     order = [column + end for column in METHODS.values() for end in ("", ", mean") if column + end in text]
     ours = [column for column in order if column.startswith(("MDS", "MPS"))]
-    text = text.loc[text[ours].notna().any(axis=1), order].fillna("").reset_index()
+    text = text.loc[text[ours].notna().any(axis=1), order].fillna("")
+    text = text.reindex(
+        [row for row in dict.fromkeys(map(tuple, table[block].values)) if row in text.index]
+    ).reset_index()
     if text.empty:
         return NOTHING
     counts = table.groupby(block).subject.nunique()
@@ -93,6 +99,13 @@ def results_table(paths: Iterable[Path]) -> str:
     text = text.rename(columns={"modality": "target", "slices": "slices of subjects"})
     lines = [list(text.columns), ["---"] * len(text.columns), *text.values.tolist()]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _with_interval(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """Write ``28.6 ± 0.4``, or the mean alone where one subject makes no interval."""
+    digits = {"psnr": 1, "ssim": 2}[metric]
+    reach = ((rows["high"] - rows["low"]) / 2).map(lambda value: "" if np.isnan(value) else f" ± {value:.{digits}f}")
+    return rows["mean"].map(f"{{:.{digits}f}}".format) + reach
 
 
 def fill(text: str, table: str) -> str:

@@ -76,7 +76,16 @@ def test_the_table_averages_over_subjects_and_compares_equal_slices_only(tmp_pat
     assert results_table([]) == results_table([tmp_path / "theirs.parquet"]) == "No results yet."
     lines = results_table(sorted(tmp_path.glob("*.parquet"))).splitlines()
     assert lines[0] == "| dataset | scenario | target | slices of subjects | zero-filled | MDS | MDS, mean |"
-    assert lines[2:] == ["| d/ci | T1 + y(T2) | T2 | 24 of 2 | 9.0 / 0.10 | 20.5 / 0.55 | 22.0 / 0.71 |"]
+    cells = [
+        "d/ci",
+        "T1 + y(T2)",
+        "T2",
+        "24 of 2",
+        "9.0 / 0.10",
+        "20.5 ± 0.5 / 0.55 ± 0.05",
+        "22.0 ± 0.0 / 0.71 ± 0.00",
+    ]
+    assert lines[2:] == ["| " + " | ".join(cells) + " |"]
 
 
 def test_filling_exchanges_the_table_and_nothing_else():
