@@ -78,7 +78,7 @@ class Observation:
             return torch.stack([_norm2(y) for y in self.data], dim=1)
 
     def residual_norm2(self, x: torch.Tensor) -> torch.Tensor:
-        """||y_i - A_i x_i||^2 of each modality, without a Fourier transform for masks along H alone.
+        """||y_i - A_i x_i||^2 of each modality, without k-space.
 
         Computed as <x, N x> - 2 <x, b> + ||y||^2 with N = Re(A^H A), summed in float64 and clipped at 0. Rounding
         makes a k-space residual uncertain by about 1e-7 ||y_i||^2 in float32; one of a clean modality is exact.
