@@ -27,7 +27,7 @@ book: $(READY) ## execute the chapters that changed and build the HTML book
 
 test: $(READY) ## check the style and run all tests
 	@echo "make: checking the style and running the tests"
-	@failed=0; $(BIN)/ruff check . || failed=1; $(BIN)/python -m pytest -q --durations=10 || failed=1; exit $$failed
+	@failed=0; $(BIN)/ruff check . || failed=1; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --durations=10 -n auto --maxprocesses 4 --dist loadfile || failed=1; exit $$failed
 
 drift: $(READY) ## compare a small experiment with its committed results
 	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2 --overwrite
