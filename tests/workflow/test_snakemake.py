@@ -136,7 +136,7 @@ def test_a_failure_stops_nothing_and_only_what_changed_is_repeated(tmp_path):
     for name in ("lost", "other"):
         place.write(name, MENDED)
     os.utime(tmp_path / "good.yaml")
-    code, said = place.run("local", **config | {"gpu": True})
+    code, said = place.run("local", **config | {"gpu": True, "devices": 1})
     assert code == 0 and evaluated(said) == 2 and "rule train:" not in said
     assert "gpu=1" in said and "Execute 2 jobs" not in said, "one job at a time uses the GPU"
     assert place.table("local", "lost").is_file()
