@@ -14,6 +14,8 @@ _OVERVIEW = (
     "is made from these files. The first ones need nothing but this repository, the last cannot be had. What the "
     "synthetic sets show is in {doc}`10-data`, how files become a store in {doc}`11-scans`."
 )
+REALISM = "_realism"  # folder of the book with the pictures of `a2a.evaluation.realism`
+_SAID = ("steps", "batch", "predicts", "given", "start")  # fields of a recipe that a section names
 _FOREGROUND = {
     "none": "every plane as it is",
     "nonzero": "brain where any image is positive",
@@ -168,7 +170,9 @@ def _scaling(card: DataCard, modality: ModalityCard) -> str:
 def _weights(path: Path, root: Path) -> str:
     """Return the section of one weights file: its size and the plain values of its model card."""
     head = f"### `{path.relative_to(root).as_posix()}`\n\n{path.stat().st_size / 2**20:.1f} MiB."
-    values = {k: v for k, v in read_card(path).items() if isinstance(v, str | int | float)}
+    card = read_card(path)
+    values = {k: v for k, v in card.items() if isinstance(v, str | int | float)}
+    values |= {k: card["config"][k] for k in _SAID if card["config"].get(k) is not None}
     lines = [head, "", *(f"- **{_plain(k)}:** {_plain(str(v))}" for k, v in values.items())]
     measured = root / "results" / f"{path.stem}-realism.csv"
     return "\n".join(lines + (_realism(measured) if measured.is_file() else []))
@@ -184,6 +188,8 @@ def _realism(path: Path) -> list[str]:
     whole = {key[1:]: float(row["value"]) for key, row in found.items() if key[0] == "stack"}
     count = found["stack", True, "nearer"]["n"]
     lines = [
+        "",
+        f"![Samples of the prior beside slices of test subjects, a row for each modality]({REALISM}/{path.stem}.png)",
         "",
         f"{count} unconditional samples against held-out slices, and as many slices of other real subjects: radiomic "
         "Fréchet distance with its 95 % interval, its limit for infinitely many, sharpness over that of real slices.",

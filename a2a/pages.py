@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 
 from a2a.api import PAGES, api_page
 from a2a.chapters import Chapter, pages
-from a2a.materials import materials_page
+from a2a.materials import REALISM, materials_page
 from a2a.pictures import PLOTLY, PNG
 from a2a.progress import format_seconds
 from a2a.run import Run, Task
@@ -183,6 +183,9 @@ def stage(root: Path, folder: Path, tasks: Sequence[Task], runs: Sequence[Run]) 
         (folder / f"{STATUS}.md").write_text(status_page(runs, titles), encoding="utf-8")
     if MATERIALS in wanted:
         (folder / f"{MATERIALS}.md").write_text(materials_page(root), encoding="utf-8")
+        (folder / REALISM).mkdir()
+        for path in (root / "results").glob("*-realism.png"):
+            shutil.copy(path, folder / REALISM)
     for page in set(API) & set(wanted):
         (folder / f"{page}.md").write_text(api_page(root, page), encoding="utf-8")
     vendor(folder / "_vendor" / "vendor")

@@ -133,12 +133,10 @@ class Prior:
         return self._shrink(self.clamp(x0), t), eps
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
-        if self.mean is None:
+        if self.mean is None or not isinstance(t, int):  # the gain is that of one level for all
             return x0
-        times = [t] * len(self.spec) if isinstance(t, int) else t
-        gain = torch.stack([self._at(time, self._gains)[i] for i, time in enumerate(times)])
-        mean = to_model(self.mean).to(x0)
-        return mean + gain.to(x0)[:, None, None] * (x0 - mean)
+        gain, mean = self._at(t, self._gains).to(x0), to_model(self.mean).to(x0)
+        return mean + gain[:, None, None] * (x0 - mean)
 
     @cached_property
     def _gains(self) -> np.ndarray:

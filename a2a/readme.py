@@ -35,6 +35,8 @@ METHODS = {
     "linear-regression": "regression",
     "boosted-trees": "trees",
     "any2all-mds": "MDS",
+    "any2all-mds-coupled": "MDS coupled",
+    "any2all-mds-own": "MDS own",
     "any2all-mps": "MPS",
 }
 

@@ -165,7 +165,7 @@ def test_unknown_modalities_are_refused_before_any_work(prior, store, tmp_path, 
 
 
 FIGURES = sorted(repository("experiments", "figures").glob("*.yaml"))
-NAMES = ("comparison", "faster", "open-ms-64", "phantom-any2all-64", "synthesis")
+NAMES = ("comparison", "faster", "open-ms-64", "phantom-any2all-64")
 OTHERS = [repository("experiments", f"{name}.yaml") for name in NAMES]
 
 

@@ -59,18 +59,19 @@ def test_weights_are_listed_with_the_values_of_their_cards(tmp_path):
     (tmp_path / "data_cards").mkdir()
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "small.safetensors").write_bytes(bytes(2**20))
-    card = {"seconds": 60, "recipe": "two_steps", "config": {"steps": 2}}
+    card = {"seconds": 60, "recipe": "two_steps", "config": {"steps": 2, "clip": 1.0, "start": None}}
     (tmp_path / "weights" / "small.json").write_text(json.dumps({"card": card}))
     page = materials_page(tmp_path)
     assert "### `weights/small.safetensors`\n\n1.0 MiB." in page
-    assert "- **seconds:** 60" in page and "two\\_steps" in page and "config" not in page
+    assert "- **seconds:** 60" in page and "two\\_steps" in page and "**steps:** 2" in page
+    assert not any(word in page for word in ("config", "clip", "start"))
 
 
 def test_weights_show_how_real_their_samples_are(tmp_path):
     for folder in ("data_cards", "weights", "results"):
         (tmp_path / folder).mkdir()
     (tmp_path / "weights" / "small.safetensors").write_bytes(b"")
-    (tmp_path / "weights" / "small.json").write_text(json.dumps({"card": {"seconds": 60}}))
+    (tmp_path / "weights" / "small.json").write_text(json.dumps({"card": {"seconds": 60, "config": {}}}))
     rows = ["modality,set,metric,n,value,low,high"]
     for name, factor in (("generated", 2), ("other real subjects", 1)):
         rows += [f"T1,{name},rfd,{n},{factor * v},{factor * v - 5},{factor * v + 5}" for n, v in ((50, 40), (256, 20))]

@@ -96,7 +96,7 @@ def paper_hours(evaluations: Mapping[str, float], recipe: Mapping[str, float], d
     device
         ``"gpu"``, at the speed that is assumed there, or ``"cpu"``, at the one measured there.
     """
-    passes = sum(evaluations.get(name, 0.0) for name in ("any2all-mds", "any2all-mds-coupled"))
+    passes = sum(count for name, count in evaluations.items() if name.startswith("any2all-mds"))
     passes += 2 * evaluations.get("any2all-mps", 0.0)
     speed = recipe["assumed_tflops"] if device == "gpu" else recipe["here_gflops"] / 1000
     return passes * recipe["tflop_per_image"] / 3 / speed / 3600

@@ -1,8 +1,8 @@
 """How real a prior's unconditional samples are: ``python -m a2a.evaluation.realism weights/PRIOR.safetensors --help``.
 
-Writes two files named like the prior: a CSV (one row for each modality, set, metric and number of images) and a JSON
-(where the numbers come from). Every value stands next to its noise floor, the same measured on real images of other
-subjects. Explained in the chapter "Unconditional samples".
+Writes three files named like the prior: a CSV (one row for each modality, set, metric and number of images), a JSON
+(where the numbers come from), and a PNG (some samples beside slices of test subjects). Every value stands next to its
+noise floor, the same measured on real images of other subjects. Explained in the chapter "Unconditional samples".
 """
 
 import argparse
@@ -22,6 +22,7 @@ from a2a.evaluation.finite_sample import distance_over_count, extrapolated, nois
 from a2a.evaluation.frechet import standardised
 from a2a.evaluation.radiomics import radiomic_features
 from a2a.evaluation.sharpness import high_frequency_energy, mean_gradient
+from a2a.figures import contact_sheet, realism_sheet
 from a2a.files import write_json, write_text
 from a2a.prior import Prior
 from a2a.progress import progress
@@ -32,6 +33,7 @@ COLUMNS = ["modality", "set", "metric", "n", "value", "low", "high"]
 GENERATED, FLOOR = "generated", "other real subjects"
 FEWEST_SAMPLES = 20
 _EVERY = 4
+_SHOWN = 5
 Row = tuple[str, str, str, int, float, float, float]
 
 
@@ -134,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--eta", type=float, default=1.0, help="noise of DDIM: 1 ancestral (DDPM), 0 deterministic")
     parser.add_argument("--seed", type=int, default=0, help="of noise and drawing")
     parser.add_argument("--bf16", action="store_true", help="evaluate the network in bf16")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the CSV and the JSON")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the CSV, the JSON and the PNG")
     options = parser.parse_args(arguments)
     if options.samples < FEWEST_SAMPLES:
         raise InputError(f"--samples must be at least {FEWEST_SAMPLES}, got {options.samples}.")
@@ -146,6 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     done = ddim(prior, (options.samples, store.size, store.size), steps=options.steps, eta=options.eta, rows=rows)
     table = realism_table(store, done.samples[0].numpy(), seed=options.seed)
     stem = f"{options.prior.stem}-realism"
+    held_out = store.split("test").images
+    real = held_out[np.linspace(0, len(held_out) - 1, _SHOWN + 2).round().astype(int)[1:-1]]
+    sheet = realism_sheet(done.samples[0, :_SHOWN], np.float32(real), store.spec)
+    contact_sheet(options.out / f"{stem}.png", sheet, panel_inches=0.78, dpi=100)
     write_text(options.out / f"{stem}.csv", table.to_csv(index=False, float_format="%.5g"))
     record = {
         "prior": {"file": options.prior.name, "sha256": prior.digest, "bf16": prior.bf16},

@@ -13,7 +13,7 @@ from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and
 from a2a.figures.reconstruction import answers_grid, methods_grid, reconstruction_grid
 from a2a.figures.show import show
 from a2a.figures.source import live_source, sourced, table_source
-from a2a.figures.stacks import completion_panel, completion_sheet, stack_grid
+from a2a.figures.stacks import completion_panel, completion_sheet, realism_sheet, stack_grid
 from a2a.figures.static import contact_sheet
 from a2a.figures.tradeoff import cost_ratios, quality_curves
 from a2a.figures.uncertainty import coverage_curves, draw_strips
@@ -52,6 +52,7 @@ __all__ = [
     "one_picture",
     "open_targets",
     "quality_curves",
+    "realism_sheet",
     "reconstruction_grid",
     "scenario_ladder",
     "schedule_curves",

@@ -59,6 +59,29 @@ def stack_grid(
     return image_grid(Sheet(rows, row_titles, spec.names), description, width)
 
 
+def realism_sheet(generated: ArrayLike | torch.Tensor, real: ArrayLike | torch.Tensor, spec: StackSpec) -> Sheet:
+    """Lay out samples of a prior beside real slices, one stack a column, one modality a row.
+
+    Parameters
+    ----------
+    generated, real
+        Shapes (G, n, H, W) and (R, n, H, W), image units.
+    spec
+        The n modalities.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    made, true = stack_of(generated, spec, 4, "generated"), stack_of(real, spec, 4, "real")
+    columns = [[panel(*cell) for cell in zip(stack, spec, strict=True)] for stack in (*made, *true)]
+    groups = ("samples of the prior", "slices of test subjects")
+    titles = [str(i + 1) for count in (len(made), len(true)) for i in range(count)]
+    rows = list(zip(*columns, strict=True))
+    return Sheet(rows, spec.names, titles, wide_after=(len(made) - 1,), group_titles=groups)
+
+
 def completion_sheet(
     given: ArrayLike | torch.Tensor,
     kinds: Sequence[str],

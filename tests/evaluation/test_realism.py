@@ -108,6 +108,7 @@ def test_command_writes_a_table_and_its_provenance(store, tiny_prior_of, tmp_pat
     assert list(table) == COLUMNS and table["n"].max() >= 24
     assert [record[key] for key in ("samples", "steps", "eta")] == [24, 2, 1.0]
     assert record["prior"]["sha256"] == prior.digest
+    assert (tmp_path / "results" / "tiny-realism.png").read_bytes().startswith(b"\x89PNG")
     assert record["store"]["name"] == "discs/ci" and "nearest median" in capsys.readouterr().out
     with pytest.raises(InputError, match="--samples must be at least 20, got 3"):
         main([*words, "--samples", "3"])

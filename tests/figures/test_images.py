@@ -17,6 +17,7 @@ from a2a.figures import (
     forward_process_strip,
     mask_and_coils,
     one_picture,
+    realism_sheet,
     stack_grid,
 )
 from a2a.figures.panels import Panel, Sheet, png
@@ -113,6 +114,12 @@ def test_completion_maps_share_one_scale_and_exact_copies_are_named(stacks):
     assert completed[0].image is None and sheet.rows[1][0].limits[1] != 1.0
 
 
+def test_samples_stand_before_real_slices_one_stack_a_column(stacks):
+    sheet = realism_sheet(stacks[:3], stacks[3:], SPEC)
+    assert len(sheet.rows) == 3 and list(sheet.column_titles) == ["1", "2", "3", "1"] and sheet.wide_after == (2,)
+    np.testing.assert_array_equal(sheet.rows[1][3].image, stacks[3, 1])
+
+
 def test_one_picture_pairs_inputs_with_completions(stacks):
     examples = [Example("T1 + y(CT)", KINDS, stacks[0], stacks[1]), Example("", ("missing",) * 3, stacks[0], stacks[2])]
     figure = one_picture(examples, SPEC)
@@ -175,6 +182,7 @@ def test_png_windows_and_clips():
         (lambda s: completion_panel(s[0], ("clean",), s, SPEC), "clean, measured or missing"),
         (lambda s: completion_panel(s[0], ("clean", "given", "missing"), s, SPEC), "clean, measured or missing"),
         (lambda s: completion_panel(s[0, :, :16], KINDS, s, SPEC), "one shape"),
+        (lambda s: realism_sheet(s, s[:, :2], SPEC), "3 modalities"),
         (lambda s: one_picture([], SPEC), "at least one example"),
         (lambda s: forward_process_strip(s, [0, 1], SPEC), r"\(2, 3, H, W\)"),
         (lambda s: denoising_strip(s, s[:, :, 1:], range(4), SPEC), r"\(4, 3, H, W\)"),
