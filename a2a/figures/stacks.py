@@ -76,10 +76,8 @@ def realism_sheet(generated: ArrayLike | torch.Tensor, real: ArrayLike | torch.T
     """
     made, true = stack_of(generated, spec, 4, "generated"), stack_of(real, spec, 4, "real")
     columns = [[panel(*cell) for cell in zip(stack, spec, strict=True)] for stack in (*made, *true)]
-    groups = ("samples of the prior", "slices of test subjects")
-    titles = [str(i + 1) for count in (len(made), len(true)) for i in range(count)]
-    rows = list(zip(*columns, strict=True))
-    return Sheet(rows, spec.names, titles, wide_after=(len(made) - 1,), group_titles=groups)
+    titles = [f"{kind} {i + 1}" for kind, shown in (("sample", made), ("real", true)) for i in range(len(shown))]
+    return Sheet(list(zip(*columns, strict=True)), spec.names, titles, wide_after=(len(made) - 1,))
 
 
 def completion_sheet(

@@ -116,7 +116,7 @@ def test_completion_maps_share_one_scale_and_exact_copies_are_named(stacks):
 
 def test_samples_stand_before_real_slices_one_stack_a_column(stacks):
     sheet = realism_sheet(stacks[:3], stacks[3:], SPEC)
-    assert len(sheet.rows) == 3 and list(sheet.column_titles) == ["1", "2", "3", "1"] and sheet.wide_after == (2,)
+    assert len(sheet.rows) == 3 and list(sheet.column_titles)[2:] == ["sample 3", "real 1"] and sheet.wide_after == (2,)
     np.testing.assert_array_equal(sheet.rows[1][3].image, stacks[3, 1])
 
 
