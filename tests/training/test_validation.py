@@ -1,5 +1,7 @@
 """Validation: against the exactly known error of a Gaussian prior, and against a network that knows nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from a2a.prior import Prior, to_image
 from a2a.rng import generators
 from a2a.stack import StackSpec
 from a2a.training import PriorObjective
+from a2a.training.prior import own_levels
 from a2a.training.state import build
 from a2a.training.validation import calibrated, calibration_times, denoising_error, validation_loss
 
@@ -58,6 +61,14 @@ def test_calibration_never_makes_the_error_larger(bare, store):
     raw = torch.stack([pixel_variance(torch.tensor(row), bare.size, bare.size) for row in rows])
     error = torch.stack([done.variance(t) for t in done.error_times])
     assert (error <= raw + 1e-6).all() and error[-1].max() < 0.5 * raw[-1].max()
+
+
+def test_what_is_told_a_level_of_each_modality_is_not_shrunk(bare, store):
+    wide = replace(bare, network=own_levels(bare.network))
+    done = calibrated(wide, store.split("train").images, store.split("val").images)
+    x, unequal = torch.randn(2, *done.mean.shape), [950] + [0] * (len(done.spec) - 1)
+    assert torch.equal(done.predict(x, unequal)[0], wide.predict(x, unequal)[0])
+    assert not torch.equal(done.predict(x, 950)[0], wide.predict(x, 950)[0])
 
 
 def test_calibration_survives_the_file(bare, store, tmp_path):
