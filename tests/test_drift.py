@@ -5,6 +5,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from a2a.baselines import BASELINES
 from a2a.benchmark import Experiment, Job
 from a2a.benchmark.drift import Drift, compare_with, measure, write_reference
 from a2a.data.store import SliceStore
@@ -73,5 +74,9 @@ def test_bad_plans_are_refused_by_field(tmp_path, text, words):
         Drift.load(tmp_path / "d.yaml")
 
 
-def test_the_plan_of_the_repository_is_valid():
-    assert len(Drift.load(repository("experiments", "drift.yaml")).experiment.jobs) == 18
+def test_the_plan_of_the_repository_has_every_method_and_every_way_of_any2all():
+    jobs = Drift.load(repository("experiments", "drift.yaml")).experiment.jobs
+    assert {job.method for job in jobs} == {"any2all", *BASELINES}
+    ways = {(job.sampler, job.errors, job.levels) for job in jobs if job.method == "any2all"}
+    plain = {(sampler, "independent", "shared") for sampler in ("mds", "mps")}
+    assert ways == plain | {("mds", "coupled", "shared"), ("mds", "independent", "own")}
