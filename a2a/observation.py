@@ -80,7 +80,7 @@ class Observation:
     def residual_norm2(self, x: torch.Tensor) -> torch.Tensor:
         """||y_i - A_i x_i||^2 of each modality, without k-space.
 
-        Computed as <x, N x> - 2 <x, b> + ||y||^2 with N = Re(A^H A), summed in float64 and clipped at 0. Rounding
+        Computed as ||A x||^2 - 2 <x, b> + ||y||^2, summed in float64 and clipped at 0. Rounding
         makes a k-space residual uncertain by about 1e-7 ||y_i||^2 in float32; one of a clean modality is exact.
 
         Parameters
@@ -93,8 +93,7 @@ class Observation:
         torch.Tensor
             ``(B, n)``, float64.
         """
-        change = self.operator.normal(x).double() - 2 * self.adjoint.double()
-        return ((x.double() * change).sum(dim=(-2, -1)) + self.energy).clamp_min(0)
+        return (self.operator.around(x, self.adjoint).misfit() + self.energy).clamp_min(0)
 
     def misfit_gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Gradient of sum_i ||y_i - A_i x_i|| with respect to x: (N x - b)_i / ||y_i - A_i x_i||.

@@ -1,12 +1,32 @@
 """What every measurement operator can do, and the two trivial ones: a clean and a missing modality."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from a2a.errors import InputError
+from a2a.operators.solvers import dot
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What data say of estimates z: how far they are from them, and where they move them, for every weight of z.
+
+    Both need A^H A z, which is computed once for the two.
+
+    Parameters
+    ----------
+    misfit
+        Returns ||A z||^2 - 2 <z, b> of each image, ``(B,)``, float64: ||y - A z||^2 without the constant ||y||^2.
+    solve
+        Solves the least-squares problem for a weight, see `LinearOperator.prox`.
+    """
+
+    misfit: Callable[[], torch.Tensor]
+    solve: Callable[[float | torch.Tensor], torch.Tensor]
 
 
 class LinearOperator(Protocol):
@@ -52,6 +72,10 @@ class LinearOperator(Protocol):
         """
         ...
 
+    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
+        """Misfit of z and its `prox` for every weight; to be overridden where they can share work."""
+        return Correction(lambda: dot(z, self.normal(z).double() - 2 * b.double()), lambda lam: self.prox(z, b, lam))
+
 
 def checked_weight(lam: float | torch.Tensor, like: torch.Tensor) -> float | torch.Tensor:
     """Return lam in the dtype and on the device of the images ``like (B, H, W)``, or refuse it.
@@ -73,7 +97,7 @@ def checked_weight(lam: float | torch.Tensor, like: torch.Tensor) -> float | tor
 
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(LinearOperator):
     """A clean modality: A = I, data are the image itself, possibly with noise (any2all paper, Section II)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -103,7 +127,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Missing:
+class Missing(LinearOperator):
     """A modality that was not acquired: A = 0.
 
     Its data are an empty k-space ``(B, 0, H, W)``, one with no coil at all: zero numbers, yet batch and image size

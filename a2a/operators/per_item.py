@@ -1,16 +1,17 @@
 """An operator for each item of a batch: slices that were measured alike, each with coil maps of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
 from a2a.errors import InputError
+from a2a.operators.base import Correction, LinearOperator
 from a2a.operators.sense import CartesianSense
 
 
 @dataclass(frozen=True, eq=False)
-class PerItem:
+class PerItem(LinearOperator):
     """A = diag over the batch: item b is measured by the b-th operator.
 
     Real coils see every slice differently, so measured k-space has maps of each slice (simulated k-space shares one
@@ -60,8 +61,17 @@ class PerItem:
 
     def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
         """Item by item the solution of `a2a.operators.LinearOperator.prox`; lam is a number or ``(B, 1, 1)``."""
-        weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device).expand(len(z), 1, 1)
-        return self._each(lambda op, *parts: op.prox(*parts), z, b, weights)
+        return self.around(z, b).solve(lam)
+
+    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
+        """Item by item, see `a2a.operators.LinearOperator.around`."""
+        items = [op.around(*parts) for op, *parts in self._items(z, b)]
+
+        def solve(lam: float | torch.Tensor) -> torch.Tensor:
+            weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device).expand(len(z), 1, 1)
+            return torch.cat([item.solve(w) for item, w in zip(items, weights.split(1), strict=True)])
+
+        return Correction(lambda: torch.cat([item.misfit() for item in items]), solve)
 
     def numbers(self, height: int, width: int) -> int:
         """Real numbers measured of one image."""
@@ -71,8 +81,11 @@ class PerItem:
         """Trace of Re(A^H A) for each item, float64 ``(B,)``."""
         return torch.tensor([op.trace(height, width) for op in self.operators], dtype=torch.float64)
 
-    def _each(self, apply: Callable[..., torch.Tensor], *batches: torch.Tensor) -> torch.Tensor:
+    def _each(self, apply: Callable[..., torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
+        return torch.cat([apply(op, part) for op, part in self._items(batch)])
+
+    def _items(self, *batches: torch.Tensor) -> Iterator[tuple]:
+        """Each operator with its part of the batches."""
         if len(batches[0]) != len(self.operators):
             raise InputError(f"A batch of {len(batches[0])} does not fit operators of {len(self.operators)} items.")
-        parts = zip(self.operators, *(batch.split(1) for batch in batches), strict=True)
-        return torch.cat([apply(*part) for part in parts])
+        return zip(self.operators, *(batch.split(1) for batch in batches), strict=True)

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 
 from a2a.errors import InputError
-from a2a.operators.base import checked_weight
+from a2a.operators.base import Correction, LinearOperator, checked_weight
 from a2a.operators.convolution import Convolution
 from a2a.operators.fourier import fft2c, ifft2c
-from a2a.operators.solvers import cg
+from a2a.operators.solvers import cg, dot
 from a2a.operators.spectrum import ELEMENTWISE_UP_TO, Spectrum, mask_period, spectrum
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
@@ -19,7 +19,7 @@ _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-12}  # far below the noise 
 
 
 @dataclass(frozen=True, eq=False)
-class CartesianSense:
+class CartesianSense(LinearOperator):
     """Sampling operator A = M F S: coil sensitivities S, centred orthonormal Fourier transform F, mask M.
 
     The phase-encode axis is H. Masks along H alone are solved exactly (see `a2a.operators.spectrum`): R x R systems
@@ -142,11 +142,22 @@ class CartesianSense:
         Exact for any lam >= 0 where the mask is along H alone. With lam = 0 the result is the least-squares solution
         nearest to z. See `LinearOperator.prox`.
         """
-        lam = checked_weight(lam, self._checked(z))
-        if self._checked(b).shape != z.shape:
+        return self.around(z, b).solve(lam)
+
+    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
+        """Misfit of z and `prox` for every weight, see `LinearOperator.around`."""
+        if self._checked(b).shape != self._checked(z).shape:
             raise InputError(f"b has shape {tuple(b.shape)} and z {tuple(z.shape)}; they must agree.")
         if self._lines is not None:
-            return self._spectrum(z.dtype, z.device).prox(z, b, lam)
+            near = self._spectrum(z.dtype, z.device).around(z, b)
+            return Correction(near.misfit, lambda lam: near.solve(checked_weight(lam, z)))
+        change = b - self._convolution(z).normal(z)
+        return Correction(lambda: -dot(z, b + change), lambda lam: self._iterated(z, b, change, checked_weight(lam, z)))
+
+    def _iterated(
+        self, z: torch.Tensor, b: torch.Tensor, change: torch.Tensor, lam: float | torch.Tensor
+    ) -> torch.Tensor:
+        """Solve by conjugate gradients from z, whose residual is `change`."""
         product, inverse = self._convolution(z).normal, self._convolution(z).near_inverse
         result = cg(
             lambda x: product(x) + lam * x,
@@ -155,6 +166,7 @@ class CartesianSense:
             _TOLERANCE[z.dtype],
             self.iterations,
             lambda r: inverse(r, lam),
+            change,
         )
         if not bool(result.converged.all()):
             reached = f"relative residual {float(result.residual.max()):.1e}"

@@ -28,7 +28,7 @@ class CGResult:
     converged: torch.Tensor
 
 
-def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Inner product of each image of the batch, in float64."""
     return (a.double() * b.double()).sum(dim=(-2, -1))
 
@@ -40,6 +40,7 @@ def cg(
     tolerance: float,
     iterations: int,
     precondition: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    residual: torch.Tensor | None = None,
 ) -> CGResult:
     """Solve A x = rhs for a symmetric positive (semi-)definite A, one system for each image of the batch.
 
@@ -61,6 +62,9 @@ def cg(
         A symmetric positive map near the inverse of A, again of independent images; it saves iterations, and changes
         which of several solutions is found where A is singular.
 
+    residual
+        ``rhs - A start`` where that is known already.
+
     Returns
     -------
     CGResult
@@ -69,10 +73,10 @@ def cg(
     ----------
     Hestenes and Stiefel, J. Res. Nat. Bur. Stand. 49 (1952). Chapter "The formulation".
     """
-    x, r = start, rhs - apply(start)
-    rr, near = _dot(r, r), r if precondition is None else precondition(r)
-    p, size = near, _dot(r, near)
-    scale = torch.maximum(_dot(rhs, rhs), rr)
+    x, r = start, rhs - apply(start) if residual is None else residual
+    rr, near = dot(r, r), r if precondition is None else precondition(r)
+    p, size = near, dot(r, near)
+    scale = torch.maximum(dot(rhs, rhs), rr)
     goal = tolerance**2 * scale
     count = torch.zeros_like(rr, dtype=torch.long)
     alive = rr > goal
@@ -80,14 +84,14 @@ def cg(
         if not bool(alive.any()):
             break
         q = apply(p)
-        curvature = _dot(p, q)
+        curvature = dot(p, q)
         alive = alive & (curvature > 0)
         step = torch.where(alive, size / curvature, 0.0).to(x.dtype)[:, None, None]
         x, r = x + step * p, r - step * q
         near = r if precondition is None else precondition(r)
-        former, size = size, torch.where(alive, _dot(r, near), size)
+        former, size = size, torch.where(alive, dot(r, near), size)
         p = near + torch.where(alive, size / former, 0.0).to(x.dtype)[:, None, None] * p
-        rr = torch.where(alive, _dot(r, r), rr)
+        rr = torch.where(alive, dot(r, r), rr)
         count = count + alive
         alive = alive & (rr > goal)
     residual = (rr / scale.clamp_min(torch.finfo(torch.float64).tiny)).sqrt()

@@ -7,9 +7,13 @@ regularised inverse for *any* weight are two small matrix products, exact and wi
 Explained in the chapter "The formulation".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+
+from a2a.operators.base import Correction
+from a2a.operators.solvers import dot
 
 ELEMENTWISE_UP_TO = 32
 _CHUNK = 2**22
@@ -48,28 +52,33 @@ class Spectrum:
         """Re(A^H A x) for images ``(B, H, W)``."""
         return self._synthesise(self.values * self._analyse(x)).reshape(x.shape)
 
-    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
-        """z + (N + lam)^-1 (b - N z) with N = Re(A^H A), for images ``(B, H, W)``.
+    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
+        """z + (N + lam)^-1 (b - N z) with N = Re(A^H A) for every lam, and the misfit; of images ``(B, H, W)``.
 
         Directions with neither data nor weight keep z, the limit lam -> 0.
         """
         start, target = self._analyse(torch.cat([z, b])).chunk(2)  # large vectors are read only once
-        weight = self.values + lam
-        weight = weight.masked_fill(weight == 0, torch.inf)
-        return self._synthesise(start + (target - self.values * start) / weight).reshape(z.shape)
+        change = target - self.values * start
+
+        def solve(lam: float | torch.Tensor) -> torch.Tensor:
+            weight = self.values + lam
+            weight = weight.masked_fill(weight == 0, torch.inf)
+            return self._synthesise(start + change / weight).reshape(z.shape)
+
+        return Correction(lambda: -dot(start, target + change), solve)
 
     def _analyse(self, x: torch.Tensor) -> torch.Tensor:
         """Coefficients V^T x, ``(B, K, P)``."""
         x = x.reshape(len(x), *self.values.shape)
         if len(self.values) <= ELEMENTWISE_UP_TO:
             return _combine(self.vectors.transpose(0, 1), x)
-        return _multiply(x, self.vectors)
+        return _batched(lambda rows: torch.bmm(rows, self.vectors), x)
 
     def _synthesise(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Pixels V c, ``(B, K, P)``."""
         if len(self.values) <= ELEMENTWISE_UP_TO:
             return _combine(self.vectors, coefficients)
-        return _multiply(coefficients, self.vectors.mT)
+        return _batched(lambda rows: torch.bmm(self.vectors, rows.mT).mT, coefficients)
 
 
 def _combine(matrices: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -80,10 +89,11 @@ def _combine(matrices: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def _multiply(x: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-    """Product of row vectors ``(B, K, P)`` and matrices ``(P, K, K)``; never in reduced precision."""
+def _batched(product: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Apply a product with P matrices to ``(B, K, P)`` as row vectors ``(P, B, K)``; never in reduced precision."""
+    rows = x.permute(2, 0, 1).contiguous()  # with gaps between its numbers a product takes ten times as long
     with torch.autocast(x.device.type, enabled=False):
-        return torch.bmm(x.permute(2, 0, 1), matrices).permute(1, 2, 0)
+        return product(rows).permute(1, 2, 0)
 
 
 def coupling_matrices(mask: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:

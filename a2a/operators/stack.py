@@ -1,13 +1,13 @@
 """The block-diagonal operator of a whole stack: one block for each modality."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
 from a2a.errors import InputError
-from a2a.operators.base import LinearOperator
+from a2a.operators.base import Correction, LinearOperator
 from a2a.operators.per_item import PerItem
 from a2a.operators.sense import CartesianSense
 
@@ -62,7 +62,7 @@ class StackOperator:
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Stack ``(B, n, H, W)`` of Re(A_i^H A_i x_i)."""
         self._check(x)
-        return self._each(lambda block, part: block.normal(part), x)
+        return self._joined([block.normal(*part) for block, part in self._parts(x)])
 
     def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
         """Per modality the minimiser of 1/2 ||y_i - A_i x_i||^2 + lam_i/2 ||x_i - z_i||^2.
@@ -80,14 +80,23 @@ class StackOperator:
         InputError
             If shapes do not fit or a weight is negative.
         """
+        return self.around(z, b).solve(lam)
+
+    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
+        """Misfit of each modality, ``(B, n)``, and `prox` for every weight; what both need is computed once."""
         self._check(z)
         self._check(b)
-        weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device)
-        if weights.shape not in ((), (len(self),), (1, len(self)), z.shape[:2]):
-            wanted = f"a number, ({len(self)},) or {tuple(z.shape[:2])}"
-            raise InputError(f"lam has shape {tuple(weights.shape)}; expected {wanted}.")
-        weights = weights.expand(z.shape[:2])[:, :, None, None]
-        return self._each(lambda block, *parts: block.prox(*parts), z, b, weights)
+        parts = [block.around(*both) for block, both in self._parts(z, b)]
+
+        def solve(lam: float | torch.Tensor) -> torch.Tensor:
+            weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device)
+            if weights.shape not in ((), (len(self),), (1, len(self)), z.shape[:2]):
+                wanted = f"a number, ({len(self)},) or {tuple(z.shape[:2])}"
+                raise InputError(f"lam has shape {tuple(weights.shape)}; expected {wanted}.")
+            weights = weights.expand(z.shape[:2])[:, :, None, None]
+            return self._joined([part.solve(*w) for part, (_, w) in zip(parts, self._parts(weights), strict=True)])
+
+        return Correction(lambda: self._joined([part.misfit() for part in parts]), solve)
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
@@ -102,17 +111,18 @@ class StackOperator:
                 group.append(i)
         return tuple(map(tuple, groups))
 
-    def _each(self, apply: Callable[..., torch.Tensor], *stacks: torch.Tensor) -> torch.Tensor:
-        """Apply each group's operator to its modalities of all stacks, as one batch."""
-        parts: dict[int, torch.Tensor] = {}
+    def _parts(self, *stacks: torch.Tensor) -> Iterator[tuple[LinearOperator, tuple[torch.Tensor, ...]]]:
+        """Each group's operator, and its modalities of all stacks as one batch."""
         for group in self.groups:
-            block, size = self.blocks[group[0]], len(group)
-            if size == 1:
-                parts[group[0]] = apply(block, *(s[:, group[0]] for s in stacks))
-            else:
-                folded = apply(block, *(s[:, list(group)].flatten(0, 1) for s in stacks))
-                parts.update(zip(group, folded.unflatten(0, (-1, size)).unbind(1), strict=True))
-        return torch.stack([parts[i] for i in range(len(self))], dim=1)
+            parts = (s[:, group[0]] if len(group) == 1 else s[:, list(group)].flatten(0, 1) for s in stacks)
+            yield self.blocks[group[0]], tuple(parts)
+
+    def _joined(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Put what was computed for each group back into a stack."""
+        found = {}
+        for group, part in zip(self.groups, parts, strict=True):
+            found.update(zip(group, part.unflatten(0, (-1, len(group))).unbind(1), strict=True))
+        return torch.stack([found[i] for i in range(len(self))], dim=1)
 
     def _check(self, x: torch.Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != len(self):

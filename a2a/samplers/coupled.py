@@ -5,7 +5,7 @@ from torch import Tensor
 
 from a2a.observation import Observation
 from a2a.octaves import filtered
-from a2a.samplers.trust import prior_weight, surprise
+from a2a.samplers.trust import corrected
 
 _JITTER = 1e-6
 
@@ -40,7 +40,7 @@ def coupled_estimate(part: Observation, image: Tensor, coupling: Tensor) -> Tens
     image = follow(image, clean, gain, part.adjoint - image)
     if not measured:
         return image
-    solved = part.operator.prox(image, part.adjoint, prior_weight(part, surprise(part, image)))
+    solved = corrected(part, image)
     gain = regression(coupling - gain @ coupling[:, clean], measured, torch.zeros_like(noise))
     gain[:, clean + measured] = 0
     change = solved - image

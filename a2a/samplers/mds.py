@@ -15,7 +15,7 @@ from a2a.prior import to_image, to_model
 from a2a.samplers.conditioned import Levels, prediction
 from a2a.samplers.coupled import coupled_estimate
 from a2a.samplers.reverse import Update, reverse
-from a2a.samplers.trust import fixed_weight, prior_weight, surprise
+from a2a.samplers.trust import corrected, fixed_weight
 
 
 def mds(
@@ -90,9 +90,10 @@ def mds(
             if errors == "coupled":
                 x0 = prior.clamp(to_model(coupled_estimate(part, image, prior.coupling(t))))
                 eps = torch.where(missing.to(eps.device), prior.schedule.left_in(x, x0, t), eps)
+            elif weight is None:
+                x0 = to_model(corrected(part, image))
             else:
-                lam = prior_weight(part, surprise(part, image)) if weight is None else fixed_weight(part, weight)
-                x0 = to_model(part.operator.prox(image, part.adjoint, lam))
+                x0 = to_model(part.operator.prox(image, part.adjoint, fixed_weight(part, weight)))
             return prior.schedule.step(x0, eps, z, t, s, eta)
 
         return update

@@ -6,7 +6,27 @@ from torch import Tensor
 from a2a.observation import Observation
 
 
-def surprise(observation: Observation, image: Tensor) -> Tensor:
+def corrected(observation: Observation, image: Tensor) -> Tensor:
+    r"""Move a clean estimate to the data, as far as its own misfit says that it is wrong.
+
+    .. math:: x_0^* = \arg\min_x \tfrac12 \|y - A x\|^2 + \sum_i \tfrac{\lambda_i}{2} \|x_i - \hat x_i\|^2,
+              \qquad \lambda_i = \sigma_i^2 / v_i
+
+    with the variance v of `surprise`. Clean modalities become their data.
+
+    Parameters
+    ----------
+    observation
+        B observed stacks.
+    image
+        Clean estimates `(B, n, H, W)`, image units.
+    """
+    near = observation.operator.around(image, observation.adjoint)
+    residual = (near.misfit() + observation.energy).clamp_min(0)
+    return near.solve(prior_weight(observation, surprise(observation, residual)))
+
+
+def surprise(observation: Observation, residual: Tensor) -> Tensor:
     r"""Estimate the variance of a clean estimate from how far it is from the data.
 
     If :math:`\hat x_i` has independent errors of variance v, its residual has the expectation
@@ -20,8 +40,8 @@ def surprise(observation: Observation, image: Tensor) -> Tensor:
     ----------
     observation
         B observed stacks.
-    image
-        Clean estimates `(B, n, H, W)`, image units.
+    residual
+        Of a clean estimate, :math:`\|y_i - A_i \hat x_i\|^2`, `(B, n)`, see `Observation.residual_norm2`.
 
     Returns
     -------
@@ -29,12 +49,12 @@ def surprise(observation: Observation, image: Tensor) -> Tensor:
         `(B, n)`, float64, squared image units; 0 where a modality has no noise or no data.
     """
     blocks, size = observation.operator.blocks, observation.shape[1:]
-    like = {"dtype": torch.float64, "device": image.device}
+    like = {"dtype": torch.float64, "device": residual.device}
     numbers = torch.tensor([block.numbers(*size) for block in blocks], **like)
-    traces = [torch.as_tensor(block.trace(*size), **like).expand(len(image)) for block in blocks]
+    traces = [torch.as_tensor(block.trace(*size), **like).expand(len(residual)) for block in blocks]
     trace = torch.stack(traces, dim=1)
     noise = torch.tensor(observation.noise_std, **like).square()
-    variance = (observation.residual_norm2(image) - numbers * noise) / trace.clamp(min=1)
+    variance = (residual - numbers * noise) / trace.clamp(min=1)
     return torch.where(noise > 0, variance.clamp(min=1e-3 * noise), 0.0)
 
 

@@ -104,8 +104,9 @@ class PriorConfig(TrainConfig):
         Says that this is a prior.
     start
         Weights (.safetensors) to begin with, a path from the working directory; None draws them from the seed.
-        They must have this network, schedule and stack. Weights with shared levels may begin a network with its own;
-        where they predict something else, the last layer begins at zero.
+        They must have this network, schedule and stack. Weights with shared levels may begin a network with its own,
+        and weights without patches one that folds them, see `a2a.networks.growth`; where they predict something else,
+        the last layer begins at zero.
     predicts
         What the network predicts: ``noise``, as in the paper, or ``velocity``, which amplifies no error on the way to
         the clean estimate (Salimans and Ho 2022).

@@ -5,7 +5,7 @@ Explained in the chapter "The diffusion prior".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
+from a2a.networks.growth import grown
 from a2a.networks.unet import UNet, UNetConfig, zeroed
 from a2a.prior import Prior, to_model
 from a2a.rng import randn
@@ -93,21 +94,11 @@ class PriorObjective(Objective):
     def _start(self, size: UNetConfig) -> nn.Module:
         """Return the network of the prior that the configuration starts from."""
         prior = Prior.load(self.config.start, self.store.spec)
-        found = prior.network
+        found = grown(prior.network, size)
         if prior.predicts != self.config.predicts:
             zeroed(found.tail[-1])
-        if (found.config.levels, size.levels) == ("shared", "own"):
-            found = own_levels(found)
         pairs = {"network": (found.config, size), "schedule": (prior.schedule, self.schedule)}
         for name, (has, wanted) in pairs.items():
             if has != wanted:
                 raise InputError(f"start: {self.config.start} was trained with {has}, but field {name} says {wanted}.")
         return found
-
-
-def own_levels(network: UNet) -> UNet:
-    """Return a network that is told a level for each modality, and predicts the same where they are equal."""
-    wide, weights = UNet(replace(network.config, levels="own")), network.state_dict()
-    weights["embed.0.weight"] = (weights["embed.0.weight"] / wide.times).repeat(1, wide.times)
-    wide.load_state_dict(weights)
-    return wide

@@ -110,6 +110,16 @@ class TestEveryOperator:
         x = operator.prox(z, b, lam)
         torch.testing.assert_close(operator.normal(x) + lam * x, b + lam * z, rtol=1e-9, atol=1e-9)
 
+    def test_one_correction_serves_the_misfit_and_every_weight(self, operator):
+        z, b = images(operator, 0), operator.adjoint(data_like(operator, images(operator)))
+        near = operator.around(z, b)
+        data = operator.forward(z).reshape(len(z), -1)
+        expected = torch.view_as_real(data) if data.is_complex() else data
+        expected = expected.flatten(1).square().sum(dim=1) - 2 * (z * b).sum(dim=(1, 2))
+        torch.testing.assert_close(near.misfit(), expected, rtol=1e-10, atol=1e-10)
+        for lam in (0.02, 3.0):
+            assert torch.equal(near.solve(lam), operator.prox(z, b, lam))
+
     def test_a_weight_for_each_image(self, operator):
         z, b = images(operator, 0), operator.adjoint(data_like(operator, images(operator)))
         lam = torch.tensor([0.01, 0.5, 7.0])

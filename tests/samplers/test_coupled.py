@@ -54,9 +54,8 @@ def test_uncoupled_errors_are_the_plain_problem(text):
     observation = observed(text)
     image = torch.rand(2, 3, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     alone = 0.01 * torch.eye(3, dtype=torch.float64).expand(BANDS, 3, 3)
-    plain = observation.operator.prox(
-        image, observation.adjoint, prior_weight(observation, surprise(observation, image))
-    )
+    weight = prior_weight(observation, surprise(observation, observation.residual_norm2(image)))
+    plain = observation.operator.prox(image, observation.adjoint, weight)
     assert torch.allclose(coupled_estimate(observation, image, alone), plain, atol=2e-6)
 
 

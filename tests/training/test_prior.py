@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior import Prior, to_model
 from a2a.training import PriorObjective, train
 from a2a.training.batches import rows_of_step
 from a2a.training.config import Augmentation
 from a2a.training.loader import Steps
-from a2a.training.prior import own_levels
 
 
 @pytest.fixture
@@ -76,17 +74,6 @@ def test_given_modalities_are_not_scored(giving):
     assert torch.equal(*losses)
     expected = (network(noisy, times) - noise)[:, 1].square().mean()
     assert torch.allclose(losses[0], expected)
-
-
-def test_levels_of_their_own_go_on_from_shared_ones(giving):
-    torch.manual_seed(1)
-    network = UNet(UNetConfig(2, width=8, multipliers=(1, 2), attention=()))
-    for p in network.parameters():
-        torch.nn.init.normal_(p, std=0.05)
-    x, t = torch.randn(3, 2, 16, 16), torch.tensor([0, 400, 999])
-    found = own_levels(network)
-    assert found.config.levels == "own"
-    assert torch.allclose(found(x, t[:, None].expand(-1, 2)), network(x, t), atol=1e-5)
 
 
 def test_velocities_are_predicted_where_that_is_asked_for(config, store):

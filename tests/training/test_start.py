@@ -36,6 +36,13 @@ def test_weights_with_shared_levels_begin_a_run_with_its_own(config, store, firs
     assert last.levels == "own" and last.predict(torch.zeros(1, 2, 16, 16), (3, 500))[0].shape == (1, 2, 16, 16)
 
 
+def test_weights_without_patches_begin_a_run_that_folds_them(config, store, first, tmp_path):
+    onward = config.model_copy(update={"start": first, "network": config.network.model_copy(update={"patch": 2})})
+    train(PriorObjective(onward, store), tmp_path / "run", stop_after=0)
+    begun = load_checkpoint(tmp_path / "run", fingerprint(onward, store)).tensors["ema.head.weight"]
+    assert torch.equal(begun[:, ::4] * 4, Prior.load(first).network.head.weight)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

@@ -1,0 +1,49 @@
+"""A trained U-Net as the beginning of another one, which predicts the same until it is trained further.
+
+Explained in the chapter "The diffusion prior".
+"""
+
+from dataclasses import replace
+
+from a2a.networks.unet import UNet, UNetConfig
+
+
+def grown(network: UNet, wanted: UNetConfig) -> UNet:
+    """Return a network that is as near to `wanted` as its predictions allow.
+
+    Parameters
+    ----------
+    network
+        The trained network.
+    wanted
+        What the new one shall be. Its levels may be ``own`` where those of the trained one are ``shared``, and it may
+        fold patches where that one folds none; what differs otherwise is left as it is, for the caller to refuse.
+    """
+    if (network.config.levels, wanted.levels) == ("shared", "own"):
+        network = own_levels(network)
+    if network.config.patch == 1 < wanted.patch:
+        network = folded(network, wanted.patch)
+    return network
+
+
+def own_levels(network: UNet) -> UNet:
+    """Return a network that is told a level for each modality, and predicts the same where they are equal."""
+    wide, weights = UNet(replace(network.config, levels="own")), network.state_dict()
+    weights["embed.0.weight"] = (weights["embed.0.weight"] / wide.times).repeat(1, wide.times)
+    wide.load_state_dict(weights)
+    return wide
+
+
+def folded(network: UNet, patch: int) -> UNet:
+    """Return a network for images of `patch` times the side, which predicts for each pixel of a patch the same.
+
+    It reads the mean of the patch, ``folded(x) = enlarged(network(mean of each patch of x))``: what was learned of
+    larger structures is kept, what the pixels of a patch do differently is left to training.
+    """
+    fine, weights = UNet(replace(network.config, patch=patch)), network.state_dict()
+    pixels = patch**2
+    weights["head.weight"] = weights["head.weight"].repeat_interleave(pixels, dim=1) / pixels
+    for name in ("tail.2.weight", "tail.2.bias"):
+        weights[name] = weights[name].repeat_interleave(pixels, dim=0)
+    fine.load_state_dict(weights)
+    return fine
