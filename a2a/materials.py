@@ -15,7 +15,19 @@ _OVERVIEW = (
     "synthetic sets show is in {doc}`10-data`, how files become a store in {doc}`11-scans`."
 )
 REALISM = "_realism"  # folder of the book with the pictures of `a2a.evaluation.realism`
-_SAID = ("steps", "batch", "predicts", "given", "start")  # fields of a recipe that a section names
+_SAID = {  # facts of a model card and of its recipe, as a section names them
+    "parameters": "Parameters",
+    "slices": "Training slices",
+    "start": "Goes on from",
+    "steps": "Steps",
+    "batch": "Slices a step",
+    "predicts": "Predicts",
+    "given": "Share of slices with given modalities",
+    "seconds": "Training (s), of these steps",
+    "device": "Trained on",
+    "torch": "PyTorch",
+    "validation_loss": "Validation loss",
+}
 _FOREGROUND = {
     "none": "every plane as it is",
     "nonzero": "brain where any image is positive",
@@ -171,11 +183,15 @@ def _weights(path: Path, root: Path) -> str:
     """Return the section of one weights file: its size and the plain values of its model card."""
     head = f"### `{path.relative_to(root).as_posix()}`\n\n{path.stat().st_size / 2**20:.1f} MiB."
     card = read_card(path)
-    values = {k: v for k, v in card.items() if isinstance(v, str | int | float)}
-    values |= {k: card["config"][k] for k in _SAID if card["config"].get(k) is not None}
-    lines = [head, "", *(f"- **{_plain(k)}:** {_plain(str(v))}" for k, v in values.items())]
+    facts = card["config"] | card
+    said = ((name, facts[key]) for key, name in _SAID.items() if facts.get(key) is not None)
+    lines = [head, "", *(f"- **{name}:** {_plain(_rounded(value))}" for name, value in said)]
     measured = root / "results" / f"{path.stem}-realism.csv"
     return "\n".join(lines + (_realism(measured) if measured.is_file() else []))
+
+
+def _rounded(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _realism(path: Path) -> list[str]:

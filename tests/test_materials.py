@@ -59,12 +59,12 @@ def test_weights_are_listed_with_the_values_of_their_cards(tmp_path):
     (tmp_path / "data_cards").mkdir()
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "small.safetensors").write_bytes(bytes(2**20))
-    card = {"seconds": 60, "recipe": "two_steps", "config": {"steps": 2, "clip": 1.0, "start": None}}
+    card = {"seconds": 6000, "device": "two_cores", "config": {"steps": 2, "clip": 1.0, "start": None}}
     (tmp_path / "weights" / "small.json").write_text(json.dumps({"card": card}))
     page = materials_page(tmp_path)
     assert "### `weights/small.safetensors`\n\n1.0 MiB." in page
-    assert "- **seconds:** 60" in page and "two\\_steps" in page and "**steps:** 2" in page
-    assert not any(word in page for word in ("config", "clip", "start"))
+    assert "- **Training (s), of these steps:** 6,000" in page and "two\\_cores" in page and "**Steps:** 2" in page
+    assert not any(word in page for word in ("config", "clip", "Goes on from"))
 
 
 def test_weights_show_how_real_their_samples_are(tmp_path):
