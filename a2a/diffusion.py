@@ -131,7 +131,8 @@ class NoiseSchedule:
         .. math:: x_s = \sqrt{\bar\alpha_s}\, x_0 + \sqrt{1 - \bar\alpha_s - \sigma^2}\, \epsilon + \sigma z
         """
         sigma, abar = self.sigma(t, s, eta), self.abar(s)
-        return abar**0.5 * x0 + max(1 - abar - sigma**2, 0.0) ** 0.5 * eps + sigma * noise
+        direction = max(1 - abar - sigma**2, 0.0) ** 0.5
+        return (abar**0.5 * x0).add_(eps, alpha=direction).add_(noise, alpha=sigma)
 
     def ancestral(self, x0: Tensor, x: Tensor, noise: Tensor, t: int, s: int) -> Tensor:
         r"""Sample ``q(x_s | x_t, x_0)`` (Ho et al. 2020, Eq. 6 and 7), for the next time s or one further on.

@@ -32,12 +32,12 @@ FIELDS = {"network", "schedule", "spec", "size", "predicts", "octave_error", "er
 
 def to_model(image: Tensor) -> Tensor:
     """Image units [0, 1] to the model's range [-1, 1]."""
-    return 2 * image - 1
+    return (2 * image).sub_(1)
 
 
 def to_image(model: Tensor) -> Tensor:
     """The model's range [-1, 1] to image units [0, 1]."""
-    return (model + 1) / 2
+    return (model + 1).div_(2)
 
 
 class _ClampStraightThrough(torch.autograd.Function):
@@ -129,14 +129,18 @@ class Prior:
         if self.predicts == "noise":
             x0, eps = (x - spread * answer) / signal, answer
         else:
-            x0, eps = signal * x - spread * answer, spread * x + signal * answer
+            x0 = (signal * x).addcmul_(spread, answer, value=-1)
+            eps = (spread * x).addcmul_(signal, answer)
         return self._shrink(self.clamp(x0), t), eps
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
         if self.mean is None or not isinstance(t, int):  # the gain is that of one level for all
             return x0
-        gain, mean = self._at(t, self._gains).to(x0), to_model(self.mean).to(x0)
-        return mean + gain[:, None, None] * (x0 - mean)
+        return torch.lerp(self._center.to(x0), x0, self._at(t, self._gains).to(x0)[:, None, None])
+
+    @cached_property
+    def _center(self) -> Tensor:
+        return to_model(self.mean)
 
     @cached_property
     def _gains(self) -> np.ndarray:

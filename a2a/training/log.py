@@ -36,4 +36,4 @@ class TrainingLog:
         """Add a row; a `validation_loss` of None stays empty."""
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([step, f"{seconds:.1f}", lr, loss, "" if validation_loss is None else validation_loss])
+            writer.writerow([step, f"{seconds:.3f}", lr, loss, "" if validation_loss is None else validation_loss])

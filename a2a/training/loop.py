@@ -5,6 +5,7 @@ Explained in the chapter "The diffusion prior".
 
 import math
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,9 @@ def train(
     if devices > 1 and len(state.networks) > 1:
         raise InputError(f"devices: {config.name} trains {', '.join(state.networks)} in turns, on one device only.")
     former = load_checkpoint(out, identity) if resume else None
-    fabric = Fabric(accelerator="auto", devices=devices)
+    with warnings.catch_warnings():  # a run on one machine is in order, also where there is a Slurm
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        fabric = Fabric(accelerator="auto", devices=devices)
     fabric.launch()
     for network in (*state.networks.values(), state.ema):
         network.to(fabric.device)
