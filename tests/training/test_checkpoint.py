@@ -207,4 +207,4 @@ def test_the_log_keeps_whole_rows_up_to_the_checkpoint(tmp_path, cut):
     log.append(6, 0.25, 1e-3, 1 / 3, None)
     header, *rows = log.path.read_text().splitlines()
     assert header == "step,seconds,lr,loss,validation_loss"
-    assert rows == ([ROW.strip()] if ROW in cut else []) + ["6,0.2,0.001,0.3333333333333333,"]
+    assert rows == ([ROW.strip()] if ROW in cut else []) + ["6,0.250,0.001,0.3333333333333333,"]
