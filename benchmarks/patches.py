@@ -17,6 +17,7 @@ the truth).
 import argparse
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,8 @@ from a2a.rng import generators
 from a2a.samplers import mds
 from a2a.training import PriorObjective, train
 from a2a.training.config import PriorConfig
-from a2a.training.loop import LOG
 
-GIVEN, EVALUATIONS, TIMED = "T1 + T2star", 10, 12
+GIVEN, EVALUATIONS, TIMED = "T1 + T2star", 10, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Uncalibrated(PriorObjective):
 def configurations() -> Iterator[tuple[str, PriorConfig]]:
     """The runs to compare, with what they begin with."""
     recipe = load_config(repository("experiments", "priors", "phantom-any2all-128.yaml"))
-    change = {"batch": 4, "checkpoint_every": 10**6, "start": None}
+    change = {"batch": 4, "checkpoint_every": 10**6, "precision": "bf16", "start": None}
     for patch in (1, 2, 4):
         network = recipe.network.model_copy(update={"patch": patch})
         yield "random weights", recipe.model_copy(update=change | {"network": network})
@@ -63,12 +63,14 @@ def configurations() -> Iterator[tuple[str, PriorConfig]]:
 
 
 def seconds_of_a_step(config: PriorConfig, store: SliceStore) -> float:
-    """The fastest of a few steps of a run that is thrown away: what else the machine does only slows steps."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "run")
-        train(Uncalibrated(config.model_copy(update={"log_every": 1}), store), out, stop_after=TIMED)
-        seconds = pd.read_csv(out / LOG)["seconds"]
-    return float(seconds.diff().min())
+    """Processor time of a step: of a longer run over a shorter one, which are thrown away."""
+    spent = []
+    for steps in (2, 2 + TIMED):
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            train(Uncalibrated(config, store), Path(folder, "run"), stop_after=steps)
+            spent.append(time.process_time() - began)
+    return (spent[1] - spent[0]) / TIMED
 
 
 def trained(config: PriorConfig, store: SliceStore, minutes: float) -> tuple[Prior, dict[str, float]]:

@@ -40,8 +40,8 @@ def folded(network: UNet, patch: int) -> UNet:
     It reads the mean of the patch, ``folded(x) = enlarged(network(mean of each patch of x))``: what was learned of
     larger structures is kept, what the pixels of a patch do differently is left to training.
     """
-    fine, weights = UNet(replace(network.config, patch=patch)), network.state_dict()
-    pixels = patch**2
+    fine, pixels = UNet(replace(network.config, patch=patch)), patch**2
+    weights = fine.state_dict() | network.state_dict()  # with a bypass that is closed
     weights["head.weight"] = weights["head.weight"].repeat_interleave(pixels, dim=1) / pixels
     for name in ("tail.2.weight", "tail.2.bias"):
         weights[name] = weights[name].repeat_interleave(pixels, dim=0)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from a2a.errors import InputError
+from a2a.networks.blocks import zeroed
+from a2a.networks.bypass import Bypass
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class UNetConfig:
     head_width
         Channels of one attention head.
     patch
-        Side of the pixel patches folded into channels before the first convolution (1: none).
+        Side of the patches folded into channels before the first convolution (1: none), see `Bypass`.
     dropout
         Dropout probability inside residual blocks.
     levels
@@ -64,13 +66,6 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
     frequencies = torch.exp(-math.log(10000.0) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
     angles = t.float()[..., None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1).flatten(1)
-
-
-def zeroed(module: nn.Module) -> nn.Module:
-    """Start a branch at zero, so that the block begins as the identity."""
-    for p in module.parameters():
-        nn.init.zeros_(p)
-    return module
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -209,6 +204,7 @@ class UNet(nn.Module):
         self.up = ascent(config, kept, _plain_up)
         self.middle = coarsest
         self.tail = tail(config.width * config.multipliers[0], inputs)
+        self.bypass = Bypass(config.channels, config.patch, 4 * config.width) if config.patch > 1 else None
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the predicted noise, shape of `x`.
@@ -226,7 +222,8 @@ class UNet(nn.Module):
             )
         times = t.reshape(len(t), -1).expand(-1, self.times)
         embedding = self.embed(timestep_embedding(times, c.width))
-        h = self.head(F.pixel_unshuffle(x, c.patch))
+        folded = F.pixel_unshuffle(x, c.patch)
+        h = self.head(folded)
         skips = [h]
         for module in self.down:
             h = self._through(module, embedding, h)
@@ -235,7 +232,8 @@ class UNet(nn.Module):
             h = self._through(module, embedding, h)
         for module in self.up:
             h = self._through(module, embedding, *([h, skips.pop()] if isinstance(module, Stage) else [h]))
-        return F.pixel_shuffle(self.tail(h), c.patch)
+        h = self.tail(h) if self.bypass is None else self.tail(h) + self.bypass(folded, embedding)
+        return F.pixel_shuffle(h, c.patch)
 
     def _through(self, module: nn.Module, embedding: Tensor, *parts: Tensor) -> Tensor:
         """Send feature maps, joined along channels, through a stage or a change of resolution."""

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
+from a2a.networks.blocks import zeroed
 from a2a.networks.growth import grown
-from a2a.networks.unet import UNet, UNetConfig, zeroed
+from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior import Prior, to_model
 from a2a.rng import randn
 from a2a.training.config import PriorConfig
