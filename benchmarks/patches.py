@@ -1,17 +1,15 @@
 """What folding pixels into patches costs in quality: networks for 128 x 128 that trained for equally long.
 
 Patches of P x P pixels make a network P^2 times cheaper, so in the same time it takes P^2 as many steps. Each network
-has the size of the shipped prior and begins with random weights; the last one begins with the shipped prior for 64 x 64
-(`a2a.networks.growth`). Each trains for as many minutes of one core, and then completes test slices of the phantom by
-MDS with levels of their own::
+has the size of the shipped prior for 64 x 64 and begins with its weights (`a2a.networks.growth`), trains for as many
+minutes of one core, and then completes test slices of the phantom by MDS with levels of their own::
 
     a2a prepare phantom-any2all --profile full --size 128 --out runs/data/phantom-any2all-128-full
-    python benchmarks/patches.py --minutes 10 --out results/patches.csv
+    python benchmarks/patches.py --out results/patches.csv
 
-Columns: ``patch``, ``begun`` (random weights, or which prior), ``minutes`` and ``steps`` of training, ``step_ms`` of
-one, ``evaluation_ms`` of the trained network for one stack, ``modality``, ``psnr`` and ``ssim`` (means over the test
-subjects; single samples, T1 and T2star given), ``sharpness`` (energy above half the Nyquist frequency, over that of
-the truth).
+Columns: ``patch``, ``minutes`` and ``steps`` of training, ``step_ms`` of one, ``evaluation_ms`` of the trained network
+for one stack, ``modality``, ``psnr`` and ``ssim`` (means over the test subjects; single samples, T1 and T2star given),
+``sharpness`` (energy above half the Nyquist frequency, over that of the truth).
 """
 
 import argparse
@@ -52,14 +50,13 @@ class Uncalibrated(PriorObjective):
         return Prior(network, self.schedule, self.store.spec, self.store.size, card=card, predicts=self.config.predicts)
 
 
-def configurations() -> Iterator[tuple[str, PriorConfig]]:
-    """The runs to compare, with what they begin with."""
+def configurations() -> Iterator[PriorConfig]:
+    """The runs to compare."""
     recipe = load_config(repository("experiments", "priors", "phantom-any2all-128.yaml"))
-    change = {"batch": 4, "checkpoint_every": 10**6, "precision": "bf16", "start": None}
+    start = repository(*recipe.start.parts)
     for patch in (1, 2, 4):
-        network = recipe.network.model_copy(update={"patch": patch})
-        yield "random weights", recipe.model_copy(update=change | {"network": network})
-    yield recipe.start.stem, recipe.model_copy(update=change | {"start": repository(*recipe.start.parts)})
+        change = {"network": recipe.network.model_copy(update={"patch": patch}), "start": start}
+        yield recipe.model_copy(update=change | {"batch": 4, "checkpoint_every": 10**6, "precision": "bf16"})
 
 
 def seconds_of_a_step(config: PriorConfig, store: SliceStore) -> float:
@@ -110,18 +107,18 @@ def main() -> None:
     """Read the command line, train, measure, and write the table with what made it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=repository("runs", "data", "phantom-any2all-128-full"))
-    parser.add_argument("--minutes", type=float, default=10.0, help="of training, for each network")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of training, for each network")
     parser.add_argument("--every", type=int, default=7, help="complete each N-th slice of the test subjects")
     parser.add_argument("--out", type=Path, help="CSV file; a JSON of what made it is written beside it")
     options = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["A2A_QUIET"] = "1"
     store, rows = SliceStore.open(options.data), []
-    for begun, config in configurations():
+    for config in configurations():
         prior, cost = trained(config, store, options.minutes)
         cost |= {"evaluation_ms": evaluation_ms(prior)}
         lines = quality(prior, store, options.every).to_dict("records")
-        rows += [{"patch": config.network.patch, "begun": begun} | cost | line for line in lines]
+        rows += [{"patch": config.network.patch} | cost | line for line in lines]
         print(pd.DataFrame(rows[-len(lines) :]).to_string(index=False), flush=True)
         if options.out:
             write(options.out, "patches", rows)
