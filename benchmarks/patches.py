@@ -54,7 +54,7 @@ def configurations() -> Iterator[PriorConfig]:
     """The runs to compare."""
     recipe = load_config(repository("experiments", "priors", "phantom-any2all-128.yaml"))
     start = repository(*recipe.start.parts)
-    for patch in (1, 2, 4):
+    for patch in (1, 2):
         change = {"network": recipe.network.model_copy(update={"patch": patch}), "start": start}
         yield recipe.model_copy(update=change | {"batch": 4, "checkpoint_every": 10**6, "precision": "bf16"})
 
