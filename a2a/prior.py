@@ -136,11 +136,8 @@ class Prior:
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
         if self.mean is None or not isinstance(t, int):  # the gain is that of one level for all
             return x0
-        return torch.lerp(self._center.to(x0), x0, self._at(t, self._gains).to(x0)[:, None, None])
-
-    @cached_property
-    def _center(self) -> Tensor:
-        return to_model(self.mean)
+        gain, mean = self._at(t, self._gains).to(x0), to_model(self.mean).to(x0)
+        return torch.lerp(mean, x0, gain[:, None, None])
 
     @cached_property
     def _gains(self) -> np.ndarray:

@@ -40,9 +40,9 @@ def test_nothing_drifts_by_itself(reference, tiny_prior, store):
 
 
 def test_another_constant_of_the_sampler_is_noticed(reference, tiny_prior, store, monkeypatch):
-    sampler = import_module("a2a.samplers.mds")
-    former = sampler.prior_weight
-    monkeypatch.setattr(sampler, "prior_weight", lambda *given: 10 * former(*given))
+    trust = import_module("a2a.samplers.trust")
+    former = trust.prior_weight
+    monkeypatch.setattr(trust, "prior_weight", lambda *given: 10 * former(*given))
     assert compare_with(reference, measure(PLAN, tiny_prior, store), PLAN).drifted.any()
 
 
