@@ -14,7 +14,9 @@ that it reaches in float32, and the rows at 1e-3 show what it saves by stopping 
 Columns: ``part``, ``what``, ``floor`` (what the ratio refers to), ``side`` of the images, ``ms`` and ``floor_ms``
 (medians, one core), ``ratio`` (median of the ratios of neighbours; ``ratio_low`` and ``ratio_high`` its quartiles,
 ``ratio_of_minima`` and ``ratio_of_sums`` are what they say), ``turns``, ``goal`` and ``met``; of solves the residuals;
-of ``peak memory`` the growth of the resident memory in MiB in place of milliseconds, of a process of its own each.
+of ``peak memory`` the growth of the resident memory in MiB in place of milliseconds, of a process of its own each:
+once with MALLOC_MMAP_THRESHOLD_=1000000, which gives back at once what is freed, so that it is what the sampler holds,
+and once with glibc as it is, which keeps what is freed and often does not find it again.
 
 The prior is the shipped one, given T1 and k-space of T2FLAIR of the phantom; the solve of a Poisson-disc mask takes
 more iterations at some times than at others, ``ratio_of_sums`` counts them all. Rows of deepinv need the extra
@@ -36,7 +38,7 @@ from types import ModuleType
 import numpy as np
 import torch
 from peers import fewest_iterations, multi_coil, optional, peer_steps, two_channels
-from side_by_side import Pairs, forward, forward_and_vjp, in_turn, judged, race, row, steps_of, write
+from side_by_side import Bf16, Pairs, forward, forward_and_vjp, in_turn, judged, race, row, steps_of, write
 from torch import Tensor, nn
 
 from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stack_spec
@@ -58,7 +60,8 @@ PAIR = StackSpec.of("T1", "T2FLAIR")
 GIVEN = "T1 + y(T2FLAIR)"
 NUMERICS = "float32 channels_last"  # deepinv's images come in this layout, so all networks have it
 STEPS = 4  # of one turn
-SIZES = {"small": {"multipliers": (1, 2, 2), "attention": ()}, "shipped": {}}
+SMALL = {"multipliers": (1, 2, 2), "attention": ()}
+PEERS = {"small network": (SMALL, False), "shipped network": ({}, False), "shipped network in bf16": ({}, True)}
 MASKS = {
     "equispaced lines": Sampling(),
     "equispaced lines and calibration": Sampling(acs=16),
@@ -80,17 +83,16 @@ def _error(side: int, variances: list[list[float]]) -> tuple:
     return tuple(white(variance, side, side).tolist() for variance in variances)
 
 
-def pair_prior(side: int, **size: object) -> Prior:
-    """A prior of two modalities, by default of the shipped size, with random weights and a made-up calibration."""
+def pair_prior(side: int, size: dict, bf16: bool = False) -> Prior:
+    """A prior of two modalities with random weights and a made-up calibration."""
     torch.manual_seed(0)
     network = UNet(UNetConfig(2, **size)).eval().requires_grad_(False)
     for p in network.parameters():
         p.copy_(p if p.abs().sum() else 0.02 * torch.randn_like(p))
     arrange(network, NUMERICS)
     mean = torch.full((2, side, side), 0.2)
-    return Prior(
-        network, NoiseSchedule(), PAIR, side, _error(side, [[0.01, 0.01]] * 2), (0, 999), mean, ((1.0, 1.0),) * 2
-    )
+    error, gain = _error(side, [[0.01, 0.01]] * 2), ((1.0, 1.0),) * 2
+    return Prior(Bf16(network) if bf16 else network, NoiseSchedule(), PAIR, side, error, (0, 999), mean, gain)
 
 
 def observe(spec: StackSpec, side: int, sampling: Sampling, items: int = 1) -> Observation:
@@ -126,8 +128,8 @@ def sampler_rows(sides: list[int], rounds: int) -> list[dict]:
 def peer_rows(deepinv: ModuleType, sides: list[int], rounds: int) -> list[dict]:
     """MDS beside DiffPIR and MPS beside DPS, each over its own floor; then one over the other."""
     table = []
-    for side, (size, sizes) in product(sides, SIZES.items()):
-        prior, given = pair_prior(side, **sizes), observe(PAIR, side, Sampling())
+    for side, (network, (size, bf16)) in product(sides, PEERS.items()):
+        prior, given = pair_prior(side, size, bf16), observe(PAIR, side, Sampling())
         runs = {
             "MDS": steps_of(mds, prior, given, forward),
             "deepinv DiffPIR": peer_steps(deepinv, "DiffPIR", prior, given, forward),
@@ -136,9 +138,9 @@ def peer_rows(deepinv: ModuleType, sides: list[int], rounds: int) -> list[dict]:
         }
         laps = race(runs, rounds, STEPS)
         for ours, theirs, floor, goal in (("MDS", "deepinv DiffPIR", "F", ">= 2.5"), ("MPS", "deepinv DPS", "G", "")):
-            table += [row(f"{name}, {size} network", floor, side, laps[name]) for name in (ours, theirs)]
+            table += [row(f"{name}, {network}", floor, side, laps[name]) for name in (ours, theirs)]
             both = Pairs(laps[ours].times, laps[theirs].times)
-            table.append(row(f"{theirs}, {size} network", f"step of {ours}", side, both, goal))
+            table.append(row(f"{theirs}, {network}", f"step of {ours}", side, both, goal))
     return table
 
 
@@ -186,24 +188,30 @@ def batch_rows(side: int, repeats: int) -> list[dict]:
 
 
 def memory_rows(side: int) -> list[dict]:
-    """Peak memory of short and long runs, each in a process of its own."""
+    """Peak memory of short and long runs, each in a process of its own: where freed memory goes back, and as it is."""
+    runs = (("mds", 12, "<= 1.1", ()), ("mps", 3, "<= 2.6", ()), ("mps", 12, "<= 2.6", ()))
+    runs = (*runs, ("mps", 3, "<= 2.6", ("--checkpointing",)))
+    return [line for back in (True, False) for line in _memory_lines(side, runs, back)]
+
+
+def _memory_lines(side: int, runs: tuple, back: bool) -> list[dict]:
+    """Lines of `runs` with glibc told to give freed memory back at once, or as it is."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    environment |= {"MALLOC_MMAP_THRESHOLD_": "1000000"} if back else {}
 
     def grown(sampler: str, steps: int, *how: str) -> float:
         words = [sys.executable, __file__, "--peak", sampler, "--sides", str(side), "--steps", str(steps), *how]
-        done = subprocess.run(words, capture_output=True, text=True, check=True, env=plain)
-        return float(done.stdout.split()[-1])
+        peaks = [subprocess.run(words, capture_output=True, text=True, check=True, env=environment) for _ in range(3)]
+        return float(np.median([float(done.stdout.split()[-1]) for done in peaks]))
 
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}  # memory goes back
-    base = np.median([grown("mds", 3) for _ in range(3)])
-    table = []
-    runs = (("mds", 12, "<= 1.1", ()), ("mps", 3, "<= 2.6", ()), ("mps", 12, "<= 2.6", ()))
-    for sampler, steps, goal, how in (*runs, ("mps", 3, "<= 2.6", ("--checkpointing",))):
-        peak = np.median([grown(sampler, steps, *how) for _ in range(3)])
+    base, lines = grown("mds", 3), []
+    for sampler, steps, goal, how in runs:
+        peak = grown(sampler, steps, *how)
         name = f"peak memory of {sampler.upper()}, {steps} steps" + (", checkpointing" if how else "")
-        line = {"what": name, "floor": "peak memory of MDS, 3 steps"}
+        line = {"what": name + ("" if back else ", glibc as it is"), "floor": "peak memory of MDS, 3 steps"}
         figures = {"side": side, "floor_ms": base, "ms": peak, "ratio": round(peak / base, 3), "turns": 3}
-        table.append(judged(line | figures, goal))
-    return table
+        lines.append(judged(line | figures, goal))
+    return lines
 
 
 def peak_mib(sampler: str, side: int, steps: int, checkpointing: bool) -> float:

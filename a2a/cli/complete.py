@@ -47,7 +47,7 @@ def complete(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
     checkpointing: Annotated[
-        bool, typer.Option("--checkpointing", help="MPS in half of the memory, at the cost of a third more time.")
+        bool, typer.Option("--checkpointing", help="MPS in less memory, at the cost of a third more time.")
     ] = False,
     kspace_axes: Annotated[
         str | None, typer.Option(help="Towards where readout, phase encoding and slices of k-space run, such as PLS.")

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from a2a.errors import InputError
 from a2a.networks.blocks import zeroed
 from a2a.networks.bypass import Bypass
+from a2a.networks.lean import Convolution, activated
 
 
 @dataclass(frozen=True)
@@ -86,18 +87,17 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inside: int, outside: int, embedding: int, dropout: float, resample: nn.Module | None = None):
         super().__init__()
-        self.norm1, self.conv1 = norm(inside), nn.Conv2d(inside, outside, 3, padding=1)
+        self.norm1, self.conv1 = norm(inside), Convolution(inside, outside, 3, padding=1)
         self.time = nn.Linear(embedding, 2 * outside)
         self.norm2, self.dropout = norm(outside), nn.Dropout(dropout)
-        self.conv2 = zeroed(nn.Conv2d(outside, outside, 3, padding=1))
+        self.conv2 = zeroed(Convolution(outside, outside, 3, padding=1))
         self.skip = nn.Identity() if inside == outside else nn.Conv2d(inside, outside, 1)
         self.resample = nn.Identity() if resample is None else resample
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv1(self.resample(F.silu(self.norm1(x))))
+        h = self.conv1(self.resample(activated(self.norm1, x)))
         scale, shift = self.time(F.silu(embedding))[:, :, None, None].chunk(2, dim=1)
-        h = self.norm2(h) * (1 + scale) + shift
-        return self.skip(self.resample(x)) + self.conv2(self.dropout(F.silu(h)))
+        return self.skip(self.resample(x)) + self.conv2(self.dropout(activated(self.norm2, h, scale, shift)))
 
 
 class Attention(nn.Module):
@@ -168,11 +168,11 @@ def ascent(config: UNetConfig, kept: list[int], up: Callable[[int], nn.Module]) 
 
 def tail(channels: int, outputs: int) -> nn.Sequential:
     """The last layers, which start at zero."""
-    return nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, outputs, 3, padding=1)))
+    return nn.Sequential(norm(channels), nn.SiLU(), zeroed(Convolution(channels, outputs, 3, padding=1)))
 
 
 def _plain_up(channels: int) -> nn.Module:
-    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(channels, channels, 3, padding=1))
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), Convolution(channels, channels, 3, padding=1))
 
 
 class UNet(nn.Module):
@@ -198,8 +198,8 @@ class UNet(nn.Module):
         inputs = config.channels * config.patch**2
         self.times = 1 if config.levels == "shared" else config.channels
         self.embed = time_mlp(config.width, self.times)
-        self.head = nn.Conv2d(inputs, config.width, 3, padding=1)
-        self.down, kept = descent(config, lambda channels: nn.Conv2d(channels, channels, 3, stride=2, padding=1))
+        self.head = Convolution(inputs, config.width, 3, padding=1)
+        self.down, kept = descent(config, lambda channels: Convolution(channels, channels, 3, stride=2, padding=1))
         coarsest = middle(config)
         self.up = ascent(config, kept, _plain_up)
         self.middle = coarsest
