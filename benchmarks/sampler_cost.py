@@ -111,10 +111,10 @@ def sampler_rows(sides: list[int], rounds: int) -> list[dict]:
     table = []
     for side in sides:
         prior, runs = shipped_prior(side), {}
-        for name, sampling in MASKS.items():
+        for (name, sampling), samples in product(MASKS.items(), (1, 4) if side < 256 else (1,)):
             goal = "<= 1.25" if sampling.pattern == "poisson" else "<= 1.03"
-            given = observe(STACK, side, sampling)
-            runs[f"MDS, {name}", "F", goal] = steps_of(mds, prior, given, forward)
+            given, words = observe(STACK, side, sampling), f", {samples} samples" if samples > 1 else ""
+            runs[f"MDS, {name}{words}", "F", goal] = steps_of(mds, prior, given, forward, samples=samples)
         given = observe(STACK, side, Sampling())
         for options in ({"cg_steps": 1}, {"cg_steps": 3}, {"guidance": "norm"}):
             name, value = next(iter(options.items()))
