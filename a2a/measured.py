@@ -105,3 +105,9 @@ def noisy(y: torch.Tensor, block: LinearOperator, std: float, rows: Sequence[tor
         return y + std * randn(y.shape[1:], rows, y)
     noise = std * randn((2, *y.shape[1:]), rows, y.real)
     return y + block.sampled(torch.complex(noise[:, 0], noise[:, 1]))
+
+
+def norm2(y: torch.Tensor) -> torch.Tensor:
+    """||y||^2 of each item, ``(B,)``, float64."""
+    parts = torch.view_as_real(y) if y.is_complex() else y
+    return parts.flatten(1).double().square().sum(dim=1)

@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 
 from a2a.errors import InputError
-from a2a.measured import KSpace, noisy, scaled_image
+from a2a.measured import KSpace, noisy, norm2, scaled_image
 from a2a.operators import Identity, LinearOperator, Missing, StackOperator
 from a2a.rng import generator, generators
 from a2a.sampling import Sampling
@@ -75,7 +75,17 @@ class Observation:
     def energy(self) -> torch.Tensor:
         """||y_i||^2 of each modality, ``(B, n)``, float64."""
         with torch.inference_mode(False):
-            return torch.stack([_norm2(y) for y in self.data], dim=1)
+            return torch.stack([norm2(y) for y in self.data], dim=1)
+
+    @cached_property
+    def constants(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Count of real numbers ``(n,)``, trace of A_i^H A_i ``(B, n)`` and noise variance ``(n,)``, all float64."""
+        like = {"dtype": torch.float64, "device": self.data[0].device}
+        blocks, (items, *size) = self.operator.blocks, self.shape
+        with torch.inference_mode(False):
+            traces = [torch.as_tensor(block.trace(*size), **like).expand(items) for block in blocks]
+            numbers = torch.tensor([block.numbers(*size) for block in blocks], **like)
+            return numbers, torch.stack(traces, dim=1), torch.tensor(self.noise_std, **like).square()
 
     def residual_norm2(self, x: torch.Tensor) -> torch.Tensor:
         """||y_i - A_i x_i||^2 of each modality, without k-space.
@@ -236,13 +246,5 @@ class Observation:
 
 
 def _block(kind: Kind, sampling: Sampling, height: int, width: int) -> LinearOperator:
-    """The operator of a modality that is given as `kind`."""
-    if kind == "measured":
-        return sampling.operator(height, width)
-    return Identity() if kind == "clean" else Missing()
-
-
-def _norm2(y: torch.Tensor) -> torch.Tensor:
-    """||y||^2 of each item, float64."""
-    parts = torch.view_as_real(y) if y.is_complex() else y
-    return parts.flatten(1).double().square().sum(dim=1)
+    given = {"clean": Identity(), "missing": Missing()}
+    return given[kind] if kind in given else sampling.operator(height, width)

@@ -48,12 +48,7 @@ def surprise(observation: Observation, residual: Tensor) -> Tensor:
     Tensor
         `(B, n)`, float64, squared image units; 0 where a modality has no noise or no data.
     """
-    blocks, size = observation.operator.blocks, observation.shape[1:]
-    like = {"dtype": torch.float64, "device": residual.device}
-    numbers = torch.tensor([block.numbers(*size) for block in blocks], **like)
-    traces = [torch.as_tensor(block.trace(*size), **like).expand(len(residual)) for block in blocks]
-    trace = torch.stack(traces, dim=1)
-    noise = torch.tensor(observation.noise_std, **like).square()
+    numbers, trace, noise = observation.constants
     variance = (residual - numbers * noise) / trace.clamp(min=1)
     return torch.where(noise > 0, variance.clamp(min=1e-3 * noise), 0.0)
 
@@ -71,11 +66,10 @@ def prior_weight(observation: Observation, variance: Tensor) -> Tensor:
     variance
         v, `(n,)` or `(B, n)`, squared image units.
     """
-    noise = torch.tensor(observation.noise_std, dtype=torch.float64, device=variance.device).square()
+    *_, noise = observation.constants
     return torch.where(noise > 0, noise / variance.clamp(min=1e-12), 0.0)
 
 
 def fixed_weight(observation: Observation, weight: float) -> Tensor:
     """Return a constant weight for modalities with noise, 0 for the others, `(n,)`."""
-    noise = torch.tensor(observation.noise_std, dtype=torch.float64)
-    return torch.where(noise > 0, weight, 0.0)
+    return torch.where(observation.constants[-1] > 0, weight, 0.0)
