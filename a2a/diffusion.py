@@ -4,6 +4,7 @@ All tables are float64: at the last time of the cosine schedule ``abar`` is 2.4e
 Explained in the chapter "The diffusion prior".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -64,10 +65,24 @@ class NoiseSchedule:
         """Signal variance ``abar_t``, the product of ``1 - beta`` up to t; 1 for `END`."""
         return float(self._abar[t])
 
-    def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``sqrt(abar_t)`` and ``sqrt(1 - abar_t)``, `(B, k, 1, 1)`, for times `(B,)` (k = 1) or `(B, k)`."""
-        abar = torch.from_numpy(self._abar)[t.cpu().reshape(len(t), -1)].to(like.device)[..., None, None]
-        return abar.sqrt().to(like.dtype), (1 - abar).sqrt().to(like.dtype)
+    def coefficients(
+        self, t: int | Sequence[int] | Tensor, like: Tensor
+    ) -> tuple[float, float] | tuple[Tensor, Tensor]:
+        """Return ``sqrt(abar_t)`` and ``sqrt(1 - abar_t)``, to be multiplied with stacks.
+
+        Parameters
+        ----------
+        t
+            One time, a time for each modality, or times of each item, `(B,)` or `(B, n)`.
+        like
+            Gives the dtype and device of the tensors, `(1, n, 1, 1)`, `(B, 1, 1, 1)` or `(B, n, 1, 1)`, that are
+            returned but for one time, which gives numbers.
+        """
+        if isinstance(t, int):
+            return self.abar(t) ** 0.5, (1 - self.abar(t)) ** 0.5
+        times = t.cpu().numpy() if isinstance(t, Tensor) else np.asarray([t])
+        abar = self._abar[times.reshape(len(times), -1, 1, 1)]
+        return torch.from_numpy(np.sqrt(abar)).to(like), torch.from_numpy(np.sqrt(1 - abar)).to(like)
 
     def diffuse(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Sample ``q(x_t | x_0)``: ``sqrt(abar) x0 + sqrt(1 - abar) noise`` (Ho et al. 2020, Eq. 4); t as above."""

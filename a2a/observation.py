@@ -11,7 +11,7 @@ import torch
 
 from a2a.errors import InputError
 from a2a.measured import KSpace, noisy, norm2, scaled_image
-from a2a.operators import Identity, LinearOperator, Missing, StackOperator
+from a2a.operators import Correcting, Identity, LinearOperator, Missing, StackOperator
 from a2a.rng import generator, generators
 from a2a.sampling import Sampling
 from a2a.scenario import Kind, Scenario
@@ -72,6 +72,12 @@ class Observation:
             return self.operator.adjoint(self.data)
 
     @cached_property
+    def around(self) -> Correcting:
+        """What the data say of a stack ``(B, n, H, W)``, see `a2a.operators.LinearOperator.toward`."""
+        with torch.inference_mode(False):
+            return self.operator.toward(self.adjoint)
+
+    @cached_property
     def energy(self) -> torch.Tensor:
         """||y_i||^2 of each modality, ``(B, n)``, float64."""
         with torch.inference_mode(False):
@@ -79,31 +85,24 @@ class Observation:
 
     @cached_property
     def constants(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Count of real numbers ``(n,)``, trace of A_i^H A_i ``(B, n)`` and noise variance ``(n,)``, all float64."""
+        """Energy of the noise m_i sigma_i^2 ``(n,)``, m_i being the count of real numbers that are measured, trace of
+        A_i^H A_i ``(B, n)``, and sigma_i^2 ``(n,)``; float64.
+        """
         like = {"dtype": torch.float64, "device": self.data[0].device}
         blocks, (items, *size) = self.operator.blocks, self.shape
         with torch.inference_mode(False):
             traces = [torch.as_tensor(block.trace(*size), **like).expand(items) for block in blocks]
             numbers = torch.tensor([block.numbers(*size) for block in blocks], **like)
-            return numbers, torch.stack(traces, dim=1), torch.tensor(self.noise_std, **like).square()
+            noise = torch.tensor(self.noise_std, **like).square()
+            return numbers * noise, torch.stack(traces, dim=1), noise
 
     def residual_norm2(self, x: torch.Tensor) -> torch.Tensor:
-        """||y_i - A_i x_i||^2 of each modality, without k-space.
+        """||y_i - A_i x_i||^2 of each modality of a stack ``(B, n, H, W)``, without k-space: ``(B, n)``, float64.
 
         Computed as ||A x||^2 - 2 <x, b> + ||y||^2, summed in float64 and clipped at 0. Rounding
         makes a k-space residual uncertain by about 1e-7 ||y_i||^2 in float32; one of a clean modality is exact.
-
-        Parameters
-        ----------
-        x
-            Stack ``(B, n, H, W)`` in image units.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(B, n)``, float64.
         """
-        return (self.operator.around(x, self.adjoint).misfit() + self.energy).clamp_min(0)
+        return (self.around(x).misfit() + self.energy).clamp_min(0)
 
     def misfit_gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Gradient of sum_i ||y_i - A_i x_i|| with respect to x: (N x - b)_i / ||y_i - A_i x_i||.

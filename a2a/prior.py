@@ -6,6 +6,7 @@ both. Explained in the chapter "The diffusion prior".
 
 import dataclasses
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -120,51 +121,54 @@ class Prior:
 
     def _answer(self, x: Tensor, t: Times) -> Tensor:
         times = torch.tensor([t], device=x.device).reshape(1, -1).expand(len(x), -1)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-            return self.network(x, times).float()
+        with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
+            answer = self.network(x, times)
+        return answer.float().contiguous()  # what is computed with it goes four times faster in the order of x
 
     def predict(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
         """Return the clamped clean estimate and the noise estimate, see `Denoiser.predict`."""
-        answer, (signal, spread) = self._answer(x, t), self.schedule.coefficients(torch.tensor([t]), x)
+        answer, (signal, spread) = self._answer(x, t), self.schedule.coefficients(t, x)
         if self.predicts == "noise":
             x0, eps = (x - spread * answer) / signal, answer
         else:
-            x0 = (signal * x).addcmul_(spread, answer, value=-1)
-            eps = (spread * x).addcmul_(signal, answer)
+            x0, eps = (signal * x).sub_(spread * answer), (spread * x).add_(signal * answer)
         return self._shrink(self.clamp(x0), t), eps
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
         if self.mean is None or not isinstance(t, int):  # the gain is that of one level for all
             return x0
-        gain, mean = self._at(t, self._gains).to(x0), to_model(self.mean).to(x0)
-        return torch.lerp(mean, x0, gain[:, None, None])
+        return torch.lerp(self._center.to(x0), x0, self._gains[t].to(x0))
 
     @cached_property
-    def _gains(self) -> np.ndarray:
-        return np.asarray(self.gain)
+    def _center(self) -> Tensor:
+        """The mean in the model's range, on the device of the network."""
+        return to_model(self.mean).to(self.like)
 
     @cached_property
-    def _errors(self) -> np.ndarray:
-        return np.asarray(self.octave_error)
+    def _gains(self) -> Tensor:
+        return self._at_all_times(self.gain)[..., None, None].to(self.like)
 
-    def _at(self, t: int, table: np.ndarray) -> Tensor:
-        """Interpolate a table `(times, ...)` with a row for each of `error_times`, `(...)`, float64.
+    @cached_property
+    def _errors(self) -> Tensor:
+        return self._at_all_times(self.octave_error)
+
+    def _at_all_times(self, rows: tuple) -> Tensor:
+        """Interpolate what was measured at `error_times`, `(times, ...)` to `(T, ...)`, float64.
 
         Raises
         ------
         InputError
             If the weights do not carry it (`a2a train` measures it at its end).
         """
-        times = self.error_times
-        if not len(table):
+        if not rows:
             raise InputError("These weights carry no validation error table; finish `a2a train`, which measures it.")
-        after = min(max(int(np.searchsorted(times, t)), 1), len(times) - 1)
-        share = min(max((t - times[after - 1]) / (times[after] - times[after - 1]), 0.0), 1.0)
-        return torch.from_numpy((1 - share) * table[after - 1] + share * table[after])
+        every = np.arange(self.schedule.length)
+        table = np.apply_along_axis(lambda value: np.interp(every, self.error_times, value), 0, np.asarray(rows))
+        return torch.from_numpy(table)
 
     def clamp(self, x: Tensor) -> Tensor:
         """Clamp to [-1, 1], see `Denoiser.clamp`."""
-        return _ClampStraightThrough.apply(x)
+        return _ClampStraightThrough.apply(x) if x.requires_grad else x.clamp(-1, 1)
 
     def variance(self, t: int) -> Tensor:
         """Pixel variance of the validation error, `(n,)` in squared image units; see `Denoiser.variance`."""
@@ -172,7 +176,7 @@ class Prior:
 
     def coupling(self, t: int) -> Tensor:
         """Interpolate the stored validation error, `(K, n, n)` in squared image units; see `Denoiser.coupling`."""
-        return self._at(t, self._errors)
+        return self._errors[t]
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write ``path`` (.safetensors) and beside it a JSON with sizes, spec, schedule and the model card."""

@@ -50,5 +50,7 @@ def randn(shape: Sequence[int], rows: Sequence[torch.Generator], like: torch.Ten
     The numbers are drawn on the CPU in float32 and moved to the device and dtype of `like`, so a GPU
     sees the same noise.
     """
-    noise = torch.stack([torch.randn(tuple(shape), generator=g) for g in rows])
+    noise = torch.empty(len(rows), *shape)
+    for row, drawn_by in zip(noise, rows, strict=True):
+        torch.randn(tuple(shape), generator=drawn_by, out=row)
     return noise if like is None else noise.to(device=like.device, dtype=like.dtype)

@@ -3,7 +3,7 @@
 Explained in the chapter "The formulation".
 """
 
-from a2a.operators.base import Correction, Identity, LinearOperator, Missing
+from a2a.operators.base import Correcting, Correction, Identity, LinearOperator, Missing
 from a2a.operators.fourier import fft2c, ifft2c
 from a2a.operators.per_item import PerItem
 from a2a.operators.sense import CartesianSense
@@ -13,6 +13,7 @@ from a2a.operators.stack import StackOperator
 __all__ = [
     "CGResult",
     "CartesianSense",
+    "Correcting",
     "Correction",
     "Identity",
     "LinearOperator",

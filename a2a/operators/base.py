@@ -22,11 +22,15 @@ class Correction:
     misfit
         Returns ||A z||^2 - 2 <z, b> of each image, ``(B,)``, float64: ||y - A z||^2 without the constant ||y||^2.
     solve
-        Solves the least-squares problem for a weight, see `LinearOperator.prox`.
+        Solves the least-squares problem for a weight, see `LinearOperator.prox`, which checks it first.
     """
 
     misfit: Callable[[], torch.Tensor]
     solve: Callable[[float | torch.Tensor], torch.Tensor]
+
+
+Correcting = Callable[[torch.Tensor], Correction]
+"""What data say of any estimate, see `LinearOperator.toward`."""
 
 
 class LinearOperator(Protocol):
@@ -69,12 +73,17 @@ class LinearOperator(Protocol):
         lam
             Weight >= 0: a number, or a tensor with one value per image, ``(B, 1, 1)``. lam = 0 means the limit
             lam -> 0: of all least-squares solutions the one nearest to z.
-        """
-        ...
 
-    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
-        """Misfit of z and its `prox` for every weight; to be overridden where they can share work."""
-        return Correction(lambda: dot(z, self.normal(z).double() - 2 * b.double()), lambda lam: self.prox(z, b, lam))
+        Raises
+        ------
+        InputError
+            If lam is negative, not finite or of another shape, or the images do not fit the operator.
+        """
+        return self.toward(b)(z).solve(checked_weight(lam, z))
+
+    def toward(self, b: torch.Tensor) -> Correcting:
+        """Return ``around(z)``, the misfit of z and its `prox` for every weight; what b alone decides is done once."""
+        ...
 
 
 def checked_weight(lam: float | torch.Tensor, like: torch.Tensor) -> float | torch.Tensor:
@@ -91,9 +100,15 @@ def checked_weight(lam: float | torch.Tensor, like: torch.Tensor) -> float | tor
         return lam
     if lam.ndim and lam.shape not in ((1, 1, 1), (len(like), 1, 1)):
         raise InputError(f"lam has shape {tuple(lam.shape)}; expected a scalar or ({len(like)}, 1, 1), one per image.")
-    if not bool((torch.isfinite(lam) & (lam >= 0)).all()):
+    return checked_values(lam).to(like)
+
+
+def checked_values(lam: torch.Tensor) -> torch.Tensor:
+    """Return a tensor of weights, or refuse one that is negative or not finite, as `checked_weight` does."""
+    low, high = lam.aminmax()
+    if not (low >= 0 and high < math.inf):
         raise InputError("lam has a negative or non-finite value; every weight must be finite and >= 0.")
-    return lam.to(like)
+    return lam
 
 
 @dataclass(frozen=True)
@@ -120,10 +135,13 @@ class Identity(LinearOperator):
         """Return H W."""
         return float(height * width)
 
-    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
-        """Return (b + lam z) / (1 + lam); for lam = 0 this is b, bit for bit."""
-        lam = checked_weight(lam, z)
-        return (b + lam * z) / (1 + lam)
+    def toward(self, b: torch.Tensor) -> Correcting:
+        """Misfit ||z||^2 - 2 <z, b>, and (b + lam z) / (1 + lam), which for lam = 0 is b, bit for bit."""
+
+        def around(z: torch.Tensor) -> Correction:
+            return Correction(lambda: dot(z, z.double().sub(b, alpha=2)), lambda lam: (b + lam * z) / (1 + lam))
+
+        return around
 
 
 @dataclass(frozen=True)
@@ -154,11 +172,6 @@ class Missing(LinearOperator):
         """Return 0."""
         return 0.0
 
-    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
-        """Return z: nothing was measured that could correct it."""
-        checked_weight(lam, z)
-        return z
-
-    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
-        """No misfit, and z for every weight."""
-        return Correction(lambda: z.new_zeros(len(z), dtype=torch.float64), lambda lam: self.prox(z, b, lam))
+    def toward(self, b: torch.Tensor) -> Correcting:
+        """No misfit, and z for every weight: nothing was measured that could correct it."""
+        return lambda z: Correction(lambda: z.new_zeros(len(z), dtype=torch.float64), lambda lam: z)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from a2a.errors import InputError
-from a2a.operators.base import Correction, LinearOperator
+from a2a.operators.base import Correcting, Correction, LinearOperator
 from a2a.operators.sense import CartesianSense
 
 
@@ -59,19 +59,20 @@ class PerItem(LinearOperator):
         """Re(A^H A x) of real images ``(B, H, W)``."""
         return self._each(lambda op, part: op.normal(part), x)
 
-    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
-        """Item by item the solution of `a2a.operators.LinearOperator.prox`; lam is a number or ``(B, 1, 1)``."""
-        return self.around(z, b).solve(lam)
+    def toward(self, b: torch.Tensor) -> Correcting:
+        """Item by item, see `a2a.operators.LinearOperator.toward`."""
+        each = [op.toward(part) for op, part in self._items(b)]
 
-    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
-        """Item by item, see `a2a.operators.LinearOperator.around`."""
-        items = [op.around(*parts) for op, *parts in self._items(z, b)]
+        def around(z: torch.Tensor) -> Correction:
+            items = [near(part) for near, (_, part) in zip(each, self._items(z), strict=True)]
 
-        def solve(lam: float | torch.Tensor) -> torch.Tensor:
-            weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device).expand(len(z), 1, 1)
-            return torch.cat([item.solve(w) for item, w in zip(items, weights.split(1), strict=True)])
+            def solve(lam: float | torch.Tensor) -> torch.Tensor:
+                weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device).expand(len(z), 1, 1)
+                return torch.cat([item.solve(w) for item, w in zip(items, weights.split(1), strict=True)])
 
-        return Correction(lambda: torch.cat([item.misfit() for item in items]), solve)
+            return Correction(lambda: torch.cat([item.misfit() for item in items]), solve)
+
+        return around
 
     def numbers(self, height: int, width: int) -> int:
         """Real numbers measured of one image."""

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from a2a.errors import InputError
-from a2a.operators.base import Correction, LinearOperator, checked_weight
+from a2a.operators.base import Correcting, Correction, LinearOperator
 from a2a.operators.convolution import Convolution
 from a2a.operators.fourier import fft2c, ifft2c
 from a2a.operators.solvers import cg, dot
@@ -136,23 +136,31 @@ class CartesianSense(LinearOperator):
         """Return the sum of ``|s|^2`` over coils and pixels, divided by the acceleration."""
         return self._trace
 
-    def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
-        """Solve (Re(A^H A) + lam) x = b + lam z for real images ``(B, H, W)``.
+    def toward(self, b: torch.Tensor) -> Correcting:
+        """Misfit of z, and the solution of (Re(A^H A) + lam) x = b + lam z, of real images ``(B, H, W)``.
 
-        Exact for any lam >= 0 where the mask is along H alone. With lam = 0 the result is the least-squares solution
-        nearest to z. See `LinearOperator.prox`.
+        Exact for any lam >= 0 where the mask is along H alone. With lam = 0 it is the least-squares solution nearest
+        to z. See `LinearOperator.toward`.
         """
-        return self.around(z, b).solve(lam)
+        near = self._near(self._checked(b))
 
-    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
-        """Misfit of z and `prox` for every weight, see `LinearOperator.around`."""
-        if self._checked(b).shape != self._checked(z).shape:
-            raise InputError(f"b has shape {tuple(b.shape)} and z {tuple(z.shape)}; they must agree.")
+        def around(z: torch.Tensor) -> Correction:
+            if self._checked(z).shape != b.shape:
+                raise InputError(f"b has shape {tuple(b.shape)} and z {tuple(z.shape)}; they must agree.")
+            return near(z)
+
+        return around
+
+    def _near(self, b: torch.Tensor) -> Correcting:
         if self._lines is not None:
-            near = self._spectrum(z.dtype, z.device).around(z, b)
-            return Correction(near.misfit, lambda lam: near.solve(checked_weight(lam, z)))
-        change = b - self._convolution(z).normal(z)
-        return Correction(lambda: -dot(z, b + change), lambda lam: self._iterated(z, b, change, checked_weight(lam, z)))
+            return self._spectrum(b.dtype, b.device).toward(b)
+        product = self._convolution(b).normal
+
+        def around(z: torch.Tensor) -> Correction:
+            change = b - product(z)
+            return Correction(lambda: -dot(z, b + change), lambda lam: self._iterated(z, b, change, lam))
+
+        return around
 
     def _iterated(
         self, z: torch.Tensor, b: torch.Tensor, change: torch.Tensor, lam: float | torch.Tensor

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from a2a.operators.base import Correction
+from a2a.operators.base import Correcting, Correction
 from a2a.operators.solvers import dot
 
 ELEMENTWISE_UP_TO = 32
@@ -36,7 +36,7 @@ class Spectrum:
         ``(K, K, P)`` where K is small, so that each product is a few long elementwise operations, and
         ``(P, K, K)`` for batched matrix products where it is large; first pixel, then eigenvector.
     values
-        Eigenvalues >= 0, ``(K, P)``; those that rounding cannot tell from zero are zero.
+        Eigenvalues >= 0, ``(K, P)``, in memory as the vectors are; those that rounding cannot tell from zero are zero.
     """
 
     vectors: torch.Tensor
@@ -52,20 +52,25 @@ class Spectrum:
         """Re(A^H A x) for images ``(B, H, W)``."""
         return self._synthesise(self.values * self._analyse(x)).reshape(x.shape)
 
-    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
+    def toward(self, b: torch.Tensor) -> Correcting:
         """z + (N + lam)^-1 (b - N z) with N = Re(A^H A) for every lam, and the misfit; of images ``(B, H, W)``.
 
         Directions with neither data nor weight keep z, the limit lam -> 0.
         """
-        start, target = self._analyse(torch.cat([z, b])).chunk(2)  # large vectors are read only once
-        change = target - self.values * start
+        target = self._analyse(b)
 
-        def solve(lam: float | torch.Tensor) -> torch.Tensor:
-            weight = self.values + lam
-            weight = weight.masked_fill(weight == 0, torch.inf)
-            return self._synthesise(start + change / weight).reshape(z.shape)
+        def around(z: torch.Tensor) -> Correction:
+            start = self._analyse(z)
+            change = torch.addcmul(target, self.values, start, value=-1)
 
-        return Correction(lambda: -dot(start, target + change), solve)
+            def solve(lam: float | torch.Tensor) -> torch.Tensor:
+                weight = self.values + lam
+                weight = weight.masked_fill_(weight == 0, torch.inf)
+                return self._synthesise(torch.addcdiv(start, change, weight)).reshape(z.shape)
+
+            return Correction(lambda: -dot(start, target + change), solve)
+
+        return around
 
     def _analyse(self, x: torch.Tensor) -> torch.Tensor:
         """Coefficients V^T x, ``(B, K, P)``."""
@@ -83,9 +88,10 @@ class Spectrum:
 
 def _combine(matrices: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Product of matrices ``(K, K, P)`` and vectors ``(B, K, P)``, term by term over contiguous memory."""
-    out = matrices[:, 0] * x[:, :1]
-    for k in range(1, x.shape[1]):
-        out = out.addcmul_(matrices[:, k], x[:, k : k + 1])
+    terms = zip(matrices.unbind(1), x[:, None].unbind(2), strict=True)
+    out = torch.mul(*next(terms))
+    for matrix, value in terms:
+        out.addcmul_(matrix, value)
     return out
 
 
@@ -128,7 +134,7 @@ def spectrum(mask: torch.Tensor, maps: torch.Tensor) -> Spectrum:
     grouped = maps.cpu().reshape(len(maps), period, -1)
     groups = grouped.split(max(1, _CHUNK // period**2), dim=2)
     values, vectors = zip(*(torch.linalg.eigh(coupling_matrices(mask, part)) for part in groups), strict=True)
-    vectors = torch.cat(vectors)
+    vectors, values = torch.cat(vectors), torch.cat(values).clamp_min(0).T
     if period <= ELEMENTWISE_UP_TO:
-        vectors = vectors.permute(1, 2, 0)
-    return Spectrum(vectors.contiguous(), torch.cat(values).T.contiguous().clamp_min(0))
+        vectors, values = vectors.permute(1, 2, 0).contiguous(), values.contiguous()
+    return Spectrum(vectors, values)

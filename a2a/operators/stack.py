@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from a2a.errors import InputError
-from a2a.operators.base import Correction, LinearOperator
+from a2a.operators.base import Correcting, Correction, LinearOperator, checked_values
 from a2a.operators.per_item import PerItem
 from a2a.operators.sense import CartesianSense
 
@@ -62,7 +62,7 @@ class StackOperator:
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Stack ``(B, n, H, W)`` of Re(A_i^H A_i x_i)."""
         self._check(x)
-        return self._joined([block.normal(*part) for block, part in self._parts(x)])
+        return self._joined([block.normal(part) for block, part in self._parts(x)])
 
     def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
         """Per modality the minimiser of 1/2 ||y_i - A_i x_i||^2 + lam_i/2 ||x_i - z_i||^2.
@@ -80,23 +80,32 @@ class StackOperator:
         InputError
             If shapes do not fit or a weight is negative.
         """
-        return self.around(z, b).solve(lam)
+        return self.toward(b)(z).solve(checked_values(torch.as_tensor(lam)))
 
-    def around(self, z: torch.Tensor, b: torch.Tensor) -> Correction:
-        """Misfit of each modality, ``(B, n)``, and `prox` for every weight; what both need is computed once."""
-        self._check(z)
+    def toward(self, b: torch.Tensor) -> Correcting:
+        """Return ``around(z)``: misfit of each modality, ``(B, n)``, and `prox` for every weight, which is trusted."""
         self._check(b)
-        parts = [block.around(*both) for block, both in self._parts(z, b)]
+        each = [block.toward(part) for block, part in self._parts(b)]
 
-        def solve(lam: float | torch.Tensor) -> torch.Tensor:
-            weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device)
-            if weights.shape not in ((), (len(self),), (1, len(self)), z.shape[:2]):
-                wanted = f"a number, ({len(self)},) or {tuple(z.shape[:2])}"
-                raise InputError(f"lam has shape {tuple(weights.shape)}; expected {wanted}.")
-            weights = weights.expand(z.shape[:2])[:, :, None, None]
-            return self._joined([part.solve(*w) for part, (_, w) in zip(parts, self._parts(weights), strict=True)])
+        def around(z: torch.Tensor) -> Correction:
+            self._check(z)
+            parts = [near(part) for near, (_, part) in zip(each, self._parts(z), strict=True)]
 
-        return Correction(lambda: self._joined([part.misfit() for part in parts]), solve)
+            def solve(lam: float | torch.Tensor) -> torch.Tensor:
+                weights = self._weights(lam, z)
+                return self._joined([part.solve(w) for part, (_, w) in zip(parts, self._parts(weights), strict=True)])
+
+            return Correction(lambda: self._joined([part.misfit() for part in parts]), solve)
+
+        return around
+
+    def _weights(self, lam: float | torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """One weight for each image of z, ``(B, n, 1, 1)``."""
+        weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device)
+        if weights.shape not in ((), (len(self),), (1, len(self)), z.shape[:2]):
+            wanted = f"a number, ({len(self)},) or {tuple(z.shape[:2])}"
+            raise InputError(f"lam has shape {tuple(weights.shape)}; expected {wanted}.")
+        return weights.expand(z.shape[:2])[:, :, None, None]
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
@@ -111,17 +120,18 @@ class StackOperator:
                 group.append(i)
         return tuple(map(tuple, groups))
 
-    def _parts(self, *stacks: torch.Tensor) -> Iterator[tuple[LinearOperator, tuple[torch.Tensor, ...]]]:
-        """Each group's operator, and its modalities of all stacks as one batch."""
+    def _parts(self, stack: torch.Tensor) -> Iterator[tuple[LinearOperator, torch.Tensor]]:
+        """Each group's operator, and its modalities as one batch."""
         for group in self.groups:
-            parts = (s[:, group[0]] if len(group) == 1 else s[:, list(group)].flatten(0, 1) for s in stacks)
-            yield self.blocks[group[0]], tuple(parts)
+            alone = len(group) == 1
+            yield self.blocks[group[0]], stack[:, group[0]] if alone else stack[:, list(group)].flatten(0, 1)
 
     def _joined(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Put what was computed for each group back into a stack."""
         found = {}
         for group, part in zip(self.groups, parts, strict=True):
-            found.update(zip(group, part.unflatten(0, (-1, len(group))).unbind(1), strict=True))
+            images = [part] if len(group) == 1 else part.unflatten(0, (-1, len(group))).unbind(1)
+            found.update(zip(group, images, strict=True))
         return torch.stack([found[i] for i in range(len(self))], dim=1)
 
     def _check(self, x: torch.Tensor) -> None:

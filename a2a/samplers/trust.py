@@ -21,7 +21,7 @@ def corrected(observation: Observation, image: Tensor) -> Tensor:
     image
         Clean estimates `(B, n, H, W)`, image units.
     """
-    near = observation.operator.around(image, observation.adjoint)
+    near = observation.around(image)
     residual = (near.misfit() + observation.energy).clamp_min(0)
     return near.solve(prior_weight(observation, surprise(observation, residual)))
 
@@ -46,11 +46,10 @@ def surprise(observation: Observation, residual: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        `(B, n)`, float64, squared image units; 0 where a modality has no noise or no data.
+        `(B, n)`, float64, squared image units; 0 where a modality has no data.
     """
-    numbers, trace, noise = observation.constants
-    variance = (residual - numbers * noise) / trace.clamp(min=1)
-    return torch.where(noise > 0, variance.clamp(min=1e-3 * noise), 0.0)
+    expected, trace, noise = observation.constants
+    return ((residual - expected) / trace.clamp(min=1)).clamp(min=1e-3 * noise)
 
 
 def prior_weight(observation: Observation, variance: Tensor) -> Tensor:
@@ -67,7 +66,7 @@ def prior_weight(observation: Observation, variance: Tensor) -> Tensor:
         v, `(n,)` or `(B, n)`, squared image units.
     """
     *_, noise = observation.constants
-    return torch.where(noise > 0, noise / variance.clamp(min=1e-12), 0.0)
+    return noise / variance.clamp(min=1e-12)
 
 
 def fixed_weight(observation: Observation, weight: float) -> Tensor:
