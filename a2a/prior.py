@@ -122,8 +122,7 @@ class Prior:
     def _answer(self, x: Tensor, t: Times) -> Tensor:
         times = torch.tensor([t], device=x.device).reshape(1, -1).expand(len(x), -1)
         with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
-            answer = self.network(x, times)
-        return answer.float().contiguous()  # what is computed with it goes four times faster in the order of x
+            return self.network(x, times).float().contiguous()  # in the order of x, for what is computed with both
 
     def predict(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
         """Return the clamped clean estimate and the noise estimate, see `Denoiser.predict`."""
@@ -162,9 +161,8 @@ class Prior:
         """
         if not rows:
             raise InputError("These weights carry no validation error table; finish `a2a train`, which measures it.")
-        every = np.arange(self.schedule.length)
-        table = np.apply_along_axis(lambda value: np.interp(every, self.error_times, value), 0, np.asarray(rows))
-        return torch.from_numpy(table)
+        every, known = np.arange(self.schedule.length), self.error_times
+        return torch.from_numpy(np.apply_along_axis(lambda value: np.interp(every, known, value), 0, np.asarray(rows)))
 
     def clamp(self, x: Tensor) -> Tensor:
         """Clamp to [-1, 1], see `Denoiser.clamp`."""
@@ -236,10 +234,9 @@ class Prior:
             network.load_state_dict({k: v.float() for k, v in tensors.items()})
         except RuntimeError as error:
             raise InputError(f"{path}: the tensors do not fit the network of the JSON beside them.") from error
-        network.eval().requires_grad_(False)
         error, gain = (tuple(map(tuple, description[key])) for key in ("octave_error", "gain"))
         return cls(
-            network,
+            network.eval().requires_grad_(False),
             NoiseSchedule(**description["schedule"]),
             found,
             description["size"],

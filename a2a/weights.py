@@ -16,6 +16,18 @@ def read_card(path: Path) -> dict:
     return read_description(Path(path))["card"]
 
 
+def trainings(card: dict) -> list[dict]:
+    """Return the trainings behind weights, first to last, each with ``name``, ``data``, ``images_seen`` and ``seconds``.
+
+    Parameters
+    ----------
+    card
+        Model card; ``before`` lists the trainings that the last one went on from.
+    """
+    last = {key: card["config"][key] for key in ("name", "data")}
+    return [*card.get("before", []), last | {key: card[key] for key in ("images_seen", "seconds")}]
+
+
 def read_description(path: Path) -> dict:
     """Return what the JSON beside a weights file says.
 

@@ -52,7 +52,7 @@ class Uncalibrated(PriorObjective):
 
 def configurations() -> Iterator[PriorConfig]:
     """The runs to compare."""
-    recipe = load_config(repository("experiments", "priors", "phantom-any2all-128.yaml"))
+    recipe = load_config(repository("experiments", "priors", "phantom-any2all-128-first.yaml"))
     start = repository(*recipe.start.parts)
     for patch in (1, 2):
         change = {"network": recipe.network.model_copy(update={"patch": patch}), "start": start}

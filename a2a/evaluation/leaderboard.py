@@ -10,6 +10,7 @@ import pandas as pd
 
 from a2a.errors import InputError
 from a2a.evaluation.metrics import summary
+from a2a.weights import trainings
 
 GROUP = ["dataset", "scenario", "modality", "slices", "method"]
 
@@ -109,14 +110,14 @@ def training_costs(cards: Mapping[str, dict]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Indexed by method: ``parameters`` of the network that answers, ``images`` seen in training, ``minutes`` and
-        ``device``.
+        Indexed by method: ``parameters`` of the network that answers, ``images`` seen and ``minutes`` taken in all its
+        trainings, ``device`` of the last one.
     """
     rows = {
         name: {
             "parameters": card["parameters"],
-            "images": card["config"]["steps"] * card["config"]["batch"],
-            "minutes": round(card["seconds"] / 60, 1),
+            "images": sum(training["images_seen"] for training in trainings(card)),
+            "minutes": round(sum(training["seconds"] for training in trainings(card)) / 60, 1),
             "device": card["device"],
         }
         for name, card in cards.items()

@@ -7,7 +7,7 @@ from a2a.figures.diagram import Arrow, Box, block_diagram
 from a2a.figures.dots import method_differences, method_dots
 from a2a.figures.given import scenario_ladder
 from a2a.figures.idea import Example, idea_sheet, one_picture
-from a2a.figures.learning import error_curves, training_curves, unet_diagram
+from a2a.figures.learning import error_curves, linear_ratios, training_curves, unet_diagram
 from a2a.figures.observations import modality_gains, modality_worth, observation_map, open_targets
 from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and_coils
 from a2a.figures.reconstruction import answers_grid, methods_grid, reconstruction_grid
@@ -39,6 +39,7 @@ __all__ = [
     "idea_sheet",
     "joint_histograms",
     "labelled_stacks",
+    "linear_ratios",
     "live_source",
     "marked_images",
     "mask_and_coils",

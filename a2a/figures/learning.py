@@ -1,4 +1,4 @@
-"""Figures of what a prior learns: its loss while training, its error at every time, its network at a glance."""
+"""Figures of what a prior learns: its loss, its error at every time and at the noisiest, its network at a glance."""
 
 from collections.abc import Mapping, Sequence
 
@@ -85,6 +85,33 @@ def error_curves(times: Sequence[int], error: ArrayLike, spec: StackSpec) -> go.
     figure.update_yaxes(title_text="error of the clean estimate", type="log", **log_ticks(np.sqrt(table[table > 0])))
     description = f"Error of the clean estimate of {', '.join(spec.names)} over time; it grows with t."
     return theme.finish(figure, description, 340)
+
+
+def linear_ratios(table: pd.DataFrame) -> go.Figure:
+    """Show the error of priors at noisy times over that of the best linear estimate, one curve for each prior.
+
+    Parameters
+    ----------
+    table
+        Columns ``prior``, ``t``, ``network`` and ``linear`` (mean squared errors).
+
+    Raises
+    ------
+    InputError
+        If the table has no rows or lacks a column.
+    """
+    if table.empty or not {"prior", "t", "network", "linear"} <= set(table):
+        raise InputError("linear_ratios needs rows with the columns prior, t, network and linear.")
+    figure, worst = go.Figure(), []
+    for number, (name, part) in enumerate(table.groupby("prior", sort=False)):
+        style = {"color": theme.PALETTE[number % len(theme.PALETTE)], "dash": theme.DASHES[number % len(theme.DASHES)]}
+        ratio = part["network"] / part["linear"]
+        figure.add_scatter(x=part["t"], y=ratio, name=name, mode="lines", line=style)
+        worst.append(f"{name} {ratio.max():.2f}")
+    figure.add_hline(y=1, line={"color": theme.MUTED, "width": 1})
+    figure.update_xaxes(title_text="<i>t</i>")
+    figure.update_yaxes(title_text="squared error over that of<br>the linear estimate")
+    return theme.finish(figure, f"Error over that of the linear estimate; largest: {', '.join(worst)}.", 340)
 
 
 def unet_diagram(config: UNetConfig, size: int) -> go.Figure:

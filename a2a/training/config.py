@@ -113,6 +113,9 @@ class PriorConfig(TrainConfig):
     given
         Share of the slices that show some of their modalities nearly clean, at low noise levels of their own, and are
         scored on the others; a network with ``levels: own`` learns from them to complete. With 0 all share one level.
+    noisy
+        Share of the slices that are shown in the noisiest fifth of the times, where a sample decides what head it will
+        be; the others are shown at all times. There the paper's even times teach less than a linear estimate knows.
     checkpointing
         Compute activations again instead of keeping them, see `a2a.networks.unet.UNet`: slower, in less memory.
     """
@@ -123,6 +126,7 @@ class PriorConfig(TrainConfig):
     start: Path | None = None
     predicts: Literal["noise", "velocity"] = "noise"
     given: float = Field(0.0, ge=0, le=1)
+    noisy: float = Field(0.0, ge=0, le=1)
     checkpointing: bool = False
 
     @model_validator(mode="after")

@@ -21,8 +21,10 @@ from a2a.rng import randn
 from a2a.training.config import PriorConfig
 from a2a.training.objective import Objective
 from a2a.training.validation import calibrated, validation_loss
+from a2a.weights import read_card, trainings
 
 GIVEN = 0.05  # share of the T times that given modalities are shown at
+NOISY = 0.8  # share of the T times before the noisiest ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,9 @@ class PriorObjective(Objective):
         return validation_loss(network, self.store.split("val").images, self.schedule, self.config.predicts)
 
     def finished(self, network: nn.Module, card: dict) -> Prior:
-        """Calibrate the network on the validation split."""
+        """Calibrate the network on the validation split; the card also lists the trainings that it went on from."""
+        if self.config.start:
+            card = card | {"before": trainings(read_card(self.config.start))}
         prior = Prior(
             network, self.schedule, self.store.spec, self.store.size, card=card, predicts=self.config.predicts
         )
@@ -82,13 +86,15 @@ class PriorObjective(Objective):
 
     def _times(self, modalities: int, draw: torch.Generator) -> Tensor:
         """Draw one time, or one and low ones of a random choice of modalities, `(1,)` or `(n,)`."""
-        time = torch.randint(self.schedule.length, (1,), generator=draw)
+        time, length = torch.randint(self.schedule.length, (1,), generator=draw), self.schedule.length
+        if self.config.noisy and torch.rand((), generator=draw) < self.config.noisy:
+            time = torch.randint(round(NOISY * length), length, (1,), generator=draw)
         if not self.config.given:
             return time
         number = int(torch.randint(1, modalities, (), generator=draw))
         if torch.rand((), generator=draw) >= self.config.given:
             number = 0
-        low = torch.randint(max(round(GIVEN * self.schedule.length), 1), (modalities,), generator=draw)
+        low = torch.randint(max(round(GIVEN * length), 1), (modalities,), generator=draw)
         chosen = torch.randperm(modalities, generator=draw) < number
         return torch.where(chosen, low, time)
 

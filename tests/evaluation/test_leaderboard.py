@@ -59,6 +59,7 @@ def test_a_missing_column_is_named(table):
 
 
 def test_costs_come_from_model_cards():
-    card = {"parameters": 7, "config": {"steps": 3, "batch": 4}, "seconds": 90, "device": "a processor"}
-    found = training_costs({"mine": card})
-    assert found.loc["mine"].to_dict() == {"parameters": 7, "images": 12, "minutes": 1.5, "device": "a processor"}
+    last = {"config": {"name": "mine", "data": "discs"}, "images_seen": 12, "seconds": 90}
+    before = [{"name": "first", "data": "discs", "images_seen": 30, "seconds": 60}]
+    found = training_costs({"mine": last | {"parameters": 7, "device": "a processor", "before": before}})
+    assert found.loc["mine"].to_dict() == {"parameters": 7, "images": 42, "minutes": 2.5, "device": "a processor"}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from a2a.errors import InputError
-from a2a.figures import error_curves, training_curves, unet_diagram
+from a2a.figures import error_curves, linear_ratios, training_curves, unet_diagram
 from a2a.networks.unet import UNetConfig
 from a2a.stack import StackSpec
 
@@ -45,6 +45,15 @@ def test_error_curves_draw_the_root_of_the_squared_error():
     assert second.name == "CT" and second.line.dash != first.line.dash
     with pytest.raises(InputError, match=r"\(3, 2\)"):
         error_curves((0, 500, 999), error.T, SPEC)
+
+
+def test_linear_ratios_draw_one_curve_for_each_prior():
+    table = pd.DataFrame({"prior": ["b", "b", "a"], "t": [800, 900, 900], "network": [2.0, 3, 4], "linear": [4.0, 3, 2]})
+    first, second = linear_ratios(table).data
+    assert (first.name, list(first.x), list(first.y)) == ("b", [800, 900], [0.5, 1]) and list(second.y) == [2]
+    for bad in (table[:0], table.drop(columns="linear")):
+        with pytest.raises(InputError, match="linear_ratios needs rows"):
+            linear_ratios(bad)
 
 
 def test_unet_diagram_names_every_level_twice_and_marks_attention():

@@ -65,6 +65,13 @@ def test_some_modalities_are_given_at_low_levels_of_their_own(giving):
     assert 350 < times.amax(dim=1).double().mean() < 650
 
 
+def test_half_of_the_slices_are_shown_in_the_noisiest_fifth(config, store):
+    objective = PriorObjective(config.model_copy(update={"noisy": 0.5}), store)
+    times = torch.cat([Steps(objective)[step][1] for step in range(150)])
+    share = float((times >= 800).double().mean())  # of that half, and a fifth of the others
+    assert abs(share - 0.6) < 4 * (0.6 * 0.4 / len(times)) ** 0.5
+
+
 def test_given_modalities_are_not_scored(giving):
     network = giving.networks()["network"]
     noisy, _, noise = Steps(giving)[0]

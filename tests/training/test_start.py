@@ -11,6 +11,7 @@ from a2a.prior import Prior
 from a2a.training import PriorObjective, train
 from a2a.training.checkpoint import fingerprint, load_checkpoint
 from a2a.training.config import NetworkSize, Schedule
+from a2a.weights import trainings
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,9 @@ def test_it_begins_with_these_weights(config, store, first, tmp_path):
     for name, value in Prior.load(first).network.state_dict().items():
         assert all(torch.equal(begun[f"{part}.{name}"], value) for part in ("network.weights", "ema"))
     last = train(PriorObjective(onward, store), tmp_path / "run", resume=True)
-    assert Prior.load(last).card["config"]["start"] == str(first)
+    card = Prior.load(last).card
+    assert card["config"]["start"] == str(first)
+    assert [training["images_seen"] for training in trainings(card)] == 2 * [config.steps * config.batch]
 
 
 def test_weights_with_shared_levels_begin_a_run_with_its_own(config, store, first, tmp_path):
