@@ -17,7 +17,7 @@ def read_card(path: Path) -> dict:
 
 
 def trainings(card: dict) -> list[dict]:
-    """Return the trainings behind weights, first to last, each with ``name``, ``data``, ``images_seen`` and ``seconds``.
+    """Return the trainings behind weights, first to last: ``name``, ``data``, ``images_seen``, ``seconds`` of each.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def test_error_curves_draw_the_root_of_the_squared_error():
 
 
 def test_linear_ratios_draw_one_curve_for_each_prior():
-    table = pd.DataFrame({"prior": ["b", "b", "a"], "t": [800, 900, 900], "network": [2.0, 3, 4], "linear": [4.0, 3, 2]})
+    table = pd.DataFrame({"prior": ["b", "b", "a"], "t": [800, 900, 900], "network": [2, 3, 4], "linear": [4, 3, 2]})
     first, second = linear_ratios(table).data
     assert (first.name, list(first.x), list(first.y)) == ("b", [800, 900], [0.5, 1]) and list(second.y) == [2]
     for bad in (table[:0], table.drop(columns="linear")):
