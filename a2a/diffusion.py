@@ -15,6 +15,7 @@ from torch import Tensor
 
 from a2a.errors import InputError
 
+Spacing = float | Literal["log-snr"]
 END = -1  # the time index of the clean stack: abar(END) = 1
 
 
@@ -94,11 +95,13 @@ class NoiseSchedule:
         signal, spread = self.coefficients(t, x0)
         return signal * noise - spread * x0
 
-    def times(self, steps: int, spacing: float = 1.0, start: int | None = None) -> list[int]:
+    def times(self, steps: int, spacing: Spacing = 1.0, start: int | None = None) -> list[int]:
         r"""Return exactly `steps` decreasing times, from `start` (by default T-1) to 0 (one step: `start` alone).
 
         They are :math:`\text{start} \cdot u^{\text{spacing}}` for evenly spaced u, rounded and kept apart: 1 is even in
-        time, more puts more steps where the stack is nearly clean, which pays when they are few.
+        time, more puts more steps where the stack is nearly clean, which pays when they are few. ``"log-snr"`` is even
+        in :math:`\log \bar\alpha_t / (1 - \bar\alpha_t)` (but for T-1, which is nothing but noise): each step then
+        costs samples the same share of their variety, at coarse and at fine scales. Chapter "Unconditional samples".
 
         Raises
         ------
@@ -110,14 +113,20 @@ class NoiseSchedule:
             raise InputError(f"start must lie between 0 and {self.length - 1}, got {start}.")
         if not 1 <= steps <= start + 1:
             raise InputError(f"steps must lie between 1 and {start + 1} (the times from {start} on), got {steps}.")
-        if not 0 < spacing < float("inf"):
-            raise InputError(f"spacing must be a positive number, got {spacing}.")
+        if spacing != "log-snr" and not (isinstance(spacing, float | int) and 0 < spacing < float("inf")):
+            raise InputError(f"spacing must be a positive number or 'log-snr', got {spacing!r}.")
         place = np.arange(steps)
-        wanted = np.round(start * np.linspace(1, 0, steps) ** spacing).astype(int)
+        if spacing == "log-snr":
+            noise = np.log(1 / self._abar[:-1] - 1)
+            even = np.linspace(noise[min(start, self.length - 2)], noise[0], steps)
+            wanted = np.round(np.interp(even, noise, np.arange(self.length))).astype(int)
+            wanted[0] = start
+        else:
+            wanted = np.round(start * np.linspace(1, 0, steps) ** spacing).astype(int)
         apart = np.maximum.accumulate((wanted + place)[::-1])[::-1]  # not increasing, so times fall by at least 1
         return (np.minimum(apart, start) - place).tolist()
 
-    def transitions(self, steps: int, spacing: float = 1.0, start: int | None = None) -> list[tuple[int, int]]:
+    def transitions(self, steps: int, spacing: Spacing = 1.0, start: int | None = None) -> list[tuple[int, int]]:
         """Return the `steps` pairs (t, next t) of `times`; the last one lands on the clean estimate (`END`)."""
         times = self.times(steps, spacing, start)
         return list(zip(times, [*times[1:], END], strict=True))

@@ -33,7 +33,7 @@ def test_noise_grows_and_the_clean_stack_has_none(kind):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 150, 167, 999, 1000])
-@pytest.mark.parametrize("spacing", [0.3, 1.0, 1.25, 4.0])
+@pytest.mark.parametrize("spacing", [0.3, 1.0, 1.25, 4.0, "log-snr"])
 def test_exactly_k_transitions_from_the_last_time_to_the_clean_stack(steps, spacing):
     transitions = NoiseSchedule().transitions(steps, spacing)
     assert len(transitions) == steps
@@ -49,10 +49,27 @@ def test_impossible_step_counts_are_refused(steps):
         NoiseSchedule().transitions(steps)
 
 
-@pytest.mark.parametrize("spacing", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("spacing", [0.0, -1.0, float("nan"), float("inf"), "even"])
 def test_impossible_spacings_are_refused(spacing):
     with pytest.raises(InputError, match="spacing must be a positive number"):
         NoiseSchedule().times(10, spacing)
+
+
+def test_times_even_in_log_snr():
+    schedule, times = NoiseSchedule(), NoiseSchedule().times(12, "log-snr", 900)
+    abar = np.array([schedule.abar(t) for t in times])
+    steps = np.diff(np.log(abar / (1 - abar)))
+    np.testing.assert_allclose(steps[:6], steps[:6].mean(), rtol=0.1)  # later ones are as coarse as whole times are
+
+
+@pytest.mark.parametrize(("variance", "spacing", "low", "high"), [(1000, 1.0, 0.4, 0.5), (1000, "log-snr", 0.85, 0.95)])
+def test_few_steps_cost_coarse_scales_their_variety_unless_even_in_log_snr(variance, spacing, low, high):
+    schedule, spread = NoiseSchedule(), 1.0  # variance of one coefficient of x_t, sampled with its exact denoiser
+    for t, s in schedule.transitions(50, spacing):
+        a, b = schedule.abar(t), schedule.abar(s)
+        gain = a**0.5 * variance / (a * variance + 1 - a)
+        spread *= (b**0.5 * gain + ((1 - b) / (1 - a)) ** 0.5 * (1 - a**0.5 * gain)) ** 2
+    assert low < spread / variance < high
 
 
 def test_spacing_puts_steps_where_the_stack_is_nearly_clean():

@@ -134,6 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=256, help="stacks to generate")
     parser.add_argument("--steps", type=int, default=50, help="network evaluations of each")
     parser.add_argument("--eta", type=float, default=1.0, help="noise of DDIM: 1 ancestral (DDPM), 0 deterministic")
+    parser.add_argument("--spacing", choices=("even", "log-snr"), default="log-snr", help="of the times")
     parser.add_argument("--seed", type=int, default=0, help="of noise and drawing")
     parser.add_argument("--bf16", action="store_true", help="evaluate the network in bf16")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the CSV, the JSON and the PNG")
@@ -144,8 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prior, started = Prior.load(options.prior, store.spec, options.bf16), time.perf_counter()
     if prior.size != store.size:
         raise InputError(f"{options.prior} is for {prior.size} pixels, {options.store} has {store.size}.")
-    rows = generators(options.seed, options.samples)
-    done = ddim(prior, (options.samples, store.size, store.size), steps=options.steps, eta=options.eta, rows=rows)
+    shape, rows = (options.samples, store.size, store.size), generators(options.seed, options.samples)
+    spacing = 1.0 if options.spacing == "even" else options.spacing
+    done = ddim(prior, shape, steps=options.steps, eta=options.eta, spacing=spacing, rows=rows)
     table = realism_table(store, done.samples[0].numpy(), seed=options.seed)
     stem = f"{options.prior.stem}-realism"
     held_out = store.split("test").images
@@ -156,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record = {
         "prior": {"file": options.prior.name, "sha256": prior.digest, "bf16": prior.bf16},
         "store": {"name": f"{store.manifest['card']}/{store.manifest['profile']}", "sha256": store.manifest["sha256"]},
-        **{name: getattr(options, name) for name in ("samples", "steps", "eta", "seed")},
+        **{name: getattr(options, name) for name in ("samples", "steps", "eta", "spacing", "seed")},
         "seconds": {"sampling": round(done.seconds), "all": round(time.perf_counter() - started)},
         "commit": provenance.commit(Path(__file__).parent),
         "machine": provenance.machine(),

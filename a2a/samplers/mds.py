@@ -9,6 +9,7 @@ from torch import Tensor
 
 from a2a.completion import Completion
 from a2a.denoiser import Denoiser
+from a2a.diffusion import Spacing
 from a2a.errors import InputError
 from a2a.observation import Observation
 from a2a.prior import to_image, to_model
@@ -27,7 +28,7 @@ def mds(
     weight: float | None = None,
     errors: Literal["independent", "coupled"] = "independent",
     levels: Levels = "shared",
-    spacing: float = 1.0,
+    spacing: Spacing = 1.0,
     restarts: int = 0,
     samples: int = 1,
     rows: Sequence[torch.Generator] | None = None,

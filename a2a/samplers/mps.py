@@ -8,6 +8,7 @@ from torch import Tensor
 
 from a2a.completion import Completion
 from a2a.denoiser import Denoiser
+from a2a.diffusion import Spacing
 from a2a.errors import InputError
 from a2a.observation import Observation
 from a2a.prior import to_image
@@ -23,7 +24,7 @@ def mps(
     guidance: Literal["norm", "moment-matched"] = "moment-matched",
     cg_steps: int = 1,
     scale: float = 0.5,
-    spacing: float = 1.0,
+    spacing: Spacing = 1.0,
     restarts: int = 0,
     samples: int = 1,
     rows: Sequence[torch.Generator] | None = None,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from a2a.completion import Completion
 from a2a.denoiser import Denoiser
-from a2a.diffusion import NoiseSchedule
+from a2a.diffusion import NoiseSchedule, Spacing
 from a2a.errors import InputError
 from a2a.observation import Observation
 from a2a.prior import to_image
@@ -28,7 +28,7 @@ def reverse(
     update_for: Callable[[Observation], Update],
     *,
     steps: int,
-    spacing: float = 1.0,
+    spacing: Spacing = 1.0,
     restarts: int = 0,
     samples: int,
     rows: Sequence[torch.Generator] | None,
@@ -116,7 +116,7 @@ def _walk(
     return x
 
 
-def _passes(schedule: NoiseSchedule, steps: int, spacing: float, restarts: int) -> list[list[tuple[int, int]]]:
+def _passes(schedule: NoiseSchedule, steps: int, spacing: Spacing, restarts: int) -> list[list[tuple[int, int]]]:
     """The transitions of the first pass and of the restarts, which share the steps."""
     if restarts < 0 or 0 < steps <= restarts:
         raise InputError(f"restarts: {restarts} must be at least 0 and less than steps, which are {steps}.")

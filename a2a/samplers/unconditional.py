@@ -7,6 +7,7 @@ from torch import Tensor
 
 from a2a.completion import Completion
 from a2a.denoiser import Denoiser
+from a2a.diffusion import Spacing
 from a2a.observation import Observation
 from a2a.samplers.reverse import reverse
 
@@ -17,6 +18,7 @@ def ddim(
     *,
     steps: int = 150,
     eta: float = 0.0,
+    spacing: Spacing = 1.0,
     samples: int = 1,
     rows: Sequence[torch.Generator] | None = None,
     batch: int = 16,
@@ -31,7 +33,7 @@ def ddim(
         ``(B, H, W)`` of what to sample.
     steps, eta
         Transitions; noise level (0 deterministic, 1 ancestral).
-    samples, rows, batch
+    spacing, samples, rows, batch
         See `a2a.samplers.reverse.reverse`.
     """
     nothing = Observation.build(prior.spec, {}, {}, shape)
@@ -42,7 +44,8 @@ def ddim(
         return prior.schedule.step(x0, eps, z, t, s, eta)
 
     label = f"sampling, {steps} steps"
-    return reverse(prior, nothing, lambda _: update, steps=steps, samples=samples, rows=rows, batch=batch, label=label)
+    common = {"samples": samples, "rows": rows, "batch": batch, "label": label}
+    return reverse(prior, nothing, lambda _: update, steps=steps, spacing=spacing, **common)
 
 
 def ddpm(
