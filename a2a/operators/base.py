@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -38,7 +39,8 @@ class LinearOperator(Protocol):
 
     Operators are immutable and live on no device: they follow the dtype (float32 or float64) and device of
     their input. Images are real, so the adjoint is that of the real inner product Re<., .>, and every solve is
-    one of the real normal equations. Explained in the chapter "The formulation".
+    one of the real normal equations. An operator has a `prox`, or a `toward` where the solution shares work with the
+    misfit; either follows from the other. Explained in the chapters "The formulation" and "An operator of your own".
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -83,7 +85,12 @@ class LinearOperator(Protocol):
 
     def toward(self, b: torch.Tensor) -> Correcting:
         """Return ``around(z)``, the misfit of z and its `prox` for every weight; what b alone decides is done once."""
-        ...
+
+        def around(z: torch.Tensor) -> Correction:
+            misfit = partial(dot, z, self.normal(z).double().sub(b, alpha=2))
+            return Correction(misfit, lambda lam: self.prox(z, b, lam))
+
+        return around
 
 
 def checked_weight(lam: float | torch.Tensor, like: torch.Tensor) -> float | torch.Tensor:
