@@ -3,12 +3,28 @@
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from a2a.diffusion import NoiseSchedule
 from a2a.stack import StackSpec
 
 Times = int | Sequence[int]
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x.clamp(-1, 1)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def clamped(x: Tensor) -> Tensor:
+    """Clamp to [-1, 1] with the identity as gradient, so that guidance has no dead zone."""
+    return _StraightThrough.apply(x) if x.requires_grad else x.clamp(-1, 1)
 
 
 class Denoiser(Protocol):

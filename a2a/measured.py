@@ -3,6 +3,7 @@
 Explained in the chapter "The formulation".
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,8 @@ class KSpace:
         Raises
         ------
         InputError
-            If data, mask and maps do not fit together, the data are not finite, or the noise level is negative.
+            If data, mask and maps do not fit together, the data are not finite, or the noise level is
+            negative or not finite.
         """
         try:
             shared = self.maps.ndim != 4
@@ -59,8 +61,8 @@ class KSpace:
             raise InputError(f"k-space of {name} is {self.data.dtype} {tuple(self.data.shape)}; expected {wanted}.")
         if not bool(torch.isfinite(self.data).all()):
             raise InputError(f"k-space of {name} has values that are not finite.")
-        if not self.noise_std >= 0:
-            raise InputError(f"noise_std of {name} is {self.noise_std}; it must be 0 or positive.")
+        if not 0 <= self.noise_std < math.inf:
+            raise InputError(f"noise_std of {name} is {self.noise_std}; it must be finite, and 0 or positive.")
         return operator, operator.sampled(self.data)
 
 
@@ -72,8 +74,9 @@ def scaled_image(name: str, image: torch.Tensor) -> torch.Tensor:
     InputError
         If it has another shape or dtype, values that are not finite, or values below -1 or above 2.
     """
-    if image.ndim != 3 or image.dtype not in (torch.float32, torch.float64):
-        raise InputError(f"Image of {name} is {image.dtype} {tuple(image.shape)}; expected float32 (B, H, W).")
+    if image.ndim != 3 or not image.numel() or image.dtype not in (torch.float32, torch.float64):
+        wanted = "float32 or float64 (B, H, W), B at least 1"
+        raise InputError(f"Image of {name} is {image.dtype} {tuple(image.shape)}; expected {wanted}.")
     low, high = (float(v) for v in image.aminmax())
     if not (_PLAUSIBLE[0] <= low and high <= _PLAUSIBLE[1]):
         raise InputError(f"Image of {name} has values from {low:g} to {high:g}; scale it to [0, 1] first.")

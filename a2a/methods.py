@@ -92,11 +92,14 @@ class Any2all:
         return False
 
     def accepts(self, observation: Observation) -> str | None:
-        """Any observation of the prior's own modalities."""
-        if observation.spec.names == self.prior.spec.names:
-            return None
-        theirs, ours = ", ".join(observation.spec.names), ", ".join(self.prior.spec.names)
-        return f"the observation is of {theirs}, the prior of {ours}"
+        """Any observation of the prior's own modalities and size."""
+        if observation.spec.names != self.prior.spec.names:
+            theirs, ours = (", ".join(spec.names) for spec in (observation.spec, self.prior.spec))
+            return f"the observation is of {theirs}, the prior of {ours}"
+        height, width = observation.shape[1:]
+        if (height, width) != (self.size, self.size):
+            return f"its slices are {height} x {width}, the prior is for {self.size} x {self.size}"
+        return None
 
     def complete(
         self, observation: Observation, samples: int = 1, rows: Sequence[torch.Generator] | None = None
@@ -106,7 +109,7 @@ class Any2all:
         Raises
         ------
         UnsupportedObservation
-            If the observation is of other modalities than the prior.
+            If the observation is of other modalities than the prior, or of another size.
         """
         require(self, observation)
         sampler = partial(mds, errors=self.errors, levels=self.levels) if self.sampler == "mds" else mps

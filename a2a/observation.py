@@ -124,9 +124,10 @@ class Observation:
         inverse = torch.where(norm > 0, 1 / norm, 0.0).to(x.dtype)
         return (self.operator.normal(x) - self.adjoint) * inverse[:, :, None, None]
 
-    def to(self, device: torch.device | str) -> "Observation":
-        """Move the data; the operators follow by themselves."""
-        return replace(self, data=tuple(y.to(device) for y in self.data))
+    def to(self, like: torch.Tensor) -> "Observation":
+        """Bring the data to the device and the real precision of `like`; the operators follow by themselves."""
+        kinds = {True: like.dtype.to_complex(), False: like.dtype}
+        return replace(self, data=tuple(y.to(like.device, kinds[y.is_complex()]) for y in self.data))
 
     def __getitem__(self, rows: slice) -> "Observation":
         """Take a slice of the batch: ``observation[2:4]``."""
@@ -175,13 +176,13 @@ class Observation:
         Raises
         ------
         InputError
-            If the scenario, the shape of x or the number of generators is wrong, or the mask cannot be made.
+            If the scenario, x or the number of generators is wrong, or the mask cannot be made.
         """
         scenario = Scenario.parse(text, spec)
-        if x.ndim != 4 or x.shape[1] != len(spec):
-            raise InputError(f"x has shape {tuple(x.shape)}; expected (B, {len(spec)}, H, W) for {spec.names}.")
-        if not clean_noise_std >= 0:
-            raise InputError(f"clean_noise_std = {clean_noise_std} must be 0 or positive.")
+        if x.ndim != 4 or not len(x) or x.shape[1] != len(spec) or not bool(x.isfinite().all()):
+            raise InputError(f"x must be finite (B, {len(spec)}, H, W) for {spec.names}; its shape is {(*x.shape,)}.")
+        if not 0 <= clean_noise_std < float("inf"):
+            raise InputError(f"clean_noise_std = {clean_noise_std} must be finite, and 0 or positive.")
         rows = generators(0, len(x)) if rows is None else rows
         if len(rows) != len(x):
             raise InputError(f"rows has {len(rows)} generators for {len(x)} items; expected one for each.")

@@ -14,7 +14,7 @@ def octaves(height: int, width: int) -> Tensor:
 
     0 is the mean, k >= 1 stands for 2^(k-1) up to 2^k cycles over the longer side.
     """
-    down, across = torch.fft.fftfreq(height).double(), torch.fft.fftfreq(width).double()
+    down, across = (torch.fft.fftfreq(side, dtype=torch.float64) for side in (height, width))
     cycles = (down[:, None].square() + across.square()).sqrt() * max(height, width)
     return torch.where(cycles < 1 - 1e-6, 0, (cycles.clamp(min=1) * (1 + 1e-9)).log2().floor() + 1).long()
 

@@ -10,14 +10,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from a2a.denoiser import Times
+from a2a.denoiser import Times, clamped
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
 from a2a.files import write_atomically, write_json
@@ -39,18 +39,6 @@ def to_model(image: Tensor) -> Tensor:
 def to_image(model: Tensor) -> Tensor:
     """The model's range [-1, 1] to image units [0, 1]."""
     return (model + 1).div_(2)
-
-
-class _ClampStraightThrough(torch.autograd.Function):
-    """Clamp to [-1, 1] whose gradient is the identity, so that guidance has no dead zone."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        return x.clamp(-1, 1)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        return gradient
 
 
 @dataclass(frozen=True)
@@ -83,13 +71,16 @@ class Prior:
     predicts
         What the network answers: the noise, as in the paper, or `a2a.diffusion.NoiseSchedule.velocity`.
 
+    Raises
+    ------
+    InputError
+        If `predicts`, the network's channels or a table do not fit.
+
     Notes
     -----
-    ``predict`` returns ``x0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar)``, clamped to the data range with a
-    straight-through gradient, and shrunk: ``mean + gain_t (x0 - mean)``. Near t = T the raw estimate is the error
-    of the network, amplified 20,000 times; the gain, measured on validation slices, falls to 0 there, and what is
-    left is the best guess without data, the mean. From a velocity ``x0 = sqrt(abar) x_t - sqrt(1 - abar) v``, which
-    amplifies nothing.
+    ``predict`` returns ``x0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar)``, or of a velocity, which amplifies nothing,
+    ``sqrt(abar) x_t - sqrt(1 - abar) v``; clamped to the data range and shrunk, ``mean + gain_t (x0 - mean)``. Near
+    t = T noise errors are amplified 20,000 times: the gain falls to 0 and leaves the mean, the best guess without data.
     """
 
     network: UNet
@@ -103,6 +94,16 @@ class Prior:
     card: dict = field(default_factory=dict)
     bf16: bool = False
     predicts: Predicts = "noise"
+
+    def __post_init__(self) -> None:
+        if self.predicts not in get_args(Predicts):
+            raise InputError(f"predicts: {self.predicts!r} is neither of {', '.join(get_args(Predicts))}.")
+        if self.network.config.channels != len(self.spec):
+            raise InputError(f"network: {self.network.config.channels} channels for the modalities {self.spec.names}.")
+        for name in ("octave_error", "gain"):
+            table = np.asarray(getattr(self, name), dtype=float)
+            if len(table) not in (0, len(self.error_times)) or not np.isfinite(table).all():
+                raise InputError(f"{name}: must be finite, a row for each of the {len(self.error_times)} error_times.")
 
     @cached_property
     def digest(self) -> str:
@@ -136,6 +137,8 @@ class Prior:
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
         if self.mean is None or not isinstance(t, int):  # the gain is that of one level for all
             return x0
+        if x0.shape[1:] != self.mean.shape:
+            raise InputError(f"Stacks are {tuple(x0.shape[1:])}, but the prior is for {tuple(self.mean.shape)}.")
         return torch.lerp(self._center.to(x0), x0, self._gains[t].to(x0))
 
     @cached_property
@@ -152,13 +155,7 @@ class Prior:
         return self._at_all_times(self.octave_error)
 
     def _at_all_times(self, rows: tuple) -> Tensor:
-        """Interpolate what was measured at `error_times`, `(times, ...)` to `(T, ...)`, float64.
-
-        Raises
-        ------
-        InputError
-            If the weights do not carry it (`a2a train` measures it at its end).
-        """
+        """Interpolate what was measured at `error_times`, `(times, ...)` to `(T, ...)`, float64."""
         if not rows:
             raise InputError("These weights carry no validation error table; finish `a2a train`, which measures it.")
         every, known = np.arange(self.schedule.length), self.error_times
@@ -166,7 +163,7 @@ class Prior:
 
     def clamp(self, x: Tensor) -> Tensor:
         """Clamp to [-1, 1], see `Denoiser.clamp`."""
-        return _ClampStraightThrough.apply(x) if x.requires_grad else x.clamp(-1, 1)
+        return clamped(x)
 
     def variance(self, t: int) -> Tensor:
         """Pixel variance of the validation error, `(n,)` in squared image units; see `Denoiser.variance`."""
@@ -216,33 +213,33 @@ class Prior:
             If a file is missing or corrupt, or the modalities differ.
         """
         description, tensors = read_weights(Path(path), FIELDS, "a prior")
-        found = StackSpec.from_list(description["spec"])
-        if spec is not None and spec.names != found.names:
-            raise InputError(
-                f"{path}: these weights are for {len(found)} modalities ({', '.join(found.names)}), "
-                f"but {len(spec)} are needed ({', '.join(spec.names)})."
-            )
-        config = dict(description["network"])
-        config.update(multipliers=tuple(config["multipliers"]), attention=tuple(config["attention"]))
-        if config["channels"] != len(found):
-            raise InputError(
-                f"{path}: the network has {config['channels']} channels, but the JSON beside it names {len(found)} "
-                f"modalities ({', '.join(found.names)})."
-            )
-        network, mean = UNet(UNetConfig(**config)), tensors.pop(MEAN, None)
+        mean = tensors.pop(MEAN).float() if MEAN in tensors else None
         try:
-            network.load_state_dict({k: v.float() for k, v in tensors.items()})
+            prior = cls._described(description, mean, bf16)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: the JSON beside it is damaged ({error}); fetch both files again.") from error
+        if spec is not None and spec.names != prior.spec.names:
+            found, needed = (f"{len(s)} modalities ({', '.join(s.names)})" for s in (prior.spec, spec))
+            raise InputError(f"{path}: these weights are for {found}, but {needed} are needed.")
+        try:
+            prior.network.load_state_dict({k: v.float() for k, v in tensors.items()})
         except RuntimeError as error:
             raise InputError(f"{path}: the tensors do not fit the network of the JSON beside them.") from error
+        return prior
+
+    @classmethod
+    def _described(cls, description: dict, mean: Tensor | None, bf16: bool) -> "Prior":
+        """Make a prior with the network of a description, its weights still to be filled in."""
+        size = {name: tuple(v) if isinstance(v, list) else v for name, v in description["network"].items()}
         error, gain = (tuple(map(tuple, description[key])) for key in ("octave_error", "gain"))
         return cls(
-            network.eval().requires_grad_(False),
+            UNet(UNetConfig(**size)).eval().requires_grad_(False),
             NoiseSchedule(**description["schedule"]),
-            found,
+            StackSpec.from_list(description["spec"]),
             description["size"],
             error,
             tuple(description["error_times"]),
-            None if mean is None else mean.float(),
+            mean,
             gain,
             description["card"],
             bf16,

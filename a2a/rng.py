@@ -16,7 +16,8 @@ def generator(*key: int) -> torch.Generator:
     Parameters
     ----------
     *key
-        Non-negative integers; different keys give independent streams (NumPy's `SeedSequence`).
+        Non-negative integers; different keys give independent streams (NumPy's `SeedSequence`), but for chance: a CPU
+        generator uses 32 bits of its seed, so that of k keys about k^2 / 2^33 pairs share a stream.
     """
     state = np.random.SeedSequence(list(key)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))

@@ -42,7 +42,7 @@ def read_description(path: Path) -> dict:
             raise InputError(f"{file}: no such file; weights are a .safetensors file with a .json of the same name.")
     try:
         return json.loads(beside.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{beside}: not valid JSON ({error}).") from error
 
 

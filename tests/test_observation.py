@@ -134,9 +134,11 @@ def test_slices_and_repeats_of_the_batch():
 
 def test_moving_keeps_everything():
     observation = simulated()
-    moved = observation.to("meta")
+    moved = observation.to(torch.empty(0, device="meta"))
     assert {y.device.type for y in moved.data} == {"meta"} and moved.kinds == observation.kinds
-    assert torch.equal(observation.to("cpu").adjoint, observation.adjoint)
+    assert torch.equal(observation.to(torch.empty(0)).adjoint, observation.adjoint)
+    precise = observation.to(torch.empty(0, dtype=torch.float64))
+    assert {y.dtype for y in precise.data} == {torch.float64, torch.complex128}
 
 
 def test_made_in_inference_mode_usable_in_gradients():
@@ -205,7 +207,10 @@ def test_own_data_that_do_not_fit_are_refused(images, kspace, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"x": stacks()[:, :3]}, r"\(3, 3, 16, 12\); expected \(B, 4, H, W\)"),
+        ({"x": stacks()[:, :3]}, r"finite \(B, 4, H, W\) .* shape is \(3, 3, 16, 12\)"),
+        ({"x": stacks()[:0]}, r"its shape is \(0, 4, 16, 12\)"),
+        ({"x": stacks() / 0}, "x must be finite"),
+        ({"clean_noise_std": float("inf")}, "clean_noise_std = inf must be finite"),
         ({"text": "T1 + y(T7)"}, "character 8"),
         ({"rows": generators(0, 2)}, "2 generators for 3 items"),
         ({"clean_noise_std": -1.0}, "clean_noise_std"),

@@ -94,6 +94,11 @@ def foreign_json(path):
     path.with_suffix(".json").write_text(json.dumps({"card": {}}))
 
 
+def edited(path, **fields):
+    described = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(described | fields))
+
+
 def other_network(path):
     described = json.loads(path.with_suffix(".json").read_text())
     described["network"]["width"] = 16
@@ -110,6 +115,11 @@ def other_network(path):
         (flip_a_byte, "SHA-256"),
         (foreign_json, "lacks"),
         (other_network, "do not fit the network"),
+        (lambda p: edited(p, predicts="epsilon"), "predicts: 'epsilon' is neither"),
+        (lambda p: edited(p, error_times=[0]), "octave_error: must be finite, a row for each of the 1 error_times"),
+        (lambda p: edited(p, schedule={"kind": "cosine", "speed": 2}), "damaged"),
+        (lambda p: edited(p, spec=[{}]), "damaged"),
+        (lambda p: p.with_suffix(".json").write_bytes(b"\xff\xfe"), "not valid JSON"),
     ],
 )
 def test_bad_files_are_refused_with_their_name(prior, tmp_path, damage, words):
@@ -123,8 +133,15 @@ def test_bad_files_are_refused_with_their_name(prior, tmp_path, damage, words):
 
 def test_other_modalities_are_refused_naming_both_sides(prior, tmp_path):
     prior.save(tmp_path / "p.safetensors")
-    with pytest.raises(InputError, match=r"2 modalities \(T1, T2\), but 3 are needed \(T1, T2, CT\)"):
+    with pytest.raises(InputError, match=r"2 modalities \(T1, T2\), but 3 modalities \(T1, T2, CT\)"):
         Prior.load(tmp_path / "p.safetensors", StackSpec.of("T1", "T2", "CT"))
+
+
+def test_stacks_of_another_size_are_refused(prior):
+    shape = (len(prior.spec), prior.size, prior.size)
+    centred = replace(prior, mean=torch.zeros(shape), gain=((1.0,) * len(prior.spec),) * 2)
+    with pytest.raises(InputError, match=r"Stacks are \(2, 32, 16\), but the prior is for \(2, 16, 16\)"):
+        centred.predict(torch.zeros(1, shape[0], 2 * shape[1], shape[2]), 10)
 
 
 def test_weights_without_error_table_say_so(prior):

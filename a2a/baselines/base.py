@@ -131,9 +131,9 @@ class Baseline(ABC):
         if samples > 1 and self.deterministic(observation):
             raise InputError(f"samples: {self.name} gives one answer to {observation.scenario!s}; ask for 1.")
         draws = list(rows) if rows is not None else generators(0, observation.shape[0], samples)
-        everything, device = observation.repeat(samples), next(self.network.parameters()).device
+        everything, like = observation.repeat(samples), next(self.network.parameters())
         parts = [slice(first, first + self.batch) for first in range(0, len(draws), self.batch)]
-        stacks = torch.cat([self.predict(everything[part].to(device), draws[part]).cpu() for part in parts]).clamp(0, 1)
+        stacks = torch.cat([self.predict(everything[part].to(like), draws[part]).cpu() for part in parts]).clamp(0, 1)
         clean = list(observation.scenario.indices("clean"))
         stacks[:, clean] = everything.adjoint[:, clean].to(stacks)
         shaped = stacks.unflatten(0, (samples, observation.shape[0]))

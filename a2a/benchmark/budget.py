@@ -97,6 +97,6 @@ def paper_hours(evaluations: Mapping[str, float], recipe: Mapping[str, float], d
         ``"gpu"``, at the speed that is assumed there, or ``"cpu"``, at the one measured there.
     """
     passes = sum(count for name, count in evaluations.items() if name.startswith("any2all-mds"))
-    passes += 2 * evaluations.get("any2all-mps", 0.0)
+    passes += 2 * sum(count for name, count in evaluations.items() if name.startswith("any2all-mps"))
     speed = recipe["assumed_tflops"] if device == "gpu" else recipe["here_gflops"] / 1000
     return passes * recipe["tflop_per_image"] / 3 / speed / 3600

@@ -30,8 +30,8 @@ def singles(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """
     if missing := [column for column in (*GROUP, "subject", "value") if column not in results]:
         raise InputError(f"The results table has no column {missing[0]!r}.")
-    single = results["estimate"].isin(["single sample"]) if "estimate" in results else True
-    chosen = results.loc[single & results["metric"].isin(metrics), [*GROUP, "subject", "value"]]
+    single = _single_samples(results)
+    chosen = single.loc[single["metric"].isin(metrics), [*GROUP, "subject", "value"]]
     if absent := [metric for metric in metrics if metric not in set(chosen["metric"])]:
         raise InputError(f"The results table has no metric {absent[0]!r} of single samples.")
     return chosen
@@ -40,9 +40,7 @@ def singles(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 def estimates(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Estimate each metric of each scenario, modality and method, with a 95 % interval.
 
-    The interval is a BCa bootstrap of the mean over subjects. That of ``rfd`` is 1.96 standard deviations of its
-    logarithm over halves of the subjects (`a2a.benchmark.measures.measured`) to both sides: distances are positive and
-    of all magnitudes.
+    The interval is a BCa bootstrap of the mean over subjects; for that of ``rfd`` see `distances`.
 
     Parameters
     ----------
@@ -65,9 +63,36 @@ def estimates(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     if not whole.all():
         found.append(summary(values[~whole])[[*GROUP, "mean", "low", "high", "subjects"]])
     if whole.any():
-        halves = results[results["metric"] == "rfd_half"].assign(metric="rfd")
-        spread = np.exp(1.96 * np.log(halves.set_index(GROUP)["value"]).groupby(GROUP).std()).rename("spread")
-        sets = values[whole].join(spread, on=GROUP).rename(columns={"value": "mean"})
-        sets = sets.assign(low=sets["mean"] / sets["spread"], high=sets["mean"] * sets["spread"], subjects=np.nan)
+        sets = distances(_single_samples(results), GROUP[:-1]).reset_index().assign(metric="rfd")
         found.append(sets[[*GROUP, "mean", "low", "high", "subjects"]])
     return pd.concat(found, ignore_index=True)
+
+
+def distances(table: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
+    """rFD of each group, with an interval from random halves of the subjects (`a2a.benchmark.measures.measured`).
+
+    It is 1.96 standard deviations of the logarithm to both sides: distances are positive and of all magnitudes.
+
+    Parameters
+    ----------
+    table
+        Results with the columns `groups`, ``metric``, ``value`` and ``subject``.
+    groups
+        What tells the sets of slices apart.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by `groups`: ``mean`` (of all slices together), ``low, high`` (NaN without halves) and ``subjects``.
+    """
+    whole = table[table["metric"] == "rfd"].groupby(groups, dropna=False)["value"].first()
+    halves = table[table["metric"] == "rfd_half"]
+    spread = np.log(halves["value"]).groupby([halves[name] for name in groups], dropna=False).std().reindex(whole.index)
+    people = table[table["metric"] == "psnr"].groupby(groups, dropna=False)["subject"].nunique().reindex(whole.index)
+    reach = np.exp(1.96 * spread)
+    return pd.DataFrame({"mean": whole, "low": whole / reach, "high": whole * reach, "subjects": people})
+
+
+def _single_samples(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of single samples, neither means nor references."""
+    return table[table["estimate"] == "single sample"] if "estimate" in table else table

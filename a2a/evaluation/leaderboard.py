@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from a2a.errors import InputError
+from a2a.evaluation.estimates import distances
 from a2a.evaluation.metrics import summary
 from a2a.weights import trainings
 
@@ -82,21 +83,6 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
     distance = distances(table, groups[:-1]).reset_index().assign(metric="rfd")
     together = pd.concat([part for part in (means, distance) if len(part)], ignore_index=True)
     return together[[*groups, "mean", "low", "high", "subjects"]].sort_values(groups[:-1], kind="stable")
-
-
-def distances(table: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
-    """rFD of each group with its interval: 1.96 standard deviations over random halves of the subjects to each side.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by `groups`: ``mean`` (of all slices together), ``low, high`` (NaN without halves) and ``subjects``.
-    """
-    whole = table[table["metric"] == "rfd"].groupby(groups, dropna=False)["value"].first()
-    spread = table[table["metric"] == "rfd_half"].groupby(groups, dropna=False)["value"].std().reindex(whole.index)
-    people = table[table["metric"] == "psnr"].groupby(groups, dropna=False)["subject"].nunique().reindex(whole.index)
-    low, high = (whole - 1.96 * spread).clip(lower=0), whole + 1.96 * spread
-    return pd.DataFrame({"mean": whole, "low": low, "high": high, "subjects": people})
 
 
 def training_costs(cards: Mapping[str, dict]) -> pd.DataFrame:

@@ -130,7 +130,10 @@ def _first_order(v: np.ndarray) -> list[float]:
 
 
 def _texture(image: np.ndarray, mask: np.ndarray) -> list[float]:
-    """Features of the normalised co-occurrence matrix P of the 32 levels."""
+    """Features of the normalised co-occurrence matrix P of the 32 levels, without pairs in the darkest one.
+
+    Outside of the mask is darkest, so the outline of the mask counts as texture, for real and made images alike.
+    """
     levels = np.where(mask, np.minimum(np.floor(LEVELS * image), LEVELS - 1), 0).astype(np.uint8)
     counts = graycomatrix(levels, [1], _ANGLES, LEVELS, symmetric=True)[:, :, 0].sum(axis=-1).astype(np.float64)
     counts[0, 0] = 0

@@ -50,6 +50,8 @@ def prediction(prior: Denoiser, part: Observation, levels: Levels) -> Callable[[
             raise InputError(
                 f"levels: {name} has noise_std = {std}; use 'shared', for 'own' takes images without noise."
             )
+    if not any(clean):
+        return prior.predict
     given = prior.schedule.abar(0) ** 0.5 * to_model(part.adjoint.to(prior.like))
     kept = torch.tensor(clean, device=given.device)[:, None, None]
 

@@ -55,12 +55,14 @@ def posterior_shift(
     direction = precondition(left)
     seen, shift = part.operator.normal(direction), torch.zeros_like(image)
     size = _dot(left, seen)
-    for _ in range(cg_steps):
+    for left_to_do in reversed(range(cg_steps)):
         effect = covariance(seen)
         product = effect + noise * direction
         curvature = _dot(product, seen)
         length = torch.where(curvature > 0, size / curvature, 0.0).clamp(max=longest).to(image)
         shift, left = shift + length * effect, left - length * product
+        if not left_to_do:
+            break
         new = precondition(left)
         new_seen = part.operator.normal(new)
         former, size = size, _dot(left, new_seen)

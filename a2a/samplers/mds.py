@@ -1,5 +1,6 @@
 """MDS: DDIM whose clean estimate is corrected by a small least-squares problem."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -72,11 +73,13 @@ def mds(
     Raises
     ------
     InputError
-        If `errors` or `levels` is neither of the two, `errors` is coupled and there is a `weight` as well, or the prior
-        has no levels of their own.
+        If `errors` or `levels` is neither of the two, `weight` is negative or not finite or meets coupled `errors`, or
+        the prior has no levels of their own.
     """
     if errors not in ("independent", "coupled"):
         raise InputError(f"errors: unknown value {errors!r}; use 'independent' or 'coupled'.")
+    if weight is not None and not 0 <= weight < math.inf:
+        raise InputError(f"weight: {weight} must be finite and not negative.")
     if errors == "coupled" and weight is not None:
         raise InputError("weight: coupled errors have no single weight; leave it out, or use errors='independent'.")
 

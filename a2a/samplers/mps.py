@@ -1,5 +1,6 @@
 """MPS: ancestral sampling, steered by the gradient of the data misfit through the denoiser."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -32,6 +33,8 @@ def mps(
 ) -> Completion:
     r"""Multimodal posterior sampling (Any2all, Gan, Wang et al. 2026); chapter "MPS".
 
+    Given modalities are approached, not copied: clean ones come back nearly as they are.
+
     Parameters
     ----------
     prior
@@ -62,12 +65,14 @@ def mps(
     Raises
     ------
     InputError
-        If `guidance` is neither of the two, or `cg_steps` is not positive.
+        If `guidance` is neither of the two, `cg_steps` is not positive, or `scale` is negative or not finite.
     """
     if guidance not in ("norm", "moment-matched"):
         raise InputError(f"guidance: unknown value {guidance!r}; use 'norm' or 'moment-matched'.")
     if cg_steps < 1:
         raise InputError(f"cg_steps: {cg_steps} must be 1 or more.")
+    if not 0 <= scale < math.inf:
+        raise InputError(f"scale: {scale} must be finite and not negative.")
 
     def update_for(part: Observation) -> Update:
         if guidance == "norm":

@@ -22,6 +22,8 @@ Update = Callable[[Tensor, Tensor, int, int], Tensor]
 """One step of a sampler: ``update(x_t, z, t, s) -> x_s`` with fresh noise z; s is the next time."""
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def reverse(
     prior: Denoiser,
     observation: Observation,
@@ -71,34 +73,45 @@ def reverse(
     Raises
     ------
     InputError
-        If a setting is out of its range, or `batch` rows do not fit the memory of the device.
+        If a setting is out of its range, the observation is of other modalities than the prior, `batch` rows do not fit
+        the memory of the device, or samples come out that are not finite.
     """
     started = time.perf_counter()
     items, height, width = observation.shape
+    if observation.spec.names != prior.spec.names:
+        theirs, ours = (", ".join(spec.names) for spec in (observation.spec, prior.spec))
+        raise InputError(f"observation: it is of {theirs}, but the prior is of {ours}.")
     for name, value in (("samples", samples), ("batch", batch)):
-        if value < 1:
-            raise InputError(f"{name}: {value} must be 1 or more.")
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name}: {value} must be 1 or more, a whole number.")
     draws = list(rows) if rows is not None else generators(0, items, samples)
-    if len(draws) != samples * items:
-        raise InputError(f"rows: must hold samples * items = {samples * items} generators, got {len(draws)}.")
+    if not len(draws) == len(set(map(id, draws))) == samples * items:
+        raise InputError(f"rows: must hold samples * items = {samples * items} different generators, got {len(draws)}.")
     everything, shape = observation.repeat(samples), (len(prior.spec), height, width)
     passes, parts = _passes(prior.schedule, steps, spacing, restarts), range(0, len(draws), batch)
     bar, done = iter(progress(range(len(parts) * steps), label)), []
     for first in parts:
         part = slice(first, first + batch)
-        update, noise = update_for(everything[part].to(prior.like.device)), _noise(shape, draws[part], prior.like)
         try:
+            update, noise = update_for(everything[part].to(prior.like)), _noise(shape, draws[part], prior.like)
             done.append(to_image(prior.clamp(_walk(prior.schedule, passes, update, noise, bar))).cpu())
         except torch.OutOfMemoryError as error:
-            raise InputError(f"batch: {batch} rows do not fit the memory; try {max(batch // 2, 1)}.") from error
+            raise InputError(_too_large(len(draws[part]))) from error
     for _ in bar:
         pass
     stacks = torch.cat(done).reshape(samples, items, *shape)
+    if not bool(stacks.isfinite().all()):
+        raise InputError(f"{label}: samples are not finite; look at the data, or take a smaller step size.")
     return Completion(stacks, prior.spec, time.perf_counter() - started, steps)
 
 
 def _noise(shape: tuple[int, ...], draws: Sequence[torch.Generator], like: Tensor) -> Callable[[], Tensor]:
     return lambda: randn(shape, draws, like)
+
+
+def _too_large(rows: int) -> str:
+    advice = f"try batch = {rows // 2}" if rows > 1 else "use smaller slices, or a network with checkpointing"
+    return f"batch: {rows} rows do not fit the memory of the device; {advice}."
 
 
 def _walk(
@@ -118,7 +131,9 @@ def _walk(
 
 def _passes(schedule: NoiseSchedule, steps: int, spacing: Spacing, restarts: int) -> list[list[tuple[int, int]]]:
     """The transitions of the first pass and of the restarts, which share the steps."""
-    if restarts < 0 or 0 < steps <= restarts:
+    if not (isinstance(steps, int) and 1 <= steps <= schedule.length):
+        raise InputError(f"steps must lie between 1 and {schedule.length}, got {steps}.")
+    if not 0 <= restarts < steps:
         raise InputError(f"restarts: {restarts} must be at least 0 and less than steps, which are {steps}.")
     shares = [len(share) for share in np.array_split(np.arange(steps), restarts + 1)]
     later = [schedule.transitions(share, spacing, round(RESTART * schedule.length)) for share in shares[1:]]

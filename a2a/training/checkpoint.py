@@ -47,7 +47,8 @@ def fingerprint(config: TrainConfig, store: SliceStore) -> str:
     """
     decisive = config.model_dump(mode="json", exclude={"log_every", "checkpoint_every", "checkpointing"})
     files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in config.files]
-    text = json.dumps([decisive, store.spec.to_list(), store.manifest["sha256"]["train.npy"], files], sort_keys=True)
+    slices = [store.manifest["sha256"][f"{split}.npy"] for split in ("train", "val")]  # val decides the calibration
+    text = json.dumps([decisive, store.spec.to_list(), slices, files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -73,7 +73,8 @@ def train(
     Raises
     ------
     InputError
-        If `out` holds another run, the configuration does not fit the data, or `devices` does not divide the batch.
+        If `out` holds another run, the configuration does not fit the data, or `devices` are none, more than the GPUs
+        that are there, or do not divide the batch.
     RuntimeError
         If a loss or its gradient is no longer finite; names the step and its slices.
     """
@@ -101,6 +102,10 @@ def train(
 def _check(objective: Objective, out: Path, resume: bool, devices: int) -> None:
     """Refuse what would fail later, before other processes are started and before anything is written."""
     config, store = objective.config, objective.store
+    if devices < 1:
+        raise InputError(f"devices: {devices} must be 1 or more.")
+    if 0 < torch.cuda.device_count() < devices:
+        raise InputError(f"devices: {devices} are more than the {torch.cuda.device_count()} GPUs of this machine.")
     if config.batch % devices:
         raise InputError(f"batch: {config.batch} cannot be shared by {devices} devices; choose a multiple.")
     if out.exists() and not out.is_dir():
@@ -181,7 +186,7 @@ class _Run:
     ) -> None:
         """Update each network in its turn, the others frozen."""
         networks = {name: network for name, (network, _) in ready.items()}
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([self.fabric.device] if self.fabric.device.type == "cuda" else []):
             torch.manual_seed(generator(self.config.seed, NETWORK, step, self.fabric.global_rank).initial_seed())
             for name, (network, optimiser) in ready.items():
                 for other, frozen in networks.items():

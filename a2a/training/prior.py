@@ -29,7 +29,7 @@ NOISY = 0.8  # share of the T times before the noisiest ones
 
 @dataclass(frozen=True, eq=False)
 class PriorObjective(Objective):
-    """Prediction by one U-Net, see `Objective`; its inputs are noisy stacks, times and what is to be predicted."""
+    """Prediction by one U-Net, see `Objective`; its inputs: noisy stacks, times, what is to be predicted, and where."""
 
     config: PriorConfig
 
@@ -49,6 +49,8 @@ class PriorObjective(Objective):
             If the slices do not fit the network, or the named weights are of another network, schedule or stack.
         """
         size, side = UNetConfig(len(self.store.spec), **self.config.network.model_dump()), self.store.size
+        if self.config.given and size.channels < 2:
+            raise InputError("given: a stack of one modality has none to give and others to ask for; set it to 0.")
         if side % size.stride:
             raise InputError(f"network: slices of side {side} do not fit, {size.stride} must divide the side.")
         network = UNet(size)
@@ -59,16 +61,16 @@ class PriorObjective(Objective):
 
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
         """Diffuse each slice to a time of its own, or but for the modalities that are given."""
-        times = torch.stack([self._times(clean.shape[1], draw) for draw in draws])
+        drawn = [self._times(clean.shape[1], draw) for draw in draws]
+        times, asked = (torch.stack(part) for part in zip(*drawn, strict=True))
         noise, stack = randn(clean.shape[1:], draws), to_model(clean)
         target = noise if self.config.predicts == "noise" else self.schedule.velocity(stack, noise, times)
-        return self.schedule.diffuse(stack, times, noise), times, target
+        return self.schedule.diffuse(stack, times, noise), times, target, asked
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """Return the mean squared error of the prediction, in the modalities that are not given."""
-        noisy, times, target = inputs
+        noisy, times, target, asked = inputs
         error = (networks[name](noisy, times).float() - target).square().mean(dim=(2, 3))
-        asked = (times == times.amax(dim=1, keepdim=True)).expand_as(error)
         return ((error * asked).sum(dim=1) / asked.sum(dim=1)).mean()
 
     def validation(self, network: nn.Module) -> float:
@@ -84,19 +86,19 @@ class PriorObjective(Objective):
         )
         return calibrated(prior, self.store.split("train").images, self.store.split("val").images)
 
-    def _times(self, modalities: int, draw: torch.Generator) -> Tensor:
-        """Draw one time, or one and low ones of a random choice of modalities, `(1,)` or `(n,)`."""
+    def _times(self, modalities: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw one time, or one and low ones of a random choice of modalities, `(1,)` or `(n,)`; and the others."""
         time, length = torch.randint(self.schedule.length, (1,), generator=draw), self.schedule.length
         if self.config.noisy and torch.rand((), generator=draw) < self.config.noisy:
             time = torch.randint(round(NOISY * length), length, (1,), generator=draw)
         if not self.config.given:
-            return time
+            return time, torch.ones(modalities, dtype=torch.bool)
         number = int(torch.randint(1, modalities, (), generator=draw))
         if torch.rand((), generator=draw) >= self.config.given:
             number = 0
         low = torch.randint(max(round(GIVEN * length), 1), (modalities,), generator=draw)
         chosen = torch.randperm(modalities, generator=draw) < number
-        return torch.where(chosen, low, time)
+        return torch.where(chosen, low, time), ~chosen
 
     def _start(self, size: UNetConfig) -> nn.Module:
         """Return the network of the prior that the configuration starts from."""

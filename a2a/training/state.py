@@ -81,7 +81,7 @@ def build(objective: Objective) -> State:
     InputError
         If the slices do not fit the networks.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):
         torch.manual_seed(generator(objective.config.seed).initial_seed())
         networks = objective.networks()
     optimisers = {name: objective.optimiser(network) for name, network in networks.items()}

@@ -189,7 +189,7 @@ def test_unusable_weights_are_refused(refused, weights, t1, tiny_prior_of, tmp_p
     assert "gone.safetensors: no such file" in refused("T1", "--t1", t1, prior=tmp_path / "gone.safetensors")
     description = json.loads(weights.with_suffix(".json").read_text())
     weights.with_suffix(".json").write_text(json.dumps(description | {"spec": description["spec"][:2]}))
-    assert "the network has 3 channels, but the JSON beside it names 2" in refused("T1", "--t1", t1, prior=weights)
+    assert "damaged (network: 3 channels for the modalities" in refused("T1", "--t1", t1, prior=weights)
     weights.with_suffix(".json").write_text(json.dumps(description))
     tiny_prior_of(StackSpec.of("T1", "T2")).save(tmp_path / "two.safetensors")
     assert "this stack has T1, T2." in refused("T1 + CT", "--t1", t1, prior=tmp_path / "two.safetensors")

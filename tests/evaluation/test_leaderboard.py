@@ -42,10 +42,11 @@ def test_no_number_stands_without_an_interval(table):
     assert shown.groupby(["method", "estimate"], dropna=False).metric.apply(list).map(sorted).map(tuple).nunique() == 1
     single = shown[(shown.method == "better") & (shown.estimate == "single sample")]
     (distance,) = single[single.metric == "rfd"].itertuples()
-    assert (distance.mean, distance.low, distance.high) == pytest.approx((30, 30 - 19.6, 30 + 19.6))
+    reach = np.exp(1.96 * np.log([20, 30, 40]).std(ddof=1))
+    assert (distance.mean, distance.low, distance.high) == pytest.approx((30, 30 / reach, 30 * reach))
     assert (distance.subjects, (shown.low.isna() == (shown.metric == "rfd")).sum()) == (3, len(shown) - 1)
     board = leaderboard(table).set_index("method")
-    assert board.loc["better", ["rfd_low", "rfd_high"]].tolist() == pytest.approx([10.4, 49.6])
+    assert board.loc["better", ["rfd_low", "rfd_high"]].tolist() == pytest.approx([30 / reach, 30 * reach])
 
 
 def test_two_settings_of_one_method_cannot_share_a_row(table):

@@ -42,6 +42,8 @@ def test_estimates_are_the_summary_of_subjects_and_positive_intervals_of_distanc
     spread = np.exp(1.96 * np.log([1, 2, 3, 4]).std(ddof=1))
     np.testing.assert_allclose(sets["low"] * spread, sets["mean"])
     np.testing.assert_allclose(sets["high"] / spread, sets["mean"])
+    means = results.assign(estimate="mean of 4", value=results["value"] ** 2)
+    pd.testing.assert_frame_equal(estimates(pd.concat([results, means]), ["psnr", "rfd"]), found)
     with pytest.raises(InputError, match="no metric 'ssim'"):
         estimates(results, ["ssim"])
     with pytest.raises(InputError, match="no column 'subject'"):

@@ -89,7 +89,11 @@ def test_restarts_leave_the_exact_posterior_as_it_is(toy, case):
         ({"spacing": -1.0}, "spacing must be a positive number"),
         ({"steps": 10, "restarts": -1}, "restarts: -1 must be at least 0"),
         ({"steps": 3, "restarts": 3}, "restarts: 3 must be at least 0 and less than steps"),
-        ({"rows": []}, "rows: must hold samples . items = 1 generators, got 0"),
+        ({"rows": []}, "rows: must hold samples . items = 1 different generators, got 0"),
+        ({"steps": -5}, "steps must lie between 1 and 1000, got -5"),
+        ({"steps": 2.5}, "steps must lie between 1 and 1000, got 2.5"),
+        ({"steps": 1800, "restarts": 1}, "steps must lie between 1 and 1000, got 1800"),
+        ({"rows": [torch.Generator()] * 2, "samples": 2}, "rows: must hold samples . items = 2 different generators"),
     ],
 )
 def test_settings_out_of_range_are_refused(toy, sampler, options, complaint):
@@ -114,8 +118,37 @@ def test_memory_that_does_not_suffice_names_a_batch_that_may(toy, monkeypatch):
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(GaussianPrior, "predict", full)
-    with pytest.raises(InputError, match="batch: 16 rows do not fit the memory; try 8"):
+    with pytest.raises(InputError, match="batch: 12 rows do not fit the memory of the device; try batch = 6"):
+        mds(toy, observe("T1"), samples=12)
+    with pytest.raises(InputError, match="batch: 1 rows do not fit .*; use smaller slices"):
         mds(toy, observe("T1"))
+
+
+@pytest.mark.parametrize("sampler", [mds, mps])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_samplers_do_not_mind_the_callers_gradient_mode(toy, sampler, mode):
+    with mode():
+        inside = sampler(toy, observe("T1"), steps=3).samples
+    assert torch.equal(inside, sampler(toy, observe("T1"), steps=3).samples)
+
+
+def test_samples_that_are_not_finite_are_refused(toy, monkeypatch):
+    monkeypatch.setattr(GaussianPrior, "predict", lambda self, x, t: (x / 0, x))
+    with pytest.raises(InputError, match="MDS, T1: samples are not finite"):
+        mds(toy, observe("T1"), steps=2)
+
+
+def test_another_stack_is_refused(toy):
+    other = Observation.build(StackSpec.of("CT", "PET"), {"CT": torch.zeros(1, 8, 8, dtype=torch.float64)}, {})
+    with pytest.raises(InputError, match="observation: it is of CT, PET, but the prior is of T1, T2"):
+        mds(toy, other, steps=2)
+
+
+@pytest.mark.parametrize(("sampler", "option"), [(mds, "weight"), (mps, "scale")])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_step_sizes_out_of_range_are_refused(toy, sampler, option, value):
+    with pytest.raises(InputError, match=f"{option}: .* must be finite and not negative"):
+        sampler(toy, observe("T1"), steps=2, **{option: value})
 
 
 @pytest.fixture(scope="module")
@@ -247,5 +280,5 @@ def test_unknown_guidance_is_refused(toy):
 
 
 def test_wrong_number_of_generators_is_refused(toy):
-    with pytest.raises(ValueError, match="3 generators"):
+    with pytest.raises(ValueError, match="3 different generators"):
         mds(toy, observe("T1"), samples=3, rows=generators(0, 2))

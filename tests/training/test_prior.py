@@ -1,10 +1,14 @@
 """What a prior's training step sees: diffused slices, as a pure function of (seed, step)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from a2a.errors import InputError
 from a2a.prior import Prior, to_model
+from a2a.stack import StackSpec
 from a2a.training import PriorObjective, train
 from a2a.training.batches import rows_of_step
 from a2a.training.config import Augmentation
@@ -33,7 +37,7 @@ def test_processes_share_the_batch(objective, world):
 
 def test_inputs_are_the_forward_process_of_their_slices(config, store):
     still = PriorObjective(config.model_copy(update={"augmentation": Augmentation(flip=0)}), store)
-    noisy, times, noise = Steps(still)[5]
+    noisy, times, noise, _ = Steps(still)[5]
     images = store.split("train").images
     clean = to_model(torch.from_numpy(images[rows_of_step(config.seed, 5, config.batch, len(images))]).float())
     abar = torch.from_numpy(np.cumprod(1 - still.schedule.betas)[times[:, 0]])[:, None, None, None]
@@ -58,11 +62,11 @@ def giving(config, store) -> PriorObjective:
 
 
 def test_some_modalities_are_given_at_low_levels_of_their_own(giving):
-    times = torch.cat([Steps(giving)[step][1] for step in range(150)])
-    given = times < times.amax(dim=1, keepdim=True)
+    steps = [Steps(giving)[step] for step in range(150)]
+    times, given = torch.cat([step[1] for step in steps]), ~torch.cat([step[3] for step in steps])
     assert abs(float(given.any(dim=1).double().mean()) - 0.5) < 4 * 0.5 / len(times) ** 0.5
     assert (times[given] < 50).all() and not given.all(dim=1).any()
-    assert 350 < times.amax(dim=1).double().mean() < 650
+    assert 450 < times[~given].double().mean() < 550
 
 
 def test_half_of_the_slices_are_shown_in_the_noisiest_fifth(config, store):
@@ -74,18 +78,24 @@ def test_half_of_the_slices_are_shown_in_the_noisiest_fifth(config, store):
 
 def test_given_modalities_are_not_scored(giving):
     network = giving.networks()["network"]
-    noisy, _, noise = Steps(giving)[0]
-    times = torch.tensor([[3, 600]]).expand(len(noisy), 2)
+    noisy, _, noise, _ = Steps(giving)[0]
+    times, asked = (torch.tensor([row]).expand(len(noisy), 2) for row in ([3, 600], [False, True]))
     other = torch.cat([noise[:, :1] + 5, noise[:, 1:]], dim=1)
-    losses = [giving.loss("network", {"network": network}, (noisy, times, truth)) for truth in (noise, other)]
+    losses = [giving.loss("network", {"network": network}, (noisy, times, truth, asked)) for truth in (noise, other)]
     assert torch.equal(*losses)
     expected = (network(noisy, times) - noise)[:, 1].square().mean()
     assert torch.allclose(losses[0], expected)
 
 
+def test_a_stack_of_one_modality_has_nothing_to_give(giving):
+    alone = replace(giving.store, spec=StackSpec.of("T1"))
+    with pytest.raises(InputError, match="given: a stack of one modality has none to give"):
+        PriorObjective(giving.config, alone).networks()
+
+
 def test_velocities_are_predicted_where_that_is_asked_for(config, store):
     noise, velocity = (PriorObjective(config.model_copy(update={"predicts": p}), store) for p in ("noise", "velocity"))
-    (noisy, times, eps), (same, _, v) = Steps(noise)[5], Steps(velocity)[5]
+    (noisy, times, eps, _), (same, _, v, _) = Steps(noise)[5], Steps(velocity)[5]
     assert torch.equal(noisy, same)
     signal, spread = noise.schedule.coefficients(times, eps)
     torch.testing.assert_close(spread * noisy + signal * v, eps, rtol=0, atol=1e-5)

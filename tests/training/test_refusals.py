@@ -48,6 +48,8 @@ def test_slices_that_do_not_fit_the_network_are_refused(config, store, tmp_path,
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(config, store, tmp_path):
+    with pytest.raises(InputError, match="devices: 0 must be 1 or more"):
+        train(PriorObjective(config, store), tmp_path / "run", devices=0)
     with pytest.raises(InputError, match="batch: 6 cannot be shared by 4 devices"):
         train(PriorObjective(config, store), tmp_path / "run", devices=4)
 
