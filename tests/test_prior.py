@@ -9,9 +9,12 @@ import torch
 
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
+from a2a.methods import Any2all
 from a2a.networks.unet import UNet, UNetConfig
+from a2a.observation import Observation
 from a2a.octaves import white
 from a2a.prior import Prior, to_image, to_model
+from a2a.samplers import mds, mps
 from a2a.stack import StackSpec
 from a2a.weights import read_card
 
@@ -135,6 +138,19 @@ def test_other_modalities_are_refused_naming_both_sides(prior, tmp_path):
     prior.save(tmp_path / "p.safetensors")
     with pytest.raises(InputError, match=r"2 modalities \(T1, T2\), but 3 modalities \(T1, T2, CT\)"):
         Prior.load(tmp_path / "p.safetensors", StackSpec.of("T1", "T2", "CT"))
+
+
+@pytest.mark.parametrize("sampler", [mds, mps])
+def test_data_in_double_precision_are_taken(prior, sampler):
+    image = torch.rand(1, prior.size, prior.size, dtype=torch.float64)
+    done = sampler(prior, Observation.build(SPEC, {"T1": image}, {}), steps=2)
+    same = sampler(prior, Observation.build(SPEC, {"T1": image.float()}, {}), steps=2)
+    assert done.samples.dtype == torch.float32 and torch.equal(done.samples, same.samples)
+
+
+def test_any2all_refuses_slices_of_another_size(prior):
+    small = Observation.build(SPEC, {"T1": torch.rand(1, 8, prior.size)}, {})
+    assert Any2all(prior).accepts(small) == "its slices are 8 x 16, the prior is for 16 x 16"
 
 
 def test_stacks_of_another_size_are_refused(prior):

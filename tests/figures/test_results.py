@@ -59,7 +59,7 @@ def test_dots_stand_in_rows_sorted_within_each_scenario(results):
     labels = list(figure.layout.yaxis.ticktext)
     order = dict(zip(figure.layout.yaxis.tickvals, labels, strict=True))
     names = [order[y] for y in sorted(order)]
-    best = ["mmGAN", "Any2all MDS", "Any2all MPS"]
+    best = ["mmGAN", "Any2all MDS", "MPS, moment-matched"]
     assert names == ["<b>T1</b>", *best, "<b>T1 + T2*</b>", *best]
     (psnr, rfd) = traces(figure, "mmgan")
     mine = results[(results.method == "mmgan") & (results.metric == "psnr")]

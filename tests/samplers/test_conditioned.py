@@ -43,6 +43,11 @@ def test_with_own_levels_mds_is_exact(toy, text):
     assert mean < 0.1 and covariance < 0.04
 
 
+@pytest.mark.parametrize("text", ["y(T1)", "y(T1) + y(CT)", "nothing"])
+def test_without_clean_modalities_both_levels_ask_the_same(toy, text):
+    assert prediction(toy, observed(text), "own") == toy.predict
+
+
 @pytest.mark.parametrize("text", ["T1", "T1 + CT"])
 def test_its_mean_is_exact_after_ten_evaluations_which_shared_levels_miss(toy, text):
     observation, errors = observed(text), {}

@@ -13,6 +13,7 @@ import torch
 from a2a.errors import InputError
 from a2a.gaussian import GaussianPrior
 from a2a.observation import Observation
+from a2a.operators import StackOperator
 from a2a.rng import generators
 from a2a.samplers import ddim, ddpm, mds, mps
 from a2a.sampling import Sampling
@@ -170,6 +171,15 @@ def test_more_cg_steps_are_exact_for_five_modalities_of_correlated_pixels(five, 
     mean = (drawn.mean(0) - exact.mean).mean(dim=(1, 2)) / STD
     spread = (drawn.var(0).mean(dim=(1, 2)).sqrt() - exact.std.square().mean(dim=(1, 2)).sqrt()) / STD
     assert mean.abs().max() < 0.05 and spread.abs().max() < 0.04
+
+
+@pytest.mark.parametrize("cg_steps", [1, 3])
+def test_no_solve_is_made_that_nobody_uses(toy, monkeypatch, cg_steps):
+    """One to start from, and a preconditioned direction for each conjugate-gradient step."""
+    calls, prox = [], StackOperator.prox
+    monkeypatch.setattr(StackOperator, "prox", lambda self, z, b, lam: calls.append(lam) or prox(self, z, b, lam))
+    mps(toy, observe("y(T1)"), steps=2, cg_steps=cg_steps)
+    assert len(calls) == 2 * (1 + cg_steps)
 
 
 def test_one_cg_step_is_not_the_whole_inverse(five):
