@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from pydantic import ValidationError
 
 from a2a.baselines.mmgan import MmGAN, MmGANConfig
 from a2a.benchmark import Experiment, Job, read_table, refusals, run, tables
@@ -288,3 +289,14 @@ def test_new_weights_of_a_method_replace_its_rows_and_keep_the_others(prior, sto
 )
 def test_a_sampler_that_goes_otherwise_has_a_name_of_its_own(course, label):
     assert Job(given="T1", targets=("CT",), **course).label == label
+
+
+@pytest.mark.parametrize("spacing, words", [(1.0, ""), (1.25, "spacing 1.25"), ("log-snr", "spacing log-snr")])
+def test_unusual_spacings_are_named(spacing, words):
+    assert Job(given="T1", targets=("CT",), spacing=spacing).settings == words
+
+
+@pytest.mark.parametrize("spacing", [0, -1.0, "even"])
+def test_other_spacings_are_refused(spacing):
+    with pytest.raises(ValidationError, match="spacing"):
+        Job(given="T1", targets=("CT",), spacing=spacing)

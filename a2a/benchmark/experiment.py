@@ -3,7 +3,7 @@
 from copy import deepcopy
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -46,7 +46,7 @@ class Course(Strict):
     levels: Levels = "shared"
     guidance: Literal["norm", "moment-matched"] = "moment-matched"
     scale: float = Field(0.5, gt=0)
-    spacing: float = Field(1.0, gt=0)
+    spacing: Annotated[float, Field(gt=0)] | Literal["log-snr"] = 1.0
     restarts: int = Field(0, ge=0)
 
 
@@ -93,7 +93,7 @@ class Job(Course):
     def settings(self) -> str:
         """Unusual settings of the sampler, in words."""
         unusual = self.model_dump(include={"eta", "spacing", "restarts"}, exclude_defaults=True)
-        return ", ".join(f"{name} {value:g}" for name, value in unusual.items())
+        return ", ".join(f"{name} {v if isinstance(v, str) else f'{v:g}'}" for name, v in unusual.items())
 
     @property
     def key(self) -> str:
