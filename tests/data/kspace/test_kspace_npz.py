@@ -99,7 +99,7 @@ def test_a_missing_field_is_named(change, field):
         ("mask", lambda v: ~v & v, "mask samples nothing"),
         ("mask", lambda v: v * 0.5, "mask must hold only 0 and 1"),
         ("maps", lambda v: v[0], r"maps must be complex \(coils, H, W\)"),
-        ("noise_std", lambda v: -v, "noise_std of T1 is -0.01; it must be 0 or positive"),
+        ("noise_std", lambda v: -v, "noise_std of T1 is -0.01; it must be finite, and 0 or positive"),
         ("noise_std", lambda v: v * np.nan, "noise_std of T1 is nan"),
         ("noise_std", lambda v: np.array([v, v]), "noise_std must be one real number"),
         ("noise_std", lambda v: v + 1j, "noise_std must be one real number"),
