@@ -85,6 +85,7 @@ def mds(
 
     def update_for(part: Observation) -> Update:
         missing = torch.tensor([kind == "missing" for kind in part.kinds])[:, None, None]
+        derived = errors == "coupled" or bool(missing.all())  # else the predicted noise carries what is given further
         predict = prediction(prior, part, levels)
 
         def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
@@ -93,11 +94,12 @@ def mds(
             image = to_image(x0)
             if errors == "coupled":
                 x0 = prior.clamp(to_model(coupled_estimate(part, image, prior.coupling(t))))
-                eps = torch.where(missing.to(eps.device), prior.schedule.left_in(x, x0, t), eps)
             elif weight is None:
                 x0 = to_model(corrected(part, image))
             else:
                 x0 = to_model(part.operator.prox(image, part.adjoint, fixed_weight(part, weight)))
+            if derived:
+                eps = torch.where(missing.to(eps.device), prior.schedule.left_in(x, x0, t), eps)
             return prior.schedule.step(x0, eps, z, t, s, eta)
 
         return update

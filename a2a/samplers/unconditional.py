@@ -25,6 +25,9 @@ def ddim(
 ) -> Completion:
     """Sample the prior with DDIM (Song et al. 2021, Eq. 12); chapter "Unconditional samples".
 
+    The noise is what the clean estimate leaves of x_t, not what the network predicted: the two differ where the
+    estimate was clamped or shrunk, and a step with both would lose that part of the sample.
+
     Parameters
     ----------
     prior
@@ -40,8 +43,8 @@ def ddim(
 
     def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
         with torch.no_grad():
-            x0, eps = prior.predict(x, t)
-        return prior.schedule.step(x0, eps, z, t, s, eta)
+            x0, _ = prior.predict(x, t)
+        return prior.schedule.step(x0, prior.schedule.left_in(x, x0, t), z, t, s, eta)
 
     label = f"sampling, {steps} steps"
     common = {"samples": samples, "rows": rows, "batch": batch, "label": label}

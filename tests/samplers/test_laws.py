@@ -284,6 +284,16 @@ def test_without_data_mds_is_ddim_and_mps_is_ddpm(toy):
     assert torch.equal(DPS(toy, nothing, steps=20).samples, ddpm(toy, (1, 8, 8), steps=20).samples)
 
 
+def test_with_nothing_given_the_noise_is_what_the_estimate_leaves(toy, monkeypatch):
+    """A clamped or shrunk estimate has another noise than the network said; samples must not lose the difference."""
+    draws, predict = lambda: {"steps": 5, "rows": generators(0, 3)}, GaussianPrior.predict
+    nothing = Observation.build(SPEC, {}, {}, (3, 8, 8))
+    expected = ddim(toy, (3, 8, 8), eta=0.5, **draws()).samples
+    monkeypatch.setattr(GaussianPrior, "predict", lambda *call: (predict(*call)[0], torch.zeros_like(call[1])))
+    for done in (ddim(toy, (3, 8, 8), eta=0.5, **draws()), mds(toy, nothing, eta=0.5, **draws())):
+        assert torch.allclose(done.samples, expected, atol=1e-10)
+
+
 def test_unknown_guidance_is_refused(toy):
     with pytest.raises(InputError, match="'norm' or 'moment-matched'"):
         mps(toy, observe("T1"), guidance="dps")
