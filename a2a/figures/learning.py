@@ -90,6 +90,8 @@ def error_curves(times: Sequence[int], error: ArrayLike, spec: StackSpec) -> go.
 def linear_ratios(table: pd.DataFrame) -> go.Figure:
     """Show the error of priors at noisy times over that of the best linear estimate, one curve for each prior.
 
+    A prior whose name ends in ``-first`` is dashed, in the colour of the one that went on from it.
+
     Parameters
     ----------
     table
@@ -103,10 +105,14 @@ def linear_ratios(table: pd.DataFrame) -> go.Figure:
     if table.empty or not {"prior", "t", "network", "linear"} <= set(table):
         raise InputError("linear_ratios needs rows with the columns prior, t, network and linear.")
     figure, worst = go.Figure(), []
-    for number, (name, part) in enumerate(table.groupby("prior", sort=False)):
-        style = {"color": theme.PALETTE[number % len(theme.PALETTE)], "dash": theme.DASHES[number % len(theme.DASHES)]}
-        ratio = part["network"] / part["linear"]
-        figure.add_scatter(x=part["t"], y=ratio, name=name, mode="lines", line=style)
+    kinds = list(dict.fromkeys(table["prior"].str.removesuffix("-first")))
+    for name, part in table.groupby("prior", sort=False):
+        number, ratio = kinds.index(name.removesuffix("-first")), part["network"] / part["linear"]
+        colour, symbol = (of[number % len(of)] for of in (theme.PALETTE, theme.SYMBOLS))
+        figure.add_scatter(
+            x=part["t"], y=ratio, name=name, mode="lines+markers", marker={"symbol": symbol},
+            line={"color": colour, "dash": "dash" if name.endswith("-first") else "solid"},
+        )  # fmt: skip
         worst.append(f"{name} {ratio.max():.2f}")
     figure.add_hline(y=1, line={"color": theme.MUTED, "width": 1})
     figure.update_xaxes(title_text="<i>t</i>")

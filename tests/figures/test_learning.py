@@ -51,6 +51,9 @@ def test_linear_ratios_draw_one_curve_for_each_prior():
     table = pd.DataFrame({"prior": ["b", "b", "a"], "t": [800, 900, 900], "network": [2, 3, 4], "linear": [4, 3, 2]})
     first, second = linear_ratios(table).data
     assert (first.name, list(first.x), list(first.y)) == ("b", [800, 900], [0.5, 1]) and list(second.y) == [2]
+    after, before = linear_ratios(table.replace({"a": "b-first"})).data
+    assert after.line.color == before.line.color and (after.line.dash, before.line.dash) == ("solid", "dash")
+    assert first.line.color != second.line.color
     for bad in (table[:0], table.drop(columns="linear")):
         with pytest.raises(InputError, match="linear_ratios needs rows"):
             linear_ratios(bad)
