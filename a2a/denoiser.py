@@ -28,7 +28,7 @@ def clamped(x: Tensor) -> Tensor:
 
 
 class Denoiser(Protocol):
-    """Predicts the clean stack: `a2a.prior.Prior` and `a2a.gaussian.GaussianPrior` both do."""
+    """Estimates the clean stack: `a2a.prior.Prior` and `a2a.gaussian.GaussianPrior` both do."""
 
     spec: StackSpec
     schedule: NoiseSchedule
@@ -38,10 +38,11 @@ class Denoiser(Protocol):
     def like(self) -> Tensor:
         """An empty tensor with the dtype and device in which this prior works."""
 
-    def predict(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
-        """Return the clean estimate E[x_0 | x_t] and the noise estimate, both shaped like `x` (model range).
+    def predict(self, x: Tensor, t: Times) -> Tensor:
+        """Return the clean estimate E[x_0 | x_t], shaped like `x` (model range).
 
-        t is the time of the stack, or one for each modality where the prior knows levels of their own.
+        t is the time of the stack, or one for each modality where the prior knows levels of their own. The noise that
+        belongs to an estimate is what it leaves of x_t, `a2a.diffusion.NoiseSchedule.left_in`.
         """
 
     def variance(self, t: int) -> Tensor:

@@ -170,6 +170,10 @@ class NoiseSchedule:
         return self.step(x0, self.left_in(x, x0, t), noise, t, s, 1.0)
 
     def left_in(self, x: Tensor, x0: Tensor, t: int) -> Tensor:
-        r"""Noise that x_0 leaves in x_t, :math:`(x_t - \sqrt{\bar\alpha_t}\, x_0) / \sqrt{1 - \bar\alpha_t}`."""
+        r"""Noise that x_0 leaves in x_t, :math:`(x_t - \sqrt{\bar\alpha_t}\, x_0) / \sqrt{1 - \bar\alpha_t}`.
+
+        A step takes this one, not what the network predicts: the two differ where the clean estimate was clamped or
+        shrunk, and a step with both would lose the difference, and with it variety of the samples.
+        """
         abar = self.abar(t)
-        return (x - abar**0.5 * x0) / (1 - abar) ** 0.5
+        return torch.sub(x, x0, alpha=abar**0.5).div_((1 - abar) ** 0.5)

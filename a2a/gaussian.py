@@ -109,25 +109,23 @@ class GaussianPrior:
         """A Gaussian has no bounds: return `x`."""
         return x
 
-    def predict(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
-        """Return the exact clean estimate and noise estimate for `x` `(B, n, H, W)` in the model's range."""
+    def predict(self, x: Tensor, t: Times) -> Tensor:
+        """Return the exact clean estimate for `x` `(B, n, H, W)` in the model's range."""
         if not isinstance(t, int):
             return self._predict_each(x, torch.tensor([t]))
         abar, (values, vectors) = self.schedule.abar(t), self._spectrum
         gain = 4 * values * abar**0.5 / (4 * abar * values + 1 - abar)
         mean = (2 * self.mean.double() - 1).flatten()
         offset = (x.flatten(1) - abar**0.5 * mean) @ vectors
-        x0 = (mean + (offset * gain) @ vectors.T).reshape(x.shape)
-        return x0, self.schedule.left_in(x, x0, t)
+        return (mean + (offset * gain) @ vectors.T).reshape(x.shape)
 
-    def _predict_each(self, x: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+    def _predict_each(self, x: Tensor, times: Tensor) -> Tensor:
         """Predict from modalities that have a time each, `(1, n)`."""
         signal, spread = (value.expand(x[:1].shape) for value in self.schedule.coefficients(times, self.like))
         mean, root = 2 * self.mean.double() - 1, signal.flatten()
         seen = 4 * self.covariance.double() * root
         inner = root[:, None] * seen + torch.diag(spread.flatten().square())
-        x0 = mean + ((x - signal * mean).flatten(1) @ torch.linalg.solve(inner, seen.T)).reshape(x.shape)
-        return x0, (x - signal * x0) / spread
+        return mean + ((x - signal * mean).flatten(1) @ torch.linalg.solve(inner, seen.T)).reshape(x.shape)
 
     def variance(self, t: int) -> Tensor:
         """Variance of x_0 given x_t, averaged over the pixels of each modality: `(n,)`, squared image units."""

@@ -61,9 +61,9 @@ class Prior:
     error_times
         The times of the rows of `octave_error` and `gain`, increasing.
     mean
-        Mean of the training stacks, `(n, H, W)` in image units, or None.
+        Mean of the training stacks, `(n, H, W)` in image units, where the network predicts noise; else None.
     gain
-        Shrinkage of the clean estimate towards `mean`, `(times, n)` in [0, 1].
+        Shrinkage of the clean estimate towards `mean`, `(times, n)` in [0, 1]; empty without a mean.
     card
         Model card: configuration, data with their preprocessing, cost, losses.
     bf16
@@ -78,9 +78,9 @@ class Prior:
 
     Notes
     -----
-    ``predict`` returns ``x0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar)``, or of a velocity, which amplifies nothing,
-    ``sqrt(abar) x_t - sqrt(1 - abar) v``; clamped to the data range and shrunk, ``mean + gain_t (x0 - mean)``. Near
-    t = T noise errors are amplified 20,000 times: the gain falls to 0 and leaves the mean, the best guess without data.
+    ``predict`` returns ``sqrt(abar) x_t - sqrt(1 - abar) v`` of a velocity, clamped to the data range. Of noise it is
+    ``(x_t - sqrt(1 - abar) eps) / sqrt(abar)``, clamped and shrunk, ``mean + gain_t (x0 - mean)``: near t = T errors of
+    the noise are amplified 20,000 times, the gain falls to 0 and leaves the mean, the best guess without data.
     """
 
     network: UNet
@@ -125,14 +125,12 @@ class Prior:
         with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             return self.network(x, times).float().contiguous()  # in the order of x, for what is computed with both
 
-    def predict(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
-        """Return the clamped clean estimate and the noise estimate, see `Denoiser.predict`."""
+    def predict(self, x: Tensor, t: Times) -> Tensor:
+        """Return the clamped clean estimate, see `Denoiser.predict`."""
         answer, (signal, spread) = self._answer(x, t), self.schedule.coefficients(t, x)
-        if self.predicts == "noise":
-            x0, eps = (x - spread * answer) / signal, answer
-        else:
-            x0, eps = (signal * x).sub_(spread * answer), (spread * x).add_(signal * answer)
-        return self._shrink(self.clamp(x0), t), eps
+        if self.predicts == "velocity":
+            return self.clamp((signal * x).sub_(spread * answer))
+        return self._shrink(self.clamp((x - spread * answer) / signal), t)
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
         if self.mean is None or not isinstance(t, int):  # the gain is that of one level for all

@@ -56,7 +56,7 @@ def rows(prior: Prior, linear: Linear, clean: Tensor, name: str) -> list[dict]:
     for t in progress(TIMES, name):
         x = prior.schedule.diffuse(clean, torch.full((len(clean),), t), noise)
         with torch.no_grad():
-            found = torch.cat([prior.predict(part, t)[0] for part in x.split(BATCH)])
+            found = torch.cat([prior.predict(part, t) for part in x.split(BATCH)])
         straight = linear.predict(x, prior.schedule.abar(t))
         answers = {"network": found, "linear": straight, "mean": linear.mean.reshape(clean.shape[1:])}
         errors = {key: float((value - clean).square().mean()) / 4 for key, value in answers.items()}

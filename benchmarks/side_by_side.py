@@ -122,7 +122,7 @@ class Lapped:
         self.variance, self.clamp = prior.variance, prior.clamp
         self._prior, self._laps, self._floor = prior, laps, floor
 
-    def predict(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    def predict(self, x: Tensor, t: int) -> Tensor:
         """Lap, then predict."""
         times = torch.full((len(x),), t)
         self._laps.lap(lambda: self._floor(self._prior.network, x.detach(), times))

@@ -14,7 +14,7 @@ from a2a.prior import to_model
 Levels = Literal["shared", "own"]
 
 
-def prediction(prior: Denoiser, part: Observation, levels: Levels) -> Callable[[Tensor, int], tuple[Tensor, Tensor]]:
+def prediction(prior: Denoiser, part: Observation, levels: Levels) -> Callable[[Tensor, int], Tensor]:
     r"""Return ``predict(x_t, t)``, the prior's own or conditioned on the clean modalities c of an observation.
 
     .. math:: E[x_0 | x_t] \quad\text{(shared)}, \qquad E[x_0 | x_t^{\bar c}, y_c] \quad\text{(own)}
@@ -55,7 +55,7 @@ def prediction(prior: Denoiser, part: Observation, levels: Levels) -> Callable[[
     given = prior.schedule.abar(0) ** 0.5 * to_model(part.adjoint.to(prior.like))
     kept = torch.tensor(clean, device=given.device)[:, None, None]
 
-    def predict(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    def predict(x: Tensor, t: int) -> Tensor:
         return prior.predict(torch.where(kept, given, x), [0 if known else t for known in clean])
 
     return predict

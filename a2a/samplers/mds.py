@@ -41,8 +41,8 @@ def mds(
 
     .. math:: x_0^* = \arg\min_x \tfrac12 \|y - A x\|^2 + \sum_i \tfrac{\lambda_i}{2} \|x_i - \hat x_{0,i}\|^2
 
-    and recombines :math:`x_0^*` with the predicted noise, which is kept as the network gave it (deriving it anew
-    from :math:`x_0^*` would forget the other modalities' news).
+    and recombines :math:`x_0^*` with the noise that :math:`\hat x_0` left of x_t (deriving it anew from :math:`x_0^*`
+    would forget the other modalities' news).
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def mds(
     errors
         What the prior's weight takes the errors of the clean estimate for: ``"independent"`` between pixels and
         modalities, as in the paper, or ``"coupled"`` as they were on validation slices, so that missing modalities
-        follow the given ones; see `a2a.samplers.coupled.coupled_estimate`. Their noise is then derived anew, for
-        the news of the given ones are in the estimate already.
+        follow the given ones; see `a2a.samplers.coupled.coupled_estimate`. Their noise is then what :math:`x_0^*`
+        leaves, for the news of the given ones are in it already.
     levels
         ``"shared"``: the clean modalities are noised as the others, as in the paper. ``"own"``: the network sees them
         as they are; needs a prior that was trained so, see `a2a.samplers.conditioned.prediction`.
@@ -84,23 +84,21 @@ def mds(
         raise InputError("weight: coupled errors have no single weight; leave it out, or use errors='independent'.")
 
     def update_for(part: Observation) -> Update:
-        missing = torch.tensor([kind == "missing" for kind in part.kinds])[:, None, None]
-        derived = errors == "coupled" or bool(missing.all())  # else the predicted noise carries what is given further
+        missing = torch.tensor([kind == "missing" for kind in part.kinds])[:, None, None].to(prior.like.device)
         predict = prediction(prior, part, levels)
 
         def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
             with torch.no_grad():
-                x0, eps = predict(x, t)
-            image = to_image(x0)
+                predicted = predict(x, t)
+            image = to_image(predicted)
             if errors == "coupled":
                 x0 = prior.clamp(to_model(coupled_estimate(part, image, prior.coupling(t))))
+                predicted = torch.where(missing, x0, predicted)
             elif weight is None:
                 x0 = to_model(corrected(part, image))
             else:
                 x0 = to_model(part.operator.prox(image, part.adjoint, fixed_weight(part, weight)))
-            if derived:
-                eps = torch.where(missing.to(eps.device), prior.schedule.left_in(x, x0, t), eps)
-            return prior.schedule.step(x0, eps, z, t, s, eta)
+            return prior.schedule.step(x0, prior.schedule.left_in(x, predicted, t), z, t, s, eta)
 
         return update
 

@@ -87,10 +87,10 @@ def mps(
 def _norm_update(prior: Denoiser, part: Observation, scale: float) -> Update:
     def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
         x = x.detach().requires_grad_(True)
-        x0, eps = prior.predict(x, t)
+        x0 = prior.predict(x, t)
         downhill = part.misfit_gradient(to_image(x0.detach())) / 2
         (gradient,) = torch.autograd.grad(x0, x, downhill)
-        return prior.schedule.step(x0.detach(), eps.detach(), z, t, s, eta=1.0) - scale * (t - s) * gradient
+        return prior.schedule.ancestral(x0.detach(), x.detach(), z, t, s) - scale * (t - s) * gradient
 
     return update
 
@@ -99,7 +99,7 @@ def _matched_update(prior: Denoiser, part: Observation, cg_steps: int) -> Update
     def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
         abar = prior.schedule.abar(t)
         x = x.detach().requires_grad_(True)
-        x0, _ = prior.predict(x, t)
+        x0 = prior.predict(x, t)
 
         def covariance(u: Tensor) -> Tensor:
             (gradient,) = torch.autograd.grad(x0, x, u, retain_graph=cg_steps > 1)

@@ -25,9 +25,6 @@ def ddim(
 ) -> Completion:
     """Sample the prior with DDIM (Song et al. 2021, Eq. 12); chapter "Unconditional samples".
 
-    The noise is what the clean estimate leaves of x_t, not what the network predicted: the two differ where the
-    estimate was clamped or shrunk, and a step with both would lose that part of the sample.
-
     Parameters
     ----------
     prior
@@ -43,7 +40,7 @@ def ddim(
 
     def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
         with torch.no_grad():
-            x0, _ = prior.predict(x, t)
+            x0 = prior.predict(x, t)
         return prior.schedule.step(x0, prior.schedule.left_in(x, x0, t), z, t, s, eta)
 
     label = f"sampling, {steps} steps"

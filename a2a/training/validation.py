@@ -43,9 +43,10 @@ def validation_loss(
 def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     """Measure how far a prior's clean estimates can be trusted, and return it with that knowledge.
 
-    Two tables over time are measured on held-out slices: for each modality the gain that brings the clean estimate
-    closest to the truth when it is shrunk towards the mean training stack, and the covariance of the error that is
-    left, between modalities in each octave of spatial frequency (the samplers know from it what an estimate is worth).
+    Measured on held-out slices is the covariance of the error over time, between modalities in each octave of spatial
+    frequency: the samplers know from it what an estimate is worth. Where the network predicts noise, so is, for each
+    modality, the gain that brings the clean estimate closest to the truth when it is shrunk towards the mean training
+    stack. Estimates from a velocity need none, and shrinking them would make samples alike.
 
     Parameters
     ----------
@@ -54,12 +55,13 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     train, held_out
         Slices `(N, n, H, W)` in [0, 1].
     """
-    mean = torch.from_numpy(np.mean(train, axis=0, dtype=np.float64).astype(np.float32))
     times = calibration_times(prior.schedule.length)
-    raw = replace(prior, mean=None, error_times=times)
-    gain = _each_time(raw, held_out, times, lambda x0, truth: _gain(x0 - mean, truth - mean))
-    shrunk = replace(raw, mean=mean, gain=gain)
-    return replace(shrunk, octave_error=denoising_error(shrunk, held_out, times))
+    done = replace(prior, mean=None, gain=(), octave_error=(), error_times=times)
+    if prior.predicts == "noise":
+        mean = torch.from_numpy(np.mean(train, axis=0, dtype=np.float64).astype(np.float32))
+        gain = _each_time(done, held_out, times, lambda x0, truth: _gain(x0 - mean, truth - mean))
+        done = replace(done, mean=mean, gain=gain)
+    return replace(done, octave_error=denoising_error(done, held_out, times))
 
 
 def calibration_times(length: int) -> tuple[int, ...]:
@@ -98,6 +100,6 @@ def _each_time(
     noise, table = randn(truth.shape[1:], generators(1, len(truth))), []
     for t in progress(times, "measuring the clean estimate"):
         noisy = prior.schedule.diffuse(to_model(truth), torch.full((len(truth),), t), noise)
-        estimates = [to_image(prior.predict(part.to(like), t)[0]).cpu() for part in noisy.split(batch)]
+        estimates = [to_image(prior.predict(part.to(like), t)).cpu() for part in noisy.split(batch)]
         table.append(tuple(measure(torch.cat(estimates).double(), truth.double()).tolist()))
     return tuple(table)

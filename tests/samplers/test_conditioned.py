@@ -76,7 +76,7 @@ def test_an_estimate_is_the_conditional_mean_whatever_stands_in_place_of_the_giv
     exact = toy.posterior(Observation(SPEC, whole.scenario, whole.operator, data, (0.0, noise, noise))).mean
     predict = prediction(toy, observation, "own")
     for first in (x[:, :1], torch.zeros_like(x[:, :1])):
-        x0, _ = predict(torch.cat([first, x[:, 1:]], dim=1), t)
+        x0 = predict(torch.cat([first, x[:, 1:]], dim=1), t)
         assert torch.allclose(to_image(x0)[0, 1:], exact[1:], atol=5e-3)  # time 0 is not quite clean
 
 

@@ -6,6 +6,7 @@ the prior's standard deviation, and where a sampler is biased by construction th
 """
 
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -284,14 +285,23 @@ def test_without_data_mds_is_ddim_and_mps_is_ddpm(toy):
     assert torch.equal(DPS(toy, nothing, steps=20).samples, ddpm(toy, (1, 8, 8), steps=20).samples)
 
 
-def test_with_nothing_given_the_noise_is_what_the_estimate_leaves(toy, monkeypatch):
-    """A clamped or shrunk estimate has another noise than the network said; samples must not lose the difference."""
-    draws, predict = lambda: {"steps": 5, "rows": generators(0, 3)}, GaussianPrior.predict
+def test_a_step_loses_nothing_of_the_stack(toy, monkeypatch):
+    """An estimate that is clamped or shrunk takes its own noise along: with eta = 0, x_s is the DDIM of both."""
+    seen, predict, schedule = [], GaussianPrior.predict, toy.schedule
     nothing = Observation.build(SPEC, {}, {}, (3, 8, 8))
-    expected = ddim(toy, (3, 8, 8), eta=0.5, **draws()).samples
-    monkeypatch.setattr(GaussianPrior, "predict", lambda *call: (predict(*call)[0], torch.zeros_like(call[1])))
-    for done in (ddim(toy, (3, 8, 8), eta=0.5, **draws()), mds(toy, nothing, eta=0.5, **draws())):
-        assert torch.allclose(done.samples, expected, atol=1e-10)
+
+    def shrunk(self, x, t):
+        seen.append((t, x, 0.7 * predict(self, x, t)))
+        return seen[-1][2]
+
+    monkeypatch.setattr(GaussianPrior, "predict", shrunk)
+    for run in (lambda: ddim(toy, (3, 8, 8), steps=5), lambda: mds(toy, nothing, steps=5, eta=0.0)):
+        seen.clear()
+        run()
+        for (t, x, x0), (s, following, _) in pairwise(seen):
+            noise = (x - schedule.abar(t) ** 0.5 * x0) / (1 - schedule.abar(t)) ** 0.5
+            expected = schedule.abar(s) ** 0.5 * x0 + (1 - schedule.abar(s)) ** 0.5 * noise
+            torch.testing.assert_close(following, expected)
 
 
 def test_unknown_guidance_is_refused(toy):

@@ -36,7 +36,7 @@ def test_weights_with_shared_levels_begin_a_run_with_its_own(config, store, firs
     network = config.network.model_copy(update={"levels": "own"})
     onward = config.model_copy(update={"start": first, "network": network, "given": 0.5})
     last = Prior.load(train(PriorObjective(onward, store), tmp_path / "run"))
-    assert last.levels == "own" and last.predict(torch.zeros(1, 2, 16, 16), (3, 500))[0].shape == (1, 2, 16, 16)
+    assert last.levels == "own" and last.predict(torch.zeros(1, 2, 16, 16), (3, 500)).shape == (1, 2, 16, 16)
 
 
 def test_weights_without_patches_begin_a_run_that_folds_them(config, store, first, tmp_path):

@@ -49,9 +49,17 @@ def test_calibration_shrinks_what_is_worth_nothing_to_the_mean(bare, store):
     done = calibrated(bare, train, held_out)
     mean = torch.from_numpy(np.float32(train).mean(axis=0))
     x = torch.randn(3, *mean.shape)
-    assert torch.allclose(to_image(done.predict(x, 999)[0]), mean.expand_as(x), atol=0.02)
+    assert torch.allclose(to_image(done.predict(x, 999)), mean.expand_as(x), atol=0.02)
     assert min(done.gain[0]) > 0.99 and max(done.gain[-1]) < 0.05
     assert np.array(done.gain).min() >= 0 and np.array(done.gain).max() <= 1
+
+
+def test_a_velocity_is_not_shrunk(bare, store):
+    swift = replace(bare, predicts="velocity")
+    done = calibrated(swift, store.split("train").images, store.split("val").images)
+    x = torch.randn(2, len(store.spec), store.size, store.size)
+    assert done.mean is None and not done.gain and torch.equal(done.predict(x, 999), swift.predict(x, 999))
+    assert torch.isfinite(done.variance(999)).all() and len(done.octave_error) == len(done.error_times)
 
 
 def test_calibration_never_makes_the_error_larger(bare, store):
@@ -67,15 +75,15 @@ def test_what_is_told_a_level_of_each_modality_is_not_shrunk(bare, store):
     wide = replace(bare, network=own_levels(bare.network))
     done = calibrated(wide, store.split("train").images, store.split("val").images)
     x, unequal = torch.randn(2, *done.mean.shape), [950] + [0] * (len(done.spec) - 1)
-    assert torch.equal(done.predict(x, unequal)[0], wide.predict(x, unequal)[0])
-    assert not torch.equal(done.predict(x, 950)[0], wide.predict(x, 950)[0])
+    assert torch.equal(done.predict(x, unequal), wide.predict(x, unequal))
+    assert not torch.equal(done.predict(x, 950), wide.predict(x, 950))
 
 
 def test_calibration_survives_the_file(bare, store, tmp_path):
     done = calibrated(bare, store.split("train").images, store.split("val").images)
     done.save(tmp_path / "p.safetensors")
     again, x = Prior.load(tmp_path / "p.safetensors"), torch.randn(2, *done.mean.shape)
-    assert torch.equal(again.predict(x, 950)[0], done.predict(x, 950)[0])
+    assert torch.equal(again.predict(x, 950), done.predict(x, 950))
     assert torch.equal(again.variance(950), done.variance(950))
 
 
