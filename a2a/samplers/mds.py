@@ -57,7 +57,7 @@ def mds(
         where the network cannot reproduce clean data exactly.
     weight
         Weight lambda of the prior for modalities with noise. None derives it anew in each step, for each sample and
-        modality, from the residual: :math:`\lambda_i = \sigma_i^2 / v_i` with the variance v of the clean estimate
+        modality, from the residual: :math:`\lambda_i = \sigma_i^2 / V_i` with the variance V of the clean estimate
         that `a2a.samplers.trust.surprise` infers. Clean modalities have lambda = 0: they are copied exactly.
     errors
         What the prior's weight takes the errors of the clean estimate for: ``"independent"`` between pixels and

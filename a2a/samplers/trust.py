@@ -10,9 +10,9 @@ def corrected(observation: Observation, image: Tensor) -> Tensor:
     r"""Move a clean estimate to the data, as far as its own misfit says that it is wrong.
 
     .. math:: x_0^* = \arg\min_x \tfrac12 \|y - A x\|^2 + \sum_i \tfrac{\lambda_i}{2} \|x_i - \hat x_i\|^2,
-              \qquad \lambda_i = \sigma_i^2 / v_i
+              \qquad \lambda_i = \sigma_i^2 / V_i
 
-    with the variance v of `surprise`. Clean modalities become their data.
+    with the variance V of `surprise`. Clean modalities become their data.
 
     Parameters
     ----------
@@ -29,11 +29,11 @@ def corrected(observation: Observation, image: Tensor) -> Tensor:
 def surprise(observation: Observation, residual: Tensor) -> Tensor:
     r"""Estimate the variance of a clean estimate from how far it is from the data.
 
-    If :math:`\hat x_i` has independent errors of variance v, its residual has the expectation
+    If :math:`\hat x_i` has independent errors of variance V, its residual has the expectation
 
-    .. math:: E \|y_i - A_i \hat x_i\|^2 = v\, \mathrm{tr}(A_i^H A_i) + m_i \sigma_i^2
+    .. math:: E \|y_i - A_i \hat x_i\|^2 = V\, \mathrm{tr}(A_i^H A_i) + m_i \sigma_i^2
 
-    with :math:`m_i` real numbers measured with noise :math:`\sigma_i`; solved for v, and at least one thousandth of
+    with :math:`m_i` real numbers measured with noise :math:`\sigma_i`; solved for V, and at least one thousandth of
     the noise variance.
 
     Parameters
@@ -53,9 +53,9 @@ def surprise(observation: Observation, residual: Tensor) -> Tensor:
 
 
 def prior_weight(observation: Observation, variance: Tensor) -> Tensor:
-    r"""Weight :math:`\lambda_i = \sigma_i^2 / v_i` of the prior in the data-consistency problem.
+    r"""Weight :math:`\lambda_i = \sigma_i^2 / V_i` of the prior in the data-consistency problem.
 
-    With it the problem is the Bayesian one for :math:`x_i \sim N(\hat x_i, v_i I)`. Modalities without noise get 0:
+    With it the problem is the Bayesian one for :math:`x_i \sim N(\hat x_i, V_i I)`. Modalities without noise get 0:
     their data are copied.
 
     Parameters
@@ -63,7 +63,7 @@ def prior_weight(observation: Observation, variance: Tensor) -> Tensor:
     observation
         Gives the noise levels.
     variance
-        v, `(n,)` or `(B, n)`, squared image units.
+        V, `(n,)` or `(B, n)`, squared image units.
     """
     *_, noise = observation.constants
     return noise / variance.clamp(min=1e-12)
