@@ -20,7 +20,7 @@ class Completion:
     seconds
         Wall time of the whole call.
     evaluations
-        Network evaluations for each sample (a gradient through the network counts as one).
+        Network evaluations for each sample; gradients through them are not counted.
     """
 
     samples: Tensor

@@ -7,6 +7,7 @@ Explained in the chapter "The diffusion prior".
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
@@ -79,7 +80,7 @@ class NoiseSchedule:
             Gives the dtype and device of the tensors, `(1, n, 1, 1)`, `(B, 1, 1, 1)` or `(B, n, 1, 1)`, that are
             returned but for one time, which gives numbers.
         """
-        if isinstance(t, int):
+        if isinstance(t, Integral):
             return self.abar(t) ** 0.5, (1 - self.abar(t)) ** 0.5
         times = t.cpu().numpy() if isinstance(t, Tensor) else np.asarray([t])
         abar = self._abar[times.reshape(len(times), -1, 1, 1)]
@@ -113,7 +114,7 @@ class NoiseSchedule:
             raise InputError(f"start must lie between 0 and {self.length - 1}, got {start}.")
         if not 1 <= steps <= start + 1:
             raise InputError(f"steps must lie between 1 and {start + 1} (the times from {start} on), got {steps}.")
-        if spacing != "log-snr" and not (isinstance(spacing, float | int) and 0 < spacing < float("inf")):
+        if spacing != "log-snr" and not (isinstance(spacing, Real) and 0 < spacing < float("inf")):
             raise InputError(f"spacing must be a positive number or 'log-snr', got {spacing!r}.")
         place = np.arange(steps)
         if spacing == "log-snr":

@@ -6,6 +6,7 @@ Explained in the chapters on the samplers.
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -111,7 +112,7 @@ class GaussianPrior:
 
     def predict(self, x: Tensor, t: Times) -> Tensor:
         """Return the exact clean estimate for `x` `(B, n, H, W)` in the model's range."""
-        if not isinstance(t, int):
+        if not isinstance(t, Integral):
             return self._predict_each(x, torch.tensor([t]))
         abar, (values, vectors) = self.schedule.abar(t), self._spectrum
         gain = 4 * values * abar**0.5 / (4 * abar * values + 1 - abar)
@@ -141,12 +142,19 @@ class GaussianPrior:
         return len(factor) * octave_covariance(factor)
 
     def posterior(self, observation: Observation) -> Gaussian:
-        r"""Return the exact posterior under one observation (B = 1).
+        r"""Return the exact posterior under the observation of one stack.
 
-        .. math:: m' = m + K (y - A m), \quad C' = C - K A C, \quad K = C A^H (A C A^H + R)^{-1}
+        .. math:: m' = m + W (y - A m), \quad C' = C - W A C, \quad W = C A^H (A C A^H + R)^{-1}
 
         The operator is written out column by column; real and imaginary parts count as separate data.
+
+        Raises
+        ------
+        InputError
+            If the observation is of several stacks.
         """
+        if observation.shape[0] != 1:
+            raise InputError(f"observation: it is of {observation.shape[0]} stacks; give one, observation[i : i + 1].")
         d = self.mean.numel()
         basis = torch.eye(d, dtype=torch.float64).reshape(d, *self.mean.shape)
         columns = [_real(part) for part in observation.operator.forward(basis)]

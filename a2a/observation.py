@@ -86,7 +86,7 @@ class Observation:
     @cached_property
     def constants(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Energy of the noise m_i sigma_i^2 ``(n,)``, m_i being the count of real numbers that are measured, trace of
-        A_i^H A_i ``(B, n)``, and sigma_i^2 ``(n,)``; float64.
+        A_i^H A_i ``(B, n)`` (infinite where nothing is), and sigma_i^2 ``(n,)``; float64.
         """
         like = {"dtype": torch.float64, "device": self.data[0].device}
         blocks, (items, *size) = self.operator.blocks, self.shape
@@ -94,7 +94,8 @@ class Observation:
             traces = [torch.as_tensor(block.trace(*size), **like).expand(items) for block in blocks]
             numbers = torch.tensor([block.numbers(*size) for block in blocks], **like)
             noise = torch.tensor(self.noise_std, **like).square()
-            return numbers * noise, torch.stack(traces, dim=1), noise
+            trace = torch.stack(traces, dim=1)
+            return numbers * noise, torch.where(trace > 0, trace, torch.inf), noise
 
     def residual_norm2(self, x: torch.Tensor) -> torch.Tensor:
         """||y_i - A_i x_i||^2 of each modality of a stack ``(B, n, H, W)``, without k-space: ``(B, n)``, float64.

@@ -1,4 +1,4 @@
-"""A trained prior: a network that predicts noise, and the schedule it was trained with.
+"""A trained prior: a network that predicts noise or velocity, and the schedule it was trained with.
 
 The network works in [-1, 1]; everything around it in image units [0, 1]. `Prior` is the only place that knows
 both. Explained in the chapter "The diffusion prior".
@@ -9,14 +9,15 @@ import hashlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from a2a.calibration import Calibration, at_all_times
 from a2a.denoiser import Times, clamped
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
@@ -28,7 +29,7 @@ from a2a.weights import read_weights, state_digest
 
 Predicts = Literal["noise", "velocity"]
 MEAN = "calibration.mean"
-FIELDS = {"network", "schedule", "spec", "size", "predicts", "octave_error", "error_times", "gain"}
+FIELDS = {"network", "schedule", "spec", "size", "predicts", "calibration"}
 
 
 def to_model(image: Tensor) -> Tensor:
@@ -55,15 +56,8 @@ class Prior:
         Names of the n modalities.
     size
         Height and width it was trained for.
-    octave_error
-        Covariance of the validation error of the clean estimate between modalities in each octave, `(times, K, n, n)`
-        in squared image units, at `error_times`; see `a2a.octaves`.
-    error_times
-        The times of the rows of `octave_error` and `gain`, increasing.
-    mean
-        Mean of the training stacks, `(n, H, W)` in image units, where the network predicts noise; else None.
-    gain
-        Shrinkage of the clean estimate towards `mean`, `(times, n)` in [0, 1]; empty without a mean.
+    calibration
+        What validation slices say of its clean estimates, or None before it is measured.
     card
         Model card: configuration, data with their preprocessing, cost, losses.
     bf16
@@ -74,7 +68,7 @@ class Prior:
     Raises
     ------
     InputError
-        If `predicts`, the network's channels or a table do not fit.
+        If `predicts`, the network's channels or the calibration do not fit.
 
     Notes
     -----
@@ -87,10 +81,7 @@ class Prior:
     schedule: NoiseSchedule
     spec: StackSpec
     size: int
-    octave_error: tuple = ()
-    error_times: tuple[int, ...] = ()
-    mean: Tensor | None = None
-    gain: tuple[tuple[float, ...], ...] = ()
+    calibration: Calibration | None = None
     card: dict = field(default_factory=dict)
     bf16: bool = False
     predicts: Predicts = "noise"
@@ -100,10 +91,19 @@ class Prior:
             raise InputError(f"predicts: {self.predicts!r} is neither of {', '.join(get_args(Predicts))}.")
         if self.network.config.channels != len(self.spec):
             raise InputError(f"network: {self.network.config.channels} channels for the modalities {self.spec.names}.")
-        for name in ("octave_error", "gain"):
-            table = np.asarray(getattr(self, name), dtype=float)
-            if len(table) not in (0, len(self.error_times)) or not np.isfinite(table).all():
-                raise InputError(f"{name}: must be finite, a row for each of the {len(self.error_times)} error_times.")
+        if self.calibration is not None:
+            self._check(self.calibration)
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        return len(self.spec), self.size, self.size
+
+    def _check(self, known: Calibration) -> None:
+        if self.predicts == "velocity" and known.mean is not None:
+            raise InputError("calibration: estimates from a velocity are not shrunk; it must have no mean and no gain.")
+        shape = known.error.shape[-1:] if known.mean is None else known.mean.shape
+        if tuple(shape) != self._shape[: len(shape)]:
+            raise InputError(f"calibration: it is of {tuple(shape)}, but the prior is for {self._shape}.")
 
     @cached_property
     def digest(self) -> str:
@@ -126,38 +126,42 @@ class Prior:
             return self.network(x, times).float().contiguous()  # in the order of x, for what is computed with both
 
     def predict(self, x: Tensor, t: Times) -> Tensor:
-        """Return the clamped clean estimate, see `Denoiser.predict`."""
+        """Return the clamped clean estimate, see `Denoiser.predict`.
+
+        Raises
+        ------
+        InputError
+            If the stacks have another size than the prior.
+        """
+        if x.shape[1:] != self._shape:
+            raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
         answer, (signal, spread) = self._answer(x, t), self.schedule.coefficients(t, x)
         if self.predicts == "velocity":
             return self.clamp((signal * x).sub_(spread * answer))
         return self._shrink(self.clamp((x - spread * answer) / signal), t)
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
-        if self.mean is None or not isinstance(t, int):  # the gain is that of one level for all
+        known = self.calibration
+        if known is None or known.mean is None or not isinstance(t, Integral):  # the gain is that of one level for all
             return x0
-        if x0.shape[1:] != self.mean.shape:
-            raise InputError(f"Stacks are {tuple(x0.shape[1:])}, but the prior is for {tuple(self.mean.shape)}.")
         return torch.lerp(self._center.to(x0), x0, self._gains[t].to(x0))
 
     @cached_property
     def _center(self) -> Tensor:
         """The mean in the model's range, on the device of the network."""
-        return to_model(self.mean).to(self.like)
+        return to_model(self.calibration.mean).to(self.like)
 
     @cached_property
     def _gains(self) -> Tensor:
-        return self._at_all_times(self.gain)[..., None, None].to(self.like)
+        known = self.calibration
+        return at_all_times(known.times, known.gain, self.schedule.length)[..., None, None].to(self.like)
 
     @cached_property
     def _errors(self) -> Tensor:
-        return self._at_all_times(self.octave_error)
-
-    def _at_all_times(self, rows: tuple) -> Tensor:
-        """Interpolate what was measured at `error_times`, `(times, ...)` to `(T, ...)`, float64."""
-        if not rows:
+        known = self.calibration
+        if known is None:
             raise InputError("These weights carry no validation error table; finish `a2a train`, which measures it.")
-        every, known = np.arange(self.schedule.length), self.error_times
-        return torch.from_numpy(np.apply_along_axis(lambda value: np.interp(every, known, value), 0, np.asarray(rows)))
+        return at_all_times(known.times, known.error, self.schedule.length)
 
     def clamp(self, x: Tensor) -> Tensor:
         """Clamp to [-1, 1], see `Denoiser.clamp`."""
@@ -175,8 +179,9 @@ class Prior:
         """Write ``path`` (.safetensors) and beside it a JSON with sizes, spec, schedule and the model card."""
         path = Path(path)
         tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in self.network.state_dict().items()}
-        if self.mean is not None:
-            tensors[MEAN] = self.mean.to(dtype).contiguous()
+        known = self.calibration
+        if known is not None and known.mean is not None:
+            tensors[MEAN] = known.mean.to(dtype).contiguous()
         write_atomically(path, lambda p: p.write_bytes(to_bytes(tensors)))
         description = {
             "network": dataclasses.asdict(self.network.config),
@@ -184,9 +189,7 @@ class Prior:
             "spec": self.spec.to_list(),
             "size": self.size,
             "predicts": self.predicts,
-            "octave_error": self.octave_error,
-            "error_times": self.error_times,
-            "gain": self.gain,
+            "calibration": known and known.to_dict(),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "card": self.card,
         }
@@ -214,7 +217,7 @@ class Prior:
         mean = tensors.pop(MEAN).float() if MEAN in tensors else None
         try:
             prior = cls._described(description, mean, bf16)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: the JSON beside it is damaged ({error}); fetch both files again.") from error
         if spec is not None and spec.names != prior.spec.names:
             found, needed = (f"{len(s)} modalities ({', '.join(s.names)})" for s in (prior.spec, spec))
@@ -229,16 +232,13 @@ class Prior:
     def _described(cls, description: dict, mean: Tensor | None, bf16: bool) -> "Prior":
         """Make a prior with the network of a description, its weights still to be filled in."""
         size = {name: tuple(v) if isinstance(v, list) else v for name, v in description["network"].items()}
-        error, gain = (tuple(map(tuple, description[key])) for key in ("octave_error", "gain"))
+        tables = description["calibration"]
         return cls(
             UNet(UNetConfig(**size)).eval().requires_grad_(False),
             NoiseSchedule(**description["schedule"]),
             StackSpec.from_list(description["spec"]),
             description["size"],
-            error,
-            tuple(description["error_times"]),
-            mean,
-            gain,
+            tables and Calibration.from_dict(tables, mean),
             description["card"],
             bf16,
             description["predicts"],

@@ -41,6 +41,7 @@ from peers import fewest_iterations, multi_coil, optional, peer_steps, two_chann
 from side_by_side import Bf16, Pairs, forward, forward_and_vjp, in_turn, judged, race, row, steps_of, write
 from torch import Tensor, nn
 
+from a2a.calibration import Calibration
 from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stack_spec
 from a2a.diffusion import NoiseSchedule
 from a2a.networks.unet import UNet, UNetConfig
@@ -74,13 +75,13 @@ def shipped_prior(side: int) -> Prior:
     """The shipped prior, used on images of any side."""
     prior = Prior.load(repository("weights", "phantom-any2all-64.safetensors"))
     arrange(prior.network, NUMERICS)
-    error = _error(side, [prior.variance(t).tolist() for t in prior.error_times])
-    return replace(prior, size=side, mean=_resized(prior.mean[None], side)[0], octave_error=error)
+    times = prior.calibration.times
+    return replace(prior, size=side, calibration=_independent(side, times, [prior.variance(t).tolist() for t in times]))
 
 
-def _error(side: int, variances: list[list[float]]) -> tuple:
-    """Table of independent errors with the variances of each time."""
-    return tuple(white(variance, side, side).tolist() for variance in variances)
+def _independent(side: int, times: tuple[int, ...], variances: list) -> Calibration:
+    """Errors that are independent between pixels and modalities, with the variances of each time."""
+    return Calibration(times, torch.stack([white(variance, side, side) for variance in variances]))
 
 
 def pair_prior(side: int, size: dict, bf16: bool = False) -> Prior:
@@ -90,9 +91,8 @@ def pair_prior(side: int, size: dict, bf16: bool = False) -> Prior:
     for p in network.parameters():
         p.copy_(p if p.abs().sum() else 0.02 * torch.randn_like(p))
     arrange(network, NUMERICS)
-    mean = torch.full((2, side, side), 0.2)
-    error, gain = _error(side, [[0.01, 0.01]] * 2), ((1.0, 1.0),) * 2
-    return Prior(Bf16(network) if bf16 else network, NoiseSchedule(), PAIR, side, error, (0, 999), mean, gain)
+    known = _independent(side, (0, 999), [[0.01, 0.01]] * 2)
+    return Prior(Bf16(network) if bf16 else network, NoiseSchedule(), PAIR, side, known, predicts="velocity")
 
 
 def observe(spec: StackSpec, side: int, sampling: Sampling, items: int = 1) -> Observation:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from a2a.calibration import Calibration
 from a2a.data.nifti import Volume, write_volume
 from a2a.diffusion import NoiseSchedule
 from a2a.networks.unet import UNet, UNetConfig
@@ -79,9 +80,9 @@ def tiny_prior_of() -> Callable[..., Prior]:
         network = UNet(UNetConfig(len(spec), width=8, multipliers=(1, 2), attention=(2,), head_width=8)).eval()
         for p in network.parameters():
             torch.nn.init.normal_(p, std=0.05)
-        error = [white([v] * len(spec), size, size).tolist() for v in (0.001, 0.2)]
+        error = torch.stack([white([v] * len(spec), size, size) for v in (0.001, 0.2)])
         card = {"config": {"name": "tiny"}, "data": {"preprocessing": preprocessing or HEADS}}
-        return Prior(network.requires_grad_(False), NoiseSchedule(), spec, size, tuple(error), (0, 999), card=card)
+        return Prior(network.requires_grad_(False), NoiseSchedule(), spec, size, Calibration((0, 999), error), card)
 
     return make
 

@@ -16,6 +16,7 @@ from a2a.baselines.mmgan import MmGAN, MmGANConfig
 from a2a.benchmark import Experiment, Job, read_table, refusals, run, tables
 from a2a.benchmark.parts import Parts
 from a2a.benchmark.table import SCHEMA, write_table
+from a2a.calibration import Calibration
 from a2a.cli import bench
 from a2a.data.cards import find_card, load_card
 from a2a.data.store import SliceStore
@@ -47,8 +48,8 @@ def store(tmp_path) -> SliceStore:
 def prior() -> Prior:
     torch.manual_seed(0)
     network = UNet(UNetConfig(2, width=8, multipliers=(1, 2), attention=(), head_width=8)).eval().requires_grad_(False)
-    error = tuple(white([v, v], 16, 16).tolist() for v in (0.01, 0.1))
-    return Prior(network, NoiseSchedule(), SPEC, 16, error, (0, 999))
+    error = torch.stack([white([v, v], 16, 16) for v in (0.01, 0.1)])
+    return Prior(network, NoiseSchedule(), SPEC, 16, Calibration((0, 999), error))
 
 
 JOBS = (
@@ -143,7 +144,7 @@ def test_columns_that_results_do_not_have_are_not_written(tmp_path):
 def test_other_weights_begin_a_new_table(prior, store, tmp_path):
     run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.parquet")
     torch.nn.init.normal_(prior.network.tail[2].weight)
-    other = Prior(prior.network, prior.schedule, SPEC, 16, prior.octave_error, prior.error_times)
+    other = Prior(prior.network, prior.schedule, SPEC, 16, prior.calibration)
     assert len(set(run(Experiment(name="e", jobs=JOBS[:1]), other, store, tmp_path / "t.parquet").scenario)) == 1
 
 

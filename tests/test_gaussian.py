@@ -93,3 +93,9 @@ def test_samples_have_the_stated_moments(prior):
 def test_impossible_gaussians_are_refused(mean, covariance):
     with pytest.raises(InputError):
         GaussianPrior(mean, covariance, SPEC, NoiseSchedule())
+
+
+def test_the_posterior_is_that_of_one_stack(prior):
+    observation = Observation.simulate(torch.rand(2, 2, 8, 4, dtype=torch.float64), "T1", SPEC)
+    with pytest.raises(InputError, match="observation: it is of 2 stacks"):
+        prior.posterior(observation)

@@ -15,9 +15,7 @@ def test_every_frequency_is_in_the_octave_of_its_cycles(height, width):
         for column, across in enumerate(np.fft.fftfreq(width)):
             cycles = max(height, width) * float(np.hypot(down, across))
             octave = int(found[row, column])
-            assert (
-                octave == 0 if cycles < 1 - 1e-9 else 2 ** (octave - 1) <= cycles * (1 + 1e-9) < 2**octave
-            )
+            assert octave == 0 if cycles < 1 - 1e-9 else 2 ** (octave - 1) <= cycles * (1 + 1e-9) < 2**octave
 
 
 def test_the_octaves_add_up_to_the_covariance_of_the_pixels():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from a2a.calibration import Calibration
 from a2a.diffusion import NoiseSchedule
 from a2a.errors import InputError
 from a2a.methods import Any2all
@@ -32,8 +33,7 @@ def prior() -> Prior:
         NoiseSchedule(),
         SPEC,
         16,
-        tuple(white(v, 16, 16).tolist() for v in ((0.01, 0.02), (0.03, 0.06))),
-        (0, 999),
+        Calibration((0, 999), torch.stack([white(v, 16, 16) for v in ((0.01, 0.02), (0.03, 0.06))])),
         card={"note": "tiny"},
     )
 
@@ -119,7 +119,8 @@ def other_network(path):
         (foreign_json, "lacks"),
         (other_network, "do not fit the network"),
         (lambda p: edited(p, predicts="epsilon"), "predicts: 'epsilon' is neither"),
-        (lambda p: edited(p, error_times=[0]), "octave_error: must be finite, a row for each of the 1 error_times"),
+        (lambda p: edited(p, calibration={"times": [0], "error": [], "gain": None}), "damaged .*calibration"),
+        (lambda p: edited(p, network=[1]), "damaged"),
         (lambda p: edited(p, schedule={"kind": "cosine", "speed": 2}), "damaged"),
         (lambda p: edited(p, spec=[{}]), "damaged"),
         (lambda p: p.with_suffix(".json").write_bytes(b"\xff\xfe"), "not valid JSON"),
@@ -155,9 +156,8 @@ def test_any2all_refuses_slices_of_another_size(prior):
 
 def test_stacks_of_another_size_are_refused(prior):
     shape = (len(prior.spec), prior.size, prior.size)
-    centred = replace(prior, mean=torch.zeros(shape), gain=((1.0,) * len(prior.spec),) * 2)
     with pytest.raises(InputError, match=r"Stacks are \(2, 32, 16\), but the prior is for \(2, 16, 16\)"):
-        centred.predict(torch.zeros(1, shape[0], 2 * shape[1], shape[2]), 10)
+        prior.predict(torch.zeros(1, shape[0], 2 * shape[1], shape[2]), 10)
 
 
 def test_weights_without_error_table_say_so(prior):
@@ -180,7 +180,7 @@ def test_a_true_answer_gives_back_the_stack(prior, predicts, t):
         def forward(self, x, t):
             return truth
 
-    knowing = replace(prior, network=Knowing(), predicts=predicts, mean=None)
+    knowing = replace(prior, network=Knowing(), predicts=predicts)
     found = knowing.predict(schedule.diffuse(x0, times, noise), t)
     torch.testing.assert_close(found, x0, rtol=0, atol=2e-5)
 

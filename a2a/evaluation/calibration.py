@@ -125,13 +125,18 @@ def fair_crps(target: Values, samples: Values, spec: StackSpec, region: Values |
     -------
     pandas.DataFrame
         Columns ``modality, crps, mae``; `mae` is that of the samples' mean.
+
+    Raises
+    ------
+    InputError
+        As `spread_skill`, but one sample is enough.
     """
     rows = []
-    for name, x, s in _modalities(target, samples, spec, region):
+    for name, x, s in _modalities(target, samples, spec, region, fewest=1):
         m = len(s)
         ranks = (2 * np.arange(1, m + 1) - m - 1).reshape(-1, 1)
         between = 2 * (ranks * np.sort(s, axis=0)).sum(axis=0)
-        score = np.abs(s - x).mean(axis=0) - between / (2 * m * (m - 1))
+        score = np.abs(s - x).mean(axis=0) - between / max(2 * m * (m - 1), 1)
         rows.append((name, float(score.mean()), float(np.abs(s.mean(axis=0) - x).mean())))
     return pd.DataFrame(rows, columns=["modality", "crps", "mae"])
 
@@ -170,20 +175,24 @@ class Recalibration:
 
 
 def _modalities(
-    target: Values, samples: Values, spec: StackSpec, region: Values | None
+    target: Values, samples: Values, spec: StackSpec, region: Values | None, fewest: int = 2
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Check the arrays; for each modality its name, the truth (pixels,) and the samples (S, pixels), float64."""
-    x, s = (np.asarray(a.detach().cpu() if isinstance(a, torch.Tensor) else a, np.float64) for a in (target, samples))
+    x, s = (_array(values, np.float64) for values in (target, samples))
     if s.ndim != 5 or x.shape != s.shape[1:] or x.shape[1] != len(spec):
         raise InputError(
             f"calibration needs a target (B, {len(spec)}, H, W) and samples (S, B, {len(spec)}, H, W), "
             f"got {x.shape} and {s.shape}."
         )
-    if len(s) < 2:
-        raise InputError("calibration needs at least two samples for each slice.")
+    if len(s) < fewest:
+        raise InputError(f"calibration needs {fewest} or more samples of each slice, got {len(s)}.")
     if not (np.isfinite(x).all() and np.isfinite(s).all()):
         raise InputError("calibration: the target or the samples have NaN or infinite values.")
-    counted = np.ones((len(x), *x.shape[2:]), bool) if region is None else np.asarray(region).astype(bool)
+    counted = np.ones((len(x), *x.shape[2:]), bool) if region is None else _array(region, bool)
     if counted.shape != (len(x), *x.shape[2:]) or not counted.any():
         raise InputError(f"region must be {(len(x), *x.shape[2:])} with at least one pixel, got {counted.shape}.")
     return [(name, x[:, i][counted], s[:, :, i][:, counted]) for i, name in enumerate(spec.names)]
+
+
+def _array(values: Values, dtype: type) -> np.ndarray:
+    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from a2a import provenance
 from a2a.data.store import SliceStore, Split
-from a2a.errors import InputError
+from a2a.errors import InputError, whole
 from a2a.evaluation.diversity import memorisation, precision_recall
 from a2a.evaluation.finite_sample import distance_over_count, extrapolated, noise_floor, subsampled
 from a2a.evaluation.frechet import standardised
@@ -48,7 +48,7 @@ def realism_table(store: SliceStore, generated: np.ndarray, draws: int = 200, se
     generated
         Stacks, shape (N, n, H, W), image units, N >= 20.
     draws
-        Subsamples for intervals; a tenth as many real sets for the noise floors.
+        Subsamples for intervals, at least 10; a tenth as many real sets for the noise floors.
     seed
         Of all drawing.
 
@@ -67,6 +67,7 @@ def realism_table(store: SliceStore, generated: np.ndarray, draws: int = 200, se
     InputError
         If the shapes do not fit, there are too few samples, a value is not finite, or the store has too few slices.
     """
+    whole("draws", draws, 10)
     expected = (len(store.spec), store.size, store.size)
     if generated.ndim != 4 or generated.shape[1:] != expected or len(generated) < FEWEST_SAMPLES:
         wanted = ", ".join(map(str, expected))
@@ -164,7 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "machine": provenance.machine(),
     }
     write_json(options.out / f"{stem}.json", record)
-    shown = table[(table["metric"] != "rfd") | (table["n"] == table["n"].where(table["metric"] == "rfd").max())]
+    most = table.groupby(["modality", "set", "metric"])["n"].transform("max")
+    shown = table[(table["metric"] != "rfd") | (table["n"] == most)]
     print(shown.drop(columns=["low", "high"]).round(3).to_string(index=False))
 
 

@@ -176,7 +176,7 @@ def _plain_up(channels: int) -> nn.Module:
 
 
 class UNet(nn.Module):
-    """Noise predictor `eps_theta(x_t, t)`.
+    """Predicts the noise `eps_theta(x_t, t)`, or the velocity; the training decides which.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ class UNet(nn.Module):
         self.bypass = Bypass(config.channels, config.patch, 4 * config.width) if config.patch > 1 else None
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the predicted noise, shape of `x`.
+        """Return the predicted noise or velocity, shape of `x`.
 
         Raises
         ------

@@ -53,7 +53,7 @@ def regression(coupling: Tensor, given: list[int], noise: Tensor) -> Tensor:
     """How all modalities follow from errors of the given ones: ``C_.g (C_gg + R_g)^-1``, ``(K, n, |g|)``, float64."""
     inner = coupling[:, given][:, :, given]
     scale = inner.diagonal(dim1=1, dim2=2).mean(dim=1) if given else inner.new_zeros(len(inner))
-    ridge = noise[given] + _JITTER * scale[:, None]
+    ridge = noise[given] + (_JITTER * scale[:, None]).clamp(min=1e-12)
     return torch.linalg.solve(inner + torch.diag_embed(ridge), coupling[:, given]).mT
 
 

@@ -45,6 +45,7 @@ def posterior_shift(
     """
     noise = torch.tensor(part.noise_std, dtype=torch.float64, device=image.device).square()
     nearly_none = torch.where(noise > 0, 10 * torch.finfo(image.dtype).eps, 0.0)
+    variance = variance.clamp(min=1e-12)
     weight, noise = prior_weight(part, variance), noise.to(image)[:, None, None]
     longest = 1.0 if cg_steps == 1 else float("inf")
 

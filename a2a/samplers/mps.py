@@ -10,7 +10,7 @@ from torch import Tensor
 from a2a.completion import Completion
 from a2a.denoiser import Denoiser
 from a2a.diffusion import Spacing
-from a2a.errors import InputError
+from a2a.errors import InputError, whole
 from a2a.observation import Observation
 from a2a.prior import to_image
 from a2a.samplers.matched import posterior_shift
@@ -42,8 +42,8 @@ def mps(
     observation
         What was acquired; with all modalities missing this is DDPM.
     steps
-        Network evaluations (exactly), each with one gradient. The paper takes 1000; with ``"moment-matched"`` 100 are
-        enough, see the chapter "Fewer evaluations".
+        Network evaluations (exactly), each with a gradient, or `cg_steps` of them. The paper takes 1000; with
+        ``"moment-matched"`` 100 are enough, see the chapter "Fewer evaluations".
     guidance
         ``"moment-matched"`` has no step size: it adds the gradient of :math:`\log N(y; A \hat x_0, A C A^H + R)` to the
         score, C being the covariance of the clean estimate (the network's scaled Jacobian); see
@@ -69,8 +69,7 @@ def mps(
     """
     if guidance not in ("norm", "moment-matched"):
         raise InputError(f"guidance: unknown value {guidance!r}; use 'norm' or 'moment-matched'.")
-    if cg_steps < 1:
-        raise InputError(f"cg_steps: {cg_steps} must be 1 or more.")
+    whole("cg_steps", cg_steps, 1)
     if not 0 <= scale < math.inf:
         raise InputError(f"scale: {scale} must be finite and not negative.")
 

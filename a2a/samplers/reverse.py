@@ -10,7 +10,7 @@ from torch import Tensor
 from a2a.completion import Completion
 from a2a.denoiser import Denoiser
 from a2a.diffusion import NoiseSchedule, Spacing
-from a2a.errors import InputError
+from a2a.errors import InputError, whole
 from a2a.observation import Observation
 from a2a.prior import to_image
 from a2a.progress import progress
@@ -82,8 +82,7 @@ def reverse(
         theirs, ours = (", ".join(spec.names) for spec in (observation.spec, prior.spec))
         raise InputError(f"observation: it is of {theirs}, but the prior is of {ours}.")
     for name, value in (("samples", samples), ("batch", batch)):
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"{name}: {value} must be 1 or more, a whole number.")
+        whole(name, value, 1)
     draws = list(rows) if rows is not None else generators(0, items, samples)
     if not len(draws) == len(set(map(id, draws))) == samples * items:
         raise InputError(f"rows: must hold samples * items = {samples * items} different generators, got {len(draws)}.")
@@ -131,10 +130,8 @@ def _walk(
 
 def _passes(schedule: NoiseSchedule, steps: int, spacing: Spacing, restarts: int) -> list[list[tuple[int, int]]]:
     """The transitions of the first pass and of the restarts, which share the steps."""
-    if not (isinstance(steps, int) and 1 <= steps <= schedule.length):
-        raise InputError(f"steps must lie between 1 and {schedule.length}, got {steps}.")
-    if not 0 <= restarts < steps:
-        raise InputError(f"restarts: {restarts} must be at least 0 and less than steps, which are {steps}.")
+    whole("steps", steps, 1, schedule.length)
+    whole("restarts", restarts, 0, steps - 1)
     shares = [len(share) for share in np.array_split(np.arange(steps), restarts + 1)]
     later = [schedule.transitions(share, spacing, round(RESTART * schedule.length)) for share in shares[1:]]
     return [schedule.transitions(shares[0], spacing), *later]

@@ -33,8 +33,7 @@ def surprise(observation: Observation, residual: Tensor) -> Tensor:
 
     .. math:: E \|y_i - A_i \hat x_i\|^2 = V\, \mathrm{tr}(A_i^H A_i) + m_i \sigma_i^2
 
-    with :math:`m_i` real numbers measured with noise :math:`\sigma_i`; solved for V, and at least one thousandth of
-    the noise variance.
+    with :math:`m_i` real numbers measured with noise :math:`\sigma_i`; solved for V, and not negative.
 
     Parameters
     ----------
@@ -48,8 +47,8 @@ def surprise(observation: Observation, residual: Tensor) -> Tensor:
     Tensor
         `(B, n)`, float64, squared image units; 0 where a modality has no data.
     """
-    expected, trace, noise = observation.constants
-    return ((residual - expected) / trace.clamp(min=1)).clamp(min=1e-3 * noise)
+    expected, trace, _ = observation.constants
+    return ((residual - expected) / trace).clamp(min=0)
 
 
 def prior_weight(observation: Observation, variance: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from a2a.files import write_atomically
 from a2a.training.config import TrainConfig
 
 CHECKPOINT = "checkpoint.safetensors"
+INCIDENTAL = {"log_every", "checkpoint_every", "checkpointing", "name", "data", "start"}
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class Checkpoint:
 def fingerprint(config: TrainConfig, store: SliceStore) -> str:
     """Hash of everything that decides the weights, to refuse a checkpoint of another configuration.
 
-    How often to log or to write a checkpoint does not count, nor whether activations are kept.
+    How often to log or to write a checkpoint does not count, nor whether activations are kept, nor names and paths.
     """
-    decisive = config.model_dump(mode="json", exclude={"log_every", "checkpoint_every", "checkpointing"})
+    decisive = config.model_dump(mode="json", exclude=INCIDENTAL)
     files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in config.files]
     slices = [store.manifest["sha256"][f"{split}.npy"] for split in ("train", "val")]  # val decides the calibration
     text = json.dumps([decisive, store.spec.to_list(), slices, files], sort_keys=True)

@@ -66,8 +66,8 @@ class TrainConfig(_Strict):
     data
         Data card and profile of the slice store, for the record; the store itself is found by ``--data``.
     steps, batch, lr, warmup, ema, clip
-        Optimiser steps, global batch size, peak learning rate (cosine decay to zero after a linear warm-up), EMA decay
-        (0: none), gradient-norm bound.
+        Optimiser steps, global batch size, learning rate (times a linear warm-up and a cosine that falls to zero over
+        all steps), EMA decay (0: none), gradient-norm bound.
     precision
         One of `a2a.training.numerics.CHOICES`; ``auto`` measures which of them is the fastest. Only a named one gives
         the same weights twice: a measurement may come out otherwise.

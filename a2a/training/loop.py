@@ -33,7 +33,7 @@ SOURCE = ("card", "profile", "fingerprint", "preprocessing")  # what of the stor
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then cosine decay to zero at the last step."""
+    """Linear warm-up times a cosine that falls to zero over all steps."""
     warm = min(1.0, (step + 1) / config.warmup)
     return float(config.lr * warm * 0.5 * (1 + np.cos(np.pi * step / config.steps)))
 
@@ -56,8 +56,9 @@ def train(
     out
         Folder for the checkpoint, ``log.csv`` and, at the end, the weights with their JSON.
     resume
-        Continue from the checkpoint in `out`: on the same machine with the same number of threads and devices, bit for
-        bit as if the run had not been interrupted. Refused if the configuration differs.
+        Continue from the checkpoint in `out`: on the CPU of the same machine, with the same number of threads and
+        devices, bit for bit as if the run had not been interrupted (kernels of a GPU may round otherwise from run to
+        run). Refused if the configuration differs.
     devices
         Processes (GPUs where there are some); the global batch is shared between them.
     stop_after

@@ -90,7 +90,7 @@ class PriorObjective(Objective):
         """Draw one time, or one and low ones of a random choice of modalities, `(1,)` or `(n,)`; and the others."""
         time, length = torch.randint(self.schedule.length, (1,), generator=draw), self.schedule.length
         if self.config.noisy and torch.rand((), generator=draw) < self.config.noisy:
-            time = torch.randint(round(NOISY * length), length, (1,), generator=draw)
+            time = torch.randint(int(NOISY * length), length, (1,), generator=draw)
         if not self.config.given:
             return time, torch.ones(modalities, dtype=torch.bool)
         number = int(torch.randint(1, modalities, (), generator=draw))
@@ -103,6 +103,8 @@ class PriorObjective(Objective):
     def _start(self, size: UNetConfig) -> nn.Module:
         """Return the network of the prior that the configuration starts from."""
         prior = Prior.load(self.config.start, self.store.spec)
+        if missing := {"config", "images_seen", "seconds"} - prior.card.keys():
+            raise InputError(f"start: {self.config.start} was not made by a2a train, its card lacks {sorted(missing)}.")
         found = grown(prior.network, size)
         if prior.predicts != self.config.predicts:
             zeroed(found.tail[-1])

@@ -82,7 +82,7 @@ def build(objective: Objective) -> State:
         If the slices do not fit the networks.
     """
     with torch.random.fork_rng([]):
-        torch.manual_seed(generator(objective.config.seed).initial_seed())
+        torch.default_generator.manual_seed(generator(objective.config.seed).initial_seed())
         networks = objective.networks()
     optimisers = {name: objective.optimiser(network) for name, network in networks.items()}
     ema = copy.deepcopy(networks[objective.product]).requires_grad_(False).eval()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from a2a.calibration import Calibration
 from a2a.denoiser import Denoiser
 from a2a.diffusion import NoiseSchedule
 from a2a.octaves import octave_covariance
@@ -14,7 +15,7 @@ from a2a.prior import Predicts, Prior, to_image, to_model
 from a2a.progress import progress
 from a2a.rng import generators, randn
 
-SLICES = 48
+SLICES, BATCH = 48, 16
 
 
 def _chosen(images: np.ndarray) -> torch.Tensor:
@@ -25,7 +26,7 @@ def _chosen(images: np.ndarray) -> torch.Tensor:
 
 @torch.no_grad()
 def validation_loss(
-    network: nn.Module, images: np.ndarray, schedule: NoiseSchedule, predicts: Predicts = "noise", batch: int = 16
+    network: nn.Module, images: np.ndarray, schedule: NoiseSchedule, predicts: Predicts = "noise"
 ) -> float:
     """Return the training loss on fixed slices, times (evenly spread) and noise, in float32."""
     clean = to_model(_chosen(images))
@@ -33,7 +34,7 @@ def validation_loss(
     noise = randn(clean.shape[1:], generators(0, len(clean)))
     target = noise if predicts == "noise" else schedule.velocity(clean, noise, times)
     device, total = next(network.parameters()).device, 0.0
-    for rows in torch.arange(len(clean)).split(batch):
+    for rows in torch.arange(len(clean)).split(BATCH):
         noisy = schedule.diffuse(clean[rows], times[rows], noise[rows])
         predicted = network(noisy.to(device), times[rows].to(device)).cpu()
         total += float((predicted - target[rows]).square().mean(dim=(1, 2, 3)).sum())
@@ -56,12 +57,14 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
         Slices `(N, n, H, W)` in [0, 1].
     """
     times = calibration_times(prior.schedule.length)
-    done = replace(prior, mean=None, gain=(), octave_error=(), error_times=times)
+    raw = replace(prior, calibration=None)
+    known = Calibration(times, denoising_error(raw, held_out, times))
     if prior.predicts == "noise":
         mean = torch.from_numpy(np.mean(train, axis=0, dtype=np.float64).astype(np.float32))
-        gain = _each_time(done, held_out, times, lambda x0, truth: _gain(x0 - mean, truth - mean))
-        done = replace(done, mean=mean, gain=gain)
-    return replace(done, octave_error=denoising_error(done, held_out, times))
+        gain = _each_time(raw, held_out, times, lambda x0, truth: _gain(x0 - mean, truth - mean))
+        shrunk = replace(raw, calibration=replace(known, gain=gain, mean=mean))
+        known = replace(shrunk.calibration, error=denoising_error(shrunk, held_out, times))
+    return replace(prior, calibration=known)
 
 
 def calibration_times(length: int) -> tuple[int, ...]:
@@ -70,13 +73,13 @@ def calibration_times(length: int) -> tuple[int, ...]:
     return tuple(sorted({int(t) for t in np.concatenate([even, late]).round()}))
 
 
-def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -> tuple:
+def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -> torch.Tensor:
     r"""Measure the error :math:`x_0 - \hat x_0(x_t)` at `times`, see `a2a.octaves.octave_covariance`.
 
     Returns
     -------
-    tuple
-        One row for each time: the covariance between modalities in each octave, `(K, n, n)`, in squared image units.
+    Tensor
+        The covariance between modalities in each octave at each time, `(times, K, n, n)`, squared image units.
     """
     return _each_time(prior, images, times, lambda x0, truth: octave_covariance(x0 - truth).round(decimals=8))
 
@@ -93,13 +96,12 @@ def _each_time(
     images: np.ndarray,
     times: Sequence[int],
     measure: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    batch: int = 16,
-) -> tuple:
+) -> torch.Tensor:
     """Denoise the chosen slices at each time and apply `measure` to clean estimates and truth, in image units."""
     truth, like = _chosen(images), prior.like
     noise, table = randn(truth.shape[1:], generators(1, len(truth))), []
     for t in progress(times, "measuring the clean estimate"):
         noisy = prior.schedule.diffuse(to_model(truth), torch.full((len(truth),), t), noise)
-        estimates = [to_image(prior.predict(part.to(like), t)).cpu() for part in noisy.split(batch)]
-        table.append(tuple(measure(torch.cat(estimates).double(), truth.double()).tolist()))
-    return tuple(table)
+        estimates = [to_image(prior.predict(part.to(like), t)).cpu() for part in noisy.split(BATCH)]
+        table.append(measure(torch.cat(estimates).double(), truth.double()))
+    return torch.stack(table)

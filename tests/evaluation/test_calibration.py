@@ -97,7 +97,7 @@ def test_only_the_region_counts():
 @pytest.mark.parametrize(
     ("target", "samples", "message"),
     [
-        (np.zeros((2, 2, 4, 4)), np.zeros((1, 2, 2, 4, 4)), "at least two samples"),
+        (np.zeros((2, 2, 4, 4)), np.zeros((0, 2, 2, 4, 4)), "needs [12] or more samples .* got 0"),
         (np.zeros((2, 2, 4, 4)), np.zeros((3, 2, 2, 4, 5)), "needs a target"),
         (np.zeros((2, 3, 4, 4)), np.zeros((3, 2, 3, 4, 4)), "needs a target"),
         (np.zeros((2, 2, 4, 4)), np.full((3, 2, 2, 4, 4), np.nan), "NaN"),
@@ -117,3 +117,12 @@ def test_bad_levels_regions_and_factors():
         spread_skill(truth, drawn, SPEC, region=np.zeros((4, 64, 64), bool))
     with pytest.raises(InputError, match="has 1 factors"):
         Recalibration((1.0,)).apply(torch.from_numpy(drawn))
+
+
+def test_one_answer_is_scored_by_its_mean_absolute_error():
+    truth, drawn = toy(1, 0)
+    score = fair_crps(truth, drawn, SPEC)
+    assert score["crps"].tolist() == pytest.approx(score["mae"].tolist(), rel=1e-12)
+    for measure in (spread_skill, coverage):
+        with pytest.raises(InputError, match="needs 2 or more samples .* got 1"):
+            measure(truth, drawn, SPEC)

@@ -10,7 +10,7 @@ from a2a.observation import Observation
 from a2a.octaves import octaves
 from a2a.rng import generators
 from a2a.samplers import mds
-from a2a.samplers.coupled import coupled_estimate
+from a2a.samplers.coupled import coupled_estimate, regression
 from a2a.samplers.trust import prior_weight, surprise
 from a2a.stack import StackSpec
 
@@ -98,3 +98,8 @@ def test_wrong_options_are_refused(options, words):
     prior = GaussianPrior(torch.full((3, SIDE, SIDE), 0.5, dtype=torch.float64), stationary(random_coupling()), SPEC)
     with pytest.raises(InputError, match=words):
         mds(prior, observed("T1"), **options)
+
+
+def test_errors_that_round_to_nothing_say_nothing():
+    nothing = torch.zeros(3, 2, 2, dtype=torch.float64)
+    assert torch.equal(regression(nothing, [0], nothing[0, 0]), nothing[:, :, :1])

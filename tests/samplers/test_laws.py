@@ -8,6 +8,7 @@ the prior's standard deviation, and where a sampler is biased by construction th
 from functools import partial
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,17 +85,18 @@ def test_restarts_leave_the_exact_posterior_as_it_is(toy, case):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"steps": 0}, "steps must lie between 1 and 1000"),
-        ({"steps": 1001}, "steps must lie between 1 and 1000"),
+        ({"steps": 0}, "steps: 0 must lie between 1 and 1000"),
+        ({"steps": 1001}, "steps: 1001 must lie between 1 and 1000"),
         ({"samples": 0}, "samples: 0 must be 1 or more"),
         ({"batch": 0}, "batch: 0 must be 1 or more"),
         ({"spacing": -1.0}, "spacing must be a positive number"),
-        ({"steps": 10, "restarts": -1}, "restarts: -1 must be at least 0"),
-        ({"steps": 3, "restarts": 3}, "restarts: 3 must be at least 0 and less than steps"),
+        ({"steps": 10, "restarts": -1}, "restarts: -1 must lie between 0 and 9"),
+        ({"steps": 3, "restarts": 3}, "restarts: 3 must lie between 0 and 2"),
+        ({"steps": 3, "restarts": 1.5}, "restarts: 1.5 must lie between 0 and 2, a whole number"),
         ({"rows": []}, "rows: must hold samples . items = 1 different generators, got 0"),
-        ({"steps": -5}, "steps must lie between 1 and 1000, got -5"),
-        ({"steps": 2.5}, "steps must lie between 1 and 1000, got 2.5"),
-        ({"steps": 1800, "restarts": 1}, "steps must lie between 1 and 1000, got 1800"),
+        ({"steps": -5}, "steps: -5 must lie between 1 and 1000"),
+        ({"steps": 2.5}, "steps: 2.5 must lie between 1 and 1000, a whole number"),
+        ({"steps": 1800, "restarts": 1}, "steps: 1800 must lie between 1 and 1000"),
         ({"rows": [torch.Generator()] * 2, "samples": 2}, "rows: must hold samples . items = 2 different generators"),
     ],
 )
@@ -109,7 +111,7 @@ def test_eta_out_of_range_is_refused(toy, eta):
         mds(toy, observe("T1"), steps=2, eta=eta)
 
 
-@pytest.mark.parametrize("cg_steps", [0, -1])
+@pytest.mark.parametrize("cg_steps", [0, -1, 1.5])
 def test_cg_steps_must_be_positive(toy, cg_steps):
     with pytest.raises(InputError, match="cg_steps: .* must be 1 or more"):
         mps(toy, observe("T1"), cg_steps=cg_steps)
@@ -135,7 +137,7 @@ def test_samplers_do_not_mind_the_callers_gradient_mode(toy, sampler, mode):
 
 
 def test_samples_that_are_not_finite_are_refused(toy, monkeypatch):
-    monkeypatch.setattr(GaussianPrior, "predict", lambda self, x, t: (x / 0, x))
+    monkeypatch.setattr(GaussianPrior, "predict", lambda self, x, t: x / 0)
     with pytest.raises(InputError, match="MDS, T1: samples are not finite"):
         mds(toy, observe("T1"), steps=2)
 
@@ -302,6 +304,13 @@ def test_a_step_loses_nothing_of_the_stack(toy, monkeypatch):
             noise = (x - schedule.abar(t) ** 0.5 * x0) / (1 - schedule.abar(t)) ** 0.5
             expected = schedule.abar(s) ** 0.5 * x0 + (1 - schedule.abar(s)) ** 0.5 * noise
             torch.testing.assert_close(following, expected)
+
+
+def test_numbers_of_numpy_are_numbers(toy):
+    one, two = np.int64(1), np.int64(2)
+    same = mds(toy, observe("T1"), steps=3, samples=1, batch=1, spacing=2)
+    done = mds(toy, observe("T1"), steps=one + two, samples=one, batch=one, restarts=one - one, spacing=two)
+    assert torch.equal(done.samples, same.samples)
 
 
 def test_unknown_guidance_is_refused(toy):

@@ -169,8 +169,8 @@ def test_the_fingerprint_knows_what_decides_the_weights(config, store, change):
     assert fingerprint(config.model_copy(update=change), store) != fingerprint(config, store)
 
 
-def test_the_fingerprint_ignores_how_often_things_are_written(config, store):
-    seldom = config.model_copy(update={"log_every": 100, "checkpoint_every": 1000})
+def test_the_fingerprint_ignores_names_and_how_often_things_are_written(config, store):
+    seldom = config.model_copy(update={"log_every": 100, "checkpoint_every": 1000, "name": "other"})
     assert fingerprint(seldom, store) == fingerprint(config, store)
 
 

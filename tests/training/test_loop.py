@@ -152,8 +152,8 @@ def test_the_loss_falls_and_the_prior_is_what_was_learned(make_store, tmp_path):
     log = rows(tmp_path / "run")
     assert float(log[-1]["loss"]) < float(log[0]["loss"]) / 4
     assert float(log[-1]["validation_loss"]) == pytest.approx(prior.card["validation_loss"])
-    error = torch.stack([prior.variance(t) for t in prior.error_times])
-    assert error.shape == (len(prior.error_times), 2) and (error >= 0).all()
+    error = torch.stack([prior.variance(t) for t in prior.calibration.times])
+    assert error.shape == (len(prior.calibration.times), 2) and (error >= 0).all()
     assert error[0].max() < 1e-3 and error[:12].max() < 0.01
     assert prior.variance(0).tolist() == pytest.approx(error[0].tolist())
 

@@ -1,6 +1,7 @@
 """A run that begins with the weights of another."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ def test_weights_with_shared_levels_begin_a_run_with_its_own(config, store, firs
     onward = config.model_copy(update={"start": first, "network": network, "given": 0.5})
     last = Prior.load(train(PriorObjective(onward, store), tmp_path / "run"))
     assert last.levels == "own" and last.predict(torch.zeros(1, 2, 16, 16), (3, 500)).shape == (1, 2, 16, 16)
+
+
+def test_weights_without_a_training_in_their_card_are_refused(config, store, first, tmp_path):
+    replace(Prior.load(first), card={}).save(tmp_path / "bare.safetensors")
+    onward = config.model_copy(update={"start": tmp_path / "bare.safetensors"})
+    with pytest.raises(InputError, match="bare.safetensors was not made by a2a train"):
+        train(PriorObjective(onward, store), tmp_path / "run")
 
 
 def test_weights_without_patches_begin_a_run_that_folds_them(config, store, first, tmp_path):
