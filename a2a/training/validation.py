@@ -1,6 +1,6 @@
 """How well a prior denoises slices it has not seen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -58,13 +58,14 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     """
     times = calibration_times(prior.schedule.length)
     raw = replace(prior, calibration=None)
-    known = Calibration(times, denoising_error(raw, held_out, times))
-    if prior.predicts == "noise":
-        mean = torch.from_numpy(np.mean(train, axis=0, dtype=np.float64).astype(np.float32))
-        gain = _each_time(raw, held_out, times, lambda x0, truth: _gain(x0 - mean, truth - mean))
-        shrunk = replace(raw, calibration=replace(known, gain=gain, mean=mean))
-        known = replace(shrunk.calibration, error=denoising_error(shrunk, held_out, times))
-    return replace(prior, calibration=known)
+    if prior.predicts == "velocity":
+        return replace(prior, calibration=Calibration(times, denoising_error(raw, held_out, times)))
+    mean = torch.from_numpy(np.mean(train, axis=0, dtype=np.float64).astype(np.float32))
+    gains, errors = [], []
+    for x0, truth in _estimates(raw, held_out, times):
+        gains.append(_gain(x0 - mean, truth - mean))
+        errors.append(_error(torch.lerp(mean.double(), x0, gains[-1][:, None, None]), truth))
+    return replace(prior, calibration=Calibration(times, torch.stack(errors), torch.stack(gains), mean))
 
 
 def calibration_times(length: int) -> tuple[int, ...]:
@@ -81,7 +82,11 @@ def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -
     Tensor
         The covariance between modalities in each octave at each time, `(times, K, n, n)`, squared image units.
     """
-    return _each_time(prior, images, times, lambda x0, truth: octave_covariance(x0 - truth).round(decimals=8))
+    return torch.stack([_error(x0, truth) for x0, truth in _estimates(prior, images, times)])
+
+
+def _error(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    return octave_covariance(estimate - truth).round(decimals=8)
 
 
 def _gain(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -91,17 +96,13 @@ def _gain(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _each_time(
-    prior: Denoiser,
-    images: np.ndarray,
-    times: Sequence[int],
-    measure: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-) -> torch.Tensor:
-    """Denoise the chosen slices at each time and apply `measure` to clean estimates and truth, in image units."""
+def _estimates(
+    prior: Denoiser, images: np.ndarray, times: Sequence[int]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Denoise the chosen slices at each time: clean estimates and truth, image units, float64."""
     truth, like = _chosen(images), prior.like
-    noise, table = randn(truth.shape[1:], generators(1, len(truth))), []
+    noise = randn(truth.shape[1:], generators(1, len(truth)))
     for t in progress(times, "measuring the clean estimate"):
         noisy = prior.schedule.diffuse(to_model(truth), torch.full((len(truth),), t), noise)
         estimates = [to_image(prior.predict(part.to(like), t)).cpu() for part in noisy.split(BATCH)]
-        table.append(measure(torch.cat(estimates).double(), truth.double()))
-    return torch.stack(table)
+        yield torch.cat(estimates).double(), truth.double()

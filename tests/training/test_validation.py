@@ -65,6 +65,8 @@ def test_a_velocity_is_not_shrunk(bare, store):
 def test_calibration_never_makes_the_error_larger(bare, store):
     held_out = store.split("val").images
     done = calibrated(bare, store.split("train").images, held_out)
+    again = denoising_error(done, held_out, done.calibration.times)
+    torch.testing.assert_close(done.calibration.error, again, rtol=0, atol=1e-6)
     rows = denoising_error(bare, held_out, done.calibration.times)
     raw = torch.stack([pixel_variance(row, bare.size, bare.size) for row in rows])
     error = torch.stack([done.variance(t) for t in done.calibration.times])
