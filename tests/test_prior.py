@@ -188,3 +188,22 @@ def test_a_true_answer_gives_back_the_stack(prior, predicts, t):
 def test_what_it_predicts_is_kept_with_the_weights(prior, tmp_path):
     replace(prior, predicts="velocity").save(tmp_path / "v.safetensors")
     assert Prior.load(tmp_path / "v.safetensors").predicts == "velocity"
+
+
+def test_a_calibration_that_does_not_fit_the_prior_is_refused(prior):
+    known, n = prior.calibration, len(prior.spec)
+    gain, mean = torch.ones(2, n), torch.zeros(n, prior.size, prior.size)
+    with pytest.raises(InputError, match="a velocity are not shrunk"):
+        replace(prior, calibration=replace(known, gain=gain, mean=mean), predicts="velocity")
+    with pytest.raises(InputError, match=r"it is of \(2, 8, 16\), but the prior is for \(2, 16, 16\)"):
+        replace(prior, calibration=replace(known, gain=gain, mean=mean[:, ::2]))
+    with pytest.raises(InputError, match=r"it is of \(1,\), but"):
+        replace(prior, calibration=replace(known, error=known.error[..., :1, :1]))
+
+
+def test_a_number_of_numpy_is_a_time_of_the_stack(prior):
+    mean, gain = torch.zeros(2, 16, 16), torch.full((2, 2), 0.5)
+    shrinking = replace(prior, calibration=replace(prior.calibration, gain=gain, mean=mean))
+    x = torch.randn(1, 2, 16, 16)
+    assert torch.equal(shrinking.predict(x, np.int64(300)), shrinking.predict(x, 300))
+    assert not torch.equal(shrinking.predict(x, 300), prior.predict(x, 300))
