@@ -177,4 +177,4 @@ class NoiseSchedule:
         shrunk, and a step with both would lose the difference, and with it variety of the samples.
         """
         abar = self.abar(t)
-        return torch.sub(x, x0, alpha=abar**0.5).div_((1 - abar) ** 0.5)
+        return torch.sub(x, x0, alpha=abar**0.5).mul_((1 - abar) ** -0.5)

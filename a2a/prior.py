@@ -39,7 +39,7 @@ def to_model(image: Tensor) -> Tensor:
 
 def to_image(model: Tensor) -> Tensor:
     """The model's range [-1, 1] to image units [0, 1]."""
-    return (model + 1).div_(2)
+    return (model + 1).mul_(0.5)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Prior:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
         answer, (signal, spread) = self._answer(x, t), self.schedule.coefficients(t, x)
         if self.predicts == "velocity":
-            return self.clamp((signal * x).sub_(spread * answer))
+            return self.clamp((signal * x).sub_(answer.mul_(spread)))
         return self._shrink(self.clamp((x - spread * answer) / signal), t)
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
