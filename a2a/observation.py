@@ -91,11 +91,10 @@ class Observation:
         like = {"dtype": torch.float64, "device": self.data[0].device}
         blocks, (items, *size) = self.operator.blocks, self.shape
         with torch.inference_mode(False):
-            traces = [torch.as_tensor(block.trace(*size), **like).expand(items) for block in blocks]
+            trace = torch.stack([torch.as_tensor(b.trace(*size), **like).expand(items) for b in blocks], dim=1)
             numbers = torch.tensor([block.numbers(*size) for block in blocks], **like)
             noise = torch.tensor(self.noise_std, **like).square()
-            trace = torch.stack(traces, dim=1)
-            return numbers * noise, torch.where(trace > 0, trace, torch.inf), noise
+            return numbers * noise, trace.where(trace > 0, torch.inf), noise
 
     def residual_norm2(self, x: torch.Tensor) -> torch.Tensor:
         """||y_i - A_i x_i||^2 of each modality of a stack ``(B, n, H, W)``, without k-space: ``(B, n)``, float64.
