@@ -167,12 +167,19 @@ def judged(line: dict, goal: str) -> dict:
 
 
 def write(out: Path, part: str, rows: list[dict]) -> None:
-    """Put the rows of a part into a table, in place of its former ones, and into the JSON beside it what made them."""
+    """Put the rows of a part into a table, in place of those of its sides, and into its JSON what made them."""
     table, made = pd.DataFrame([{"part": part} | line for line in rows]), {}
+    measured = _named(table)
     if out.is_file():
         former = pd.read_csv(out, keep_default_na=False)
-        table = pd.concat([former[former["part"] != part], table]).sort_values("part", kind="stable")
+        table = pd.concat([former[~_named(former).isin(measured)], table]).sort_values("part", kind="stable")
         made = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-    made[part] = machine() | {"commit": commit(repository()), "load": round(os.getloadavg()[2], 1)}
+    record = machine() | {"commit": commit(repository()), "load": round(os.getloadavg()[2], 1)}
+    made |= dict.fromkeys(measured, record)
     write_atomically(out, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
     write_json(out.with_suffix(".json"), made)
+
+
+def _named(table: pd.DataFrame) -> pd.Series:
+    """The part of each row, and the side of the images where there is one: what is measured at once."""
+    return table["part"] + (" at " + table["side"].astype(str) if "side" in table else "")
