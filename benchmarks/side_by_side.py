@@ -172,7 +172,8 @@ def write(out: Path, part: str, rows: list[dict]) -> None:
     measured = _named(table)
     if out.is_file():
         former = pd.read_csv(out, keep_default_na=False)
-        table = pd.concat([former[~_named(former).isin(measured)], table]).sort_values("part", kind="stable")
+        table = pd.concat([former[~_named(former).isin(measured)], table])
+        table = table.sort_values(["part", *({"side"} & set(table))], kind="stable")
         made = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     record = machine() | {"commit": commit(repository()), "load": round(os.getloadavg()[2], 1)}
     made |= dict.fromkeys(measured, record)
