@@ -4,6 +4,7 @@ All tables are float64: at the last time of the cosine schedule ``abar`` is 2.4e
 Explained in the chapter "The diffusion prior".
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,7 +149,7 @@ class NoiseSchedule:
         if not 0 <= eta <= 1:
             raise InputError(f"eta must lie between 0 and 1, got {eta}.")
         a, b = self.abar(t), self.abar(s)
-        return float(eta * np.sqrt((1 - b) / (1 - a)) * np.sqrt(max(1 - a / b, 0.0)))
+        return eta * math.sqrt((1 - b) / (1 - a)) * math.sqrt(max(1 - a / b, 0.0))
 
     def step(self, x0: Tensor, eps: Tensor, noise: Tensor, t: int, s: int, eta: float) -> Tensor:
         r"""Recombine a clean estimate and a noise estimate into x_s (DDIM, Song et al. 2021, Eq. 12).

@@ -121,9 +121,9 @@ class Prior:
         return torch.empty(0, device=next(self.network.parameters()).device)
 
     def _answer(self, x: Tensor, t: Times) -> Tensor:
-        times = torch.tensor([t], device=x.device).reshape(1, -1).expand(len(x), -1)
+        times = x.new_full((1, 1), t) if isinstance(t, Integral) else x.new_tensor([t])
         with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
-            return self.network(x, times).float().contiguous()  # in the order of x, for what is computed with both
+            return self.network(x, times.expand(len(x), -1)).float()
 
     def predict(self, x: Tensor, t: Times) -> Tensor:
         """Return the clamped clean estimate, see `Denoiser.predict`.
@@ -137,7 +137,7 @@ class Prior:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
         answer, (signal, spread) = self._answer(x, t), self.schedule.coefficients(t, x)
         if self.predicts == "velocity":
-            return self.clamp((signal * x).sub_(answer.mul_(spread)))
+            return self.clamp((signal * x).sub_(spread * answer))
         return self._shrink(self.clamp((x - spread * answer) / signal), t)
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:

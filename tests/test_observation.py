@@ -36,7 +36,7 @@ def test_data_by_kind():
     assert observation.noise_std == (0.0, 0.01, 0.01, 0.0) and observation.shape == (3, 16, 12)
     assert torch.equal(observation.data[0], x[:, 0]) and observation.data[3].numel() == 0
     assert torch.equal(observation.adjoint[:, 0], x[:, 0]) and not observation.adjoint[:, 3].any()
-    assert observation.operator.groups == ((0,), (1, 2), (3,))
+    assert observation.operator.groups == ((0,), (1, 2))
     assert repr(observation) == "Observation('T1 + y(T2FLAIR) + y(T2star)', shape=(3, 16, 12))"
 
 

@@ -233,7 +233,7 @@ class UNet(nn.Module):
         for module in self.up:
             h = self._through(module, embedding, *([h, skips.pop()] if isinstance(module, Stage) else [h]))
         h = self.tail(h) if self.bypass is None else self.tail(h) + self.bypass(folded, embedding)
-        return F.pixel_shuffle(h, c.patch)
+        return F.pixel_shuffle(h.contiguous(), c.patch)  # in the order of x, whatever that of the feature maps is
 
     def _through(self, module: nn.Module, embedding: Tensor, *parts: Tensor) -> Tensor:
         """Send feature maps, joined along channels, through a stage or a change of resolution."""

@@ -146,7 +146,8 @@ class Identity(LinearOperator):
         """Misfit ||z||^2 - 2 <z, b>, and (b + lam z) / (1 + lam), which for lam = 0 is b, bit for bit."""
 
         def around(z: torch.Tensor) -> Correction:
-            return Correction(lambda: dot(z, z.double().sub(b, alpha=2)), lambda lam: (b + lam * z) / (1 + lam))
+            exact = z.double()
+            return Correction(lambda: dot(exact, exact.sub(b, alpha=2)), lambda lam: torch.lerp(b, z, lam / (1 + lam)))
 
         return around
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from a2a.errors import InputError
-from a2a.operators.base import Correcting, Correction, LinearOperator, checked_values
+from a2a.operators.base import Correcting, Correction, LinearOperator, Missing, checked_values
 from a2a.operators.per_item import PerItem
 from a2a.operators.sense import CartesianSense
 
@@ -62,7 +62,7 @@ class StackOperator:
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Stack ``(B, n, H, W)`` of Re(A_i^H A_i x_i)."""
         self._check(x)
-        return self._joined([block.normal(part) for block, part in self._parts(x)])
+        return self._put([block.normal(part) for block, part in self._parts(x)], torch.zeros_like(x))
 
     def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
         """Per modality the minimiser of 1/2 ||y_i - A_i x_i||^2 + lam_i/2 ||x_i - z_i||^2.
@@ -91,11 +91,14 @@ class StackOperator:
             self._check(z)
             parts = [near(part) for near, (_, part) in zip(each, self._parts(z), strict=True)]
 
-            def solve(lam: float | torch.Tensor) -> torch.Tensor:
-                weights = self._weights(lam, z)
-                return self._joined([part.solve(w) for part, (_, w) in zip(parts, self._parts(weights), strict=True)])
+            def misfit() -> torch.Tensor:
+                return self._put([part.misfit() for part in parts], z.new_zeros(z.shape[:2], dtype=torch.float64))
 
-            return Correction(lambda: self._joined([part.misfit() for part in parts]), solve)
+            def solve(lam: float | torch.Tensor) -> torch.Tensor:
+                weights = self._parts(self._weights(lam, z))
+                return self._put([part.solve(w) for part, (_, w) in zip(parts, weights, strict=True)], z.clone())
+
+            return Correction(misfit, solve)
 
         return around
 
@@ -109,9 +112,11 @@ class StackOperator:
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
-        """Modalities that share one operator, by index; every other modality is a group of its own."""
+        """Modalities that share one operator, by index; every other one that is given is a group of its own."""
         groups: list[list[int]] = []
         for i, block in enumerate(self.blocks):
+            if isinstance(block, Missing):
+                continue
             alike = (g for g in groups if isinstance(block, CartesianSense) and block.same_as(self.blocks[g[0]]))
             group = next(alike, None)
             if group is None:
@@ -126,13 +131,13 @@ class StackOperator:
             alone = len(group) == 1
             yield self.blocks[group[0]], stack[:, group[0]] if alone else stack[:, list(group)].flatten(0, 1)
 
-    def _joined(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Put what was computed for each group back into a stack."""
-        found = {}
+    def _put(self, parts: Sequence[torch.Tensor], into: torch.Tensor) -> torch.Tensor:
+        """Put what was computed for each group into a stack, which says what holds of a missing modality."""
         for group, part in zip(self.groups, parts, strict=True):
             images = [part] if len(group) == 1 else part.unflatten(0, (-1, len(group))).unbind(1)
-            found.update(zip(group, images, strict=True))
-        return torch.stack([found[i] for i in range(len(self))], dim=1)
+            for i, image in zip(group, images, strict=True):
+                into[:, i] = image
+        return into
 
     def _check(self, x: torch.Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != len(self):

@@ -266,6 +266,17 @@ def test_autocast_does_not_lower_the_precision(mask):
         assert torch.equal(operator.prox(z, z, 0.1), expected)
 
 
+@pytest.mark.parametrize("mask", [equispaced_mask(64, 4), random_mask(64, 4)], ids=["elementwise", "matrix products"])
+def test_one_image_is_solved_as_in_a_batch(mask):
+    operator = CartesianSense(mask, birdcage_maps(4, 64, 8).to(torch.complex128))
+    z = torch.rand(3, 64, 8, dtype=torch.float64, requires_grad=True)
+    together = operator.prox(z, z.detach(), 0.1)
+    alone = torch.cat([operator.prox(one, one.detach(), 0.1) for one in z.split(1)])
+    torch.testing.assert_close(alone, together)
+    gradients = [torch.autograd.grad(x.square().sum(), z)[0] for x in (alone, together)]
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("mask", [equispaced_mask(8, 2), random_mask(8, 2), mask_2d(8, 8)], ids=["R", "H", "cg"])
 def test_built_in_inference_mode_usable_in_gradients(mask):
     with torch.inference_mode():
