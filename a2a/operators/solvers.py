@@ -74,8 +74,7 @@ def cg(
     Hestenes and Stiefel, J. Res. Nat. Bur. Stand. 49 (1952). Chapter "The formulation".
     """
     x, r = start, rhs - apply(start) if residual is None else residual
-    rr, near = dot(r, r), r if precondition is None else precondition(r)
-    p, size = near, dot(r, near)
+    rr, p, size = dot(r, r), torch.zeros_like(r), torch.inf
     scale = torch.maximum(dot(rhs, rhs), rr)
     goal = tolerance**2 * scale
     count = torch.zeros_like(rr, dtype=torch.long)
@@ -83,14 +82,14 @@ def cg(
     for _ in range(iterations):
         if not bool(alive.any()):
             break
+        near = r if precondition is None else precondition(r)
+        former, size = size, dot(r, near)
+        p = near + torch.where(alive, size / former, 0.0).to(x.dtype)[:, None, None] * p
         q = apply(p)
         curvature = dot(p, q)
         alive = alive & (curvature > 0)
         step = torch.where(alive, size / curvature, 0.0).to(x.dtype)[:, None, None]
         x, r = x + step * p, r - step * q
-        near = r if precondition is None else precondition(r)
-        former, size = size, torch.where(alive, dot(r, near), size)
-        p = near + torch.where(alive, size / former, 0.0).to(x.dtype)[:, None, None] * p
         rr = torch.where(alive, dot(r, r), rr)
         count = count + alive
         alive = alive & (rr > goal)
