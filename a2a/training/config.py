@@ -104,7 +104,8 @@ class PriorConfig(TrainConfig):
         Says that this is a prior.
     start
         Weights (.safetensors) to begin with, a path from the working directory; None draws them from the seed.
-        They must have this network, schedule and stack. Weights with shared levels may begin a network with its own,
+        They must have this network and schedule, and the modalities of the data in their order, by name or alias: what
+        simulated heads have taught goes on with real ones. Weights with shared levels may begin a network with its own,
         and weights without patches one that folds them, see `a2a.networks.growth`; where they predict something else,
         the last layer begins at zero.
     predicts

@@ -18,6 +18,7 @@ from a2a.networks.growth import grown
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior import Prior, to_model
 from a2a.rng import randn
+from a2a.stack import Modality
 from a2a.training.config import PriorConfig
 from a2a.training.objective import Objective
 from a2a.training.validation import calibrated, validation_loss
@@ -102,7 +103,10 @@ class PriorObjective(Objective):
 
     def _start(self, size: UNetConfig) -> nn.Module:
         """Return the network of the prior that the configuration starts from."""
-        prior = Prior.load(self.config.start, self.store.spec)
+        prior, names = Prior.load(self.config.start), self.store.spec.names
+        if len(prior.spec) != len(names) or not all(map(Modality.answers_to, prior.spec, names)):
+            theirs, ours = (", ".join(each) for each in (prior.spec.names, names))
+            raise InputError(f"start: {self.config.start} is of {theirs}, but the data are of {ours}.")
         if missing := {"config", "images_seen", "seconds"} - prior.card.keys():
             raise InputError(f"start: {self.config.start} was not made by a2a train, its card lacks {sorted(missing)}.")
         found = grown(prior.network, size)

@@ -9,6 +9,7 @@ import torch
 
 from a2a.errors import InputError
 from a2a.prior import Prior
+from a2a.stack import Modality, StackSpec
 from a2a.training import PriorObjective, train
 from a2a.training.checkpoint import fingerprint, load_checkpoint
 from a2a.training.config import NetworkSize, Schedule
@@ -52,6 +53,26 @@ def test_weights_without_patches_begin_a_run_that_folds_them(config, store, firs
     train(PriorObjective(onward, store), tmp_path / "run", stop_after=0)
     begun = load_checkpoint(tmp_path / "run", fingerprint(onward, store)).tensors["ema.head.weight"]
     assert torch.equal(begun[:, ::4] * 4, Prior.load(first).network.head.weight)
+
+
+def renamed(prior_file, folder, *modalities):
+    """The same weights for modalities of other names."""
+    path = folder / "renamed.safetensors"
+    replace(Prior.load(prior_file), spec=StackSpec(modalities)).save(path)
+    return path
+
+
+def test_modalities_of_another_name_begin_a_run_that_calls_them_by_theirs(config, store, first, tmp_path):
+    start = renamed(first, tmp_path, Modality("T1SE", aliases=("T1",)), Modality("CT"))
+    last = train(PriorObjective(config.model_copy(update={"start": start}), store), tmp_path / "run")
+    assert Prior.load(last).spec == store.spec
+
+
+@pytest.mark.parametrize("names", [("CT", "T1"), ("T1", "PET")])
+def test_weights_of_other_modalities_are_refused(config, store, first, tmp_path, names):
+    start = renamed(first, tmp_path, *map(Modality, names))
+    with pytest.raises(InputError, match=f"is of {', '.join(names)}, but the data are of T1, CT"):
+        train(PriorObjective(config.model_copy(update={"start": start}), store), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
