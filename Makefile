@@ -40,7 +40,7 @@ bench: $(READY) ## measure all methods for every figure, and the references; goe
 	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2 --overwrite
 	@$(BIN)/a2a prepare phantom-any2all --profile full --out $(PHANTOM:-ci=-full) --workers 2 --overwrite
 	@$(BIN)/a2a bench experiments/figures/*.yaml --profile $(PROFILE)
-	@$(BIN)/python -m a2a.references.table experiments/comparison-references.yaml --train $(PHANTOM:-ci=-full) \
+	@$(BIN)/python -m a2a.benchmark.references experiments/comparison-references.yaml --train $(PHANTOM:-ci=-full) \
 	  --test $(if $(filter full,$(PROFILE)),$(PHANTOM:-ci=-full),$(PHANTOM)) --profile $(if $(filter smoke,$(PROFILE)),smoke,full) \
 	  --out $(if $(filter ci,$(PROFILE)),results,runs/bench/$(PROFILE))
 

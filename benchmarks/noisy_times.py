@@ -23,11 +23,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from a2a.data.store import SliceStore
-from a2a.files import write_atomically
-from a2a.prior import Prior, to_model
-from a2a.progress import progress
-from a2a.rng import generators, randn
+from a2a.common.files import write_atomically
+from a2a.common.progress import progress
+from a2a.common.rng import generators, randn
+from a2a.common.units import to_model
+from a2a.data.store.read import SliceStore
+from a2a.prior.prior import Prior
 
 TIMES = (700, 750, 800, 850, 875, 900, 920, 940, 960, 970, 980, 990)
 SLICES, COMPONENTS, BATCH = 48, 300, 8

@@ -1,7 +1,7 @@
 """What folding pixels into patches costs in quality: networks for 128 x 128 that trained for equally long.
 
 Patches of P x P pixels make a network P^2 times cheaper, so in the same time it takes P^2 as many steps. Each network
-has the size of the shipped prior for 64 x 64 and begins with its weights (`a2a.networks.growth`), trains for as many
+has the size of the shipped prior for 64 x 64 and begins with its weights (`a2a.networks.warm_start`), trains for as many
 minutes of one core, and then completes test slices of the phantom by MDS with levels of their own::
 
     a2a prepare phantom-any2all --profile full --size 128 --out runs/data/phantom-any2all-128-full
@@ -26,14 +26,14 @@ import torch
 from side_by_side import forward, in_turn, write
 from torch import nn
 
-from a2a.data.store import SliceStore
+from a2a.common.paths import repository
+from a2a.common.rng import generators
+from a2a.data.store.read import SliceStore
 from a2a.evaluation.metrics import subject_table
 from a2a.evaluation.sharpness import high_frequency_energy
-from a2a.observation import Observation
-from a2a.paths import repository
-from a2a.prior import Prior
-from a2a.recipes import load_config
-from a2a.rng import generators
+from a2a.forward.observation import Observation
+from a2a.methods.recipes import load_config
+from a2a.prior.prior import Prior
 from a2a.samplers import mds
 from a2a.training import PriorObjective, train
 from a2a.training.config import PriorConfig

@@ -15,11 +15,11 @@ import torch
 from side_by_side import Laps
 from torch import Tensor, nn
 
-from a2a._torchvision import ensure_torchvision
-from a2a.diffusion import NoiseSchedule
-from a2a.observation import Observation
-from a2a.operators import CartesianSense
-from a2a.prior import Prior
+from a2a.common._torchvision import ensure_torchvision
+from a2a.forward.observation import Observation
+from a2a.forward.operators import CartesianSense
+from a2a.prior.prior import Prior
+from a2a.prior.schedule import NoiseSchedule
 
 
 def optional(name: str) -> ModuleType | None:

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from a2a.common.files import write_atomically
+from a2a.common.provenance import machine
 from a2a.data.phantom import PhantomConfig, generate_subject
 from a2a.data.phantom.config import PRESETS
-from a2a.data.prepare import prepare
-from a2a.files import write_atomically
-from a2a.provenance import machine
+from a2a.data.prepare.prepare import prepare
 
 GRIDS = ((64, 4.0), (128, 2.0))
 WANTED = 20.0  # slices of 128 x 128 and five modalities per second and core

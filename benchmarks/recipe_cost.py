@@ -23,9 +23,9 @@ from side_by_side import write
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from a2a.common.paths import repository
+from a2a.methods.recipes import load_config
 from a2a.networks.unet import UNet, UNetConfig
-from a2a.paths import repository
-from a2a.recipes import load_config
 from a2a.training import PriorConfig
 from a2a.training.numerics import CHOICES, arrange, autocast
 

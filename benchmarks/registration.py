@@ -1,4 +1,4 @@
-"""How well `a2a.data.registration` finds a known movement, and what it does to real scans.
+"""How well `a2a.data.volumes.registration` finds a known movement, and what it does to real scans.
 
 The phantom's volumes are moved by random rigid transforms (up to 8 degrees about a random axis and 10 mm) and sampled
 on another grid, tilted and with other voxels; the error is measured where the head is. Real scans have no truth;
@@ -24,14 +24,14 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.transform import Rotation
 
-from a2a.data.foreground import find_head
-from a2a.data.nifti import Volume, read_volume, write_volume
+from a2a.common.files import write_atomically, write_json
+from a2a.common.provenance import machine
 from a2a.data.phantom import PhantomConfig
 from a2a.data.phantom.volumes import write_volumes
-from a2a.data.prepare import prepare
-from a2a.data.registration import align, antspy_version, resample
-from a2a.files import write_atomically, write_json
-from a2a.provenance import machine
+from a2a.data.prepare.prepare import prepare
+from a2a.data.volumes.foreground import find_head
+from a2a.data.volumes.nifti import Volume, read_volume, write_volume
+from a2a.data.volumes.registration import align, antspy_version, resample
 
 REFERENCE = "T1"
 LARGEST_DEG, LARGEST_MM = 8.0, 10.0

@@ -41,19 +41,19 @@ from peers import fewest_iterations, multi_coil, optional, peer_steps, two_chann
 from side_by_side import Bf16, Pairs, forward, forward_and_vjp, in_turn, judged, race, row, steps_of, write
 from torch import Tensor, nn
 
-from a2a.calibration import Calibration
+from a2a.common.paths import repository
+from a2a.common.rng import generator
 from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stack_spec
-from a2a.diffusion import NoiseSchedule
+from a2a.forward.observation import Observation
+from a2a.forward.operators import CartesianSense
+from a2a.forward.stack import StackSpec
+from a2a.forward.undersampling import Sampling
 from a2a.networks.unet import UNet, UNetConfig
-from a2a.observation import Observation
-from a2a.octaves import white
-from a2a.operators import CartesianSense
-from a2a.paths import repository
-from a2a.prior import Prior
-from a2a.rng import generator
+from a2a.prior.calibration import Calibration
+from a2a.prior.frequency_bands import white
+from a2a.prior.prior import Prior
+from a2a.prior.schedule import NoiseSchedule
 from a2a.samplers import mds, mps
-from a2a.sampling import Sampling
-from a2a.stack import StackSpec
 from a2a.training.numerics import arrange
 
 STACK = stack_spec(3.0)

@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from a2a.files import write_atomically, write_json
-from a2a.observation import Observation
-from a2a.paths import repository
-from a2a.prior import Prior
-from a2a.provenance import commit, machine
+from a2a.common.files import write_atomically, write_json
+from a2a.common.paths import repository
+from a2a.common.provenance import commit, machine
+from a2a.forward.observation import Observation
+from a2a.prior.prior import Prior
 
 
 @dataclass
@@ -102,7 +102,7 @@ def forward_and_vjp(network: nn.Module, x: Tensor, times: Tensor) -> None:
 
 
 class Bf16(nn.Module):
-    """A network under bf16 autocast, as `a2a.prior.Prior` runs it on machines where that is faster."""
+    """A network under bf16 autocast, as `a2a.prior.prior.Prior` runs it on machines where that is faster."""
 
     def __init__(self, network: nn.Module):
         super().__init__()

@@ -27,15 +27,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from a2a.data.store import SliceStore, release
-from a2a.data.store_writer import StoreWriter
-from a2a.files import write_atomically
+from a2a.common.files import write_atomically
+from a2a.common.paths import repository
+from a2a.common.provenance import machine
+from a2a.common.rng import generator
+from a2a.data.store.read import SliceStore, release
+from a2a.data.store.write import StoreWriter
+from a2a.forward.stack import StackSpec
+from a2a.methods.recipes import load_config
 from a2a.networks.unet import UNet, UNetConfig
-from a2a.paths import repository
-from a2a.provenance import machine
-from a2a.recipes import load_config
-from a2a.rng import generator
-from a2a.stack import StackSpec
 from a2a.training import PriorConfig, PriorObjective
 from a2a.training.batches import rows_of_step
 from a2a.training.loader import Steps, load

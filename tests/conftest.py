@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.calibration import Calibration
-from a2a.data.nifti import Volume, write_volume
-from a2a.diffusion import NoiseSchedule
+from a2a.data.volumes.nifti import Volume, write_volume
+from a2a.forward.stack import Modality, StackSpec
 from a2a.networks.unet import UNet, UNetConfig
-from a2a.octaves import white
-from a2a.prior import Prior
-from a2a.stack import Modality, StackSpec
+from a2a.prior.calibration import Calibration
+from a2a.prior.frequency_bands import white
+from a2a.prior.prior import Prior
+from a2a.prior.schedule import NoiseSchedule
 
 TURN = np.deg2rad(8.0)
 SPEC = StackSpec((Modality("T1"), Modality("T2FLAIR"), Modality("CT", "CT", "HU", (-1000.0, 1600.0))))

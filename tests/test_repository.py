@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import a2a
-from a2a.paths import repository
+from a2a.common.paths import repository
 
 ROOT = repository()
 SOURCES = sorted((ROOT / "a2a").rglob("*.py"))

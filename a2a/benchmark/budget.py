@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from a2a.benchmark.experiment import ANY2ALL, Experiment
-from a2a.data.cards import DataCard
-from a2a.errors import InputError
+from a2a.common.errors import InputError
+from a2a.data.cards.card import DataCard
 
 
 def rates(results: pd.DataFrame) -> pd.DataFrame:

@@ -13,10 +13,10 @@ from pydantic import PositiveFloat, ValidationError
 from a2a.benchmark.experiment import Experiment, Strict
 from a2a.benchmark.run import run
 from a2a.benchmark.table import tables
-from a2a.data.store import SliceStore
-from a2a.errors import InputError
-from a2a.files import write_text
-from a2a.prior import Prior
+from a2a.common.errors import InputError
+from a2a.common.files import write_text
+from a2a.data.store.read import SliceStore
+from a2a.prior.prior import Prior
 
 JOB = ["dataset", "scenario", "method", "settings", "slices", "evaluations"]
 KEY = [*JOB, "estimate", "subject", "modality", "metric"]

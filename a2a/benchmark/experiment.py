@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from a2a.baselines import BASELINES
-from a2a.errors import InputError
-from a2a.methods import mds_name
+from a2a.common.errors import InputError
+from a2a.forward.undersampling import Sampling
+from a2a.methods.baselines import BASELINES
+from a2a.methods.interface import mds_name
 from a2a.samplers.conditioned import Levels
-from a2a.sampling import Sampling
 
 ANY2ALL = "any2all"
 
@@ -60,7 +60,7 @@ class Job(Course):
     targets
         Modalities to measure.
     method
-        ``"any2all"``, or one of `a2a.baselines.BASELINES`; of a `Course`, these take `samples` alone.
+        ``"any2all"``, or one of `a2a.methods.baselines.BASELINES`; of a `Course`, these take `samples` alone.
     sampler
         MDS or MPS, of Any2all.
     every

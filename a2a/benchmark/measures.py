@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.frechet import frechet_distance, standardised
 from a2a.evaluation.metrics import mae, psnr, ssim, subject_table
 from a2a.evaluation.radiomics import radiomic_features
 from a2a.evaluation.sharpness import sharpness_table
-from a2a.stack import StackSpec
+from a2a.forward.stack import StackSpec
 
 EVERYBODY = "all subjects"
 """In place of a subject where a number, such as a Fréchet distance, is one of the whole split."""

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from a2a.benchmark.entrants import Entrants
 from a2a.benchmark.experiment import Experiment, Job
 from a2a.benchmark.measures import measured, of_slices
-from a2a.benchmark.parts import Parts
+from a2a.benchmark.partial import Parts
+from a2a.benchmark.runners import Entrants
 from a2a.benchmark.table import origin, tables, test_digest
-from a2a.completion import Completion
-from a2a.data.store import SliceStore
-from a2a.errors import InputError
-from a2a.observation import Observation
-from a2a.prior import Prior
-from a2a.progress import progress
-from a2a.rng import generators
-from a2a.scenario import Scenario
+from a2a.common.errors import InputError
+from a2a.common.progress import progress
+from a2a.common.rng import generators
+from a2a.data.store.read import SliceStore
+from a2a.forward.completion import Completion
+from a2a.forward.observation import Observation
+from a2a.forward.scenario import Scenario
+from a2a.prior.prior import Prior
 
 TEST_SEED = 2
 """Added to the experiment's seed: the noise of the test split, the same as for the trivial references."""

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from a2a.benchmark.experiment import Strict
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 
 class Setting(Strict):

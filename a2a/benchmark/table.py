@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import a2a
-from a2a.data.store import SliceStore
-from a2a.errors import InputError
-from a2a.files import write_atomically
-from a2a.provenance import commit, machine
+from a2a.common.errors import InputError
+from a2a.common.files import write_atomically
+from a2a.common.provenance import commit, machine
+from a2a.data.store.read import SliceStore
 
 VERSION = "1"
 """Of the columns; stands in the metadata of each file."""

@@ -12,7 +12,7 @@ import typer
 
 import a2a
 from a2a.cli import bench, book, complete, data, drift, grid, info, phantom, prepare, train
-from a2a.errors import Failure, InputError
+from a2a.common.errors import Failure, InputError
 
 COMMANDS = (
     prepare.prepare,
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _is_bad_setting(error: Exception) -> bool:
-    """Whether settings that were built from options, such as `a2a.sampling.Sampling`, refused a value."""
+    """Whether settings that were built from options, such as `a2a.forward.undersampling.Sampling`, refused a value."""
     from pydantic import ValidationError  # only where something went wrong: it slows every command down
 
     return isinstance(error, ValidationError)

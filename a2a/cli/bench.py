@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 
 def bench(
@@ -29,9 +29,9 @@ def bench(
     Prints means with 95 % intervals over subjects.
     """
     from a2a.benchmark import Experiment, run
-    from a2a.data.store import SliceStore
+    from a2a.data.store.read import SliceStore
     from a2a.evaluation.leaderboard import intervals
-    from a2a.prior import Prior
+    from a2a.prior.prior import Prior
 
     if out and len(experiments) > 1:
         raise InputError("--out is the table of one experiment; leave it out to run several.")

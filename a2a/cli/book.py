@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 
 def book(
@@ -23,10 +23,10 @@ def book(
     With --chapter, execute that chapter alone, with --set in other ways than the book shows it; the notebook is
     kept under runs/.
     """
-    from a2a.book import Book
-    from a2a.chapters import write_twins
-    from a2a.paths import repository
-    from a2a.run import complain, run_all
+    from a2a.bookmaking.book import Book
+    from a2a.bookmaking.chapters import write_twins
+    from a2a.bookmaking.run import complain, run_all
+    from a2a.common.paths import repository
 
     if twins:
         changed = write_twins(repository())

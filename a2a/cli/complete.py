@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 if TYPE_CHECKING:
-    from a2a.methods import Method
-    from a2a.stack import StackSpec
+    from a2a.forward.stack import StackSpec
+    from a2a.methods.interface import Method
 
 KSPACE, MAPS = "-kspace", "-maps"
 ANY_MODALITY = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -64,9 +64,9 @@ def complete(
     fastMRI or ISMRMRD, with --flair-maps maps.npy where coil maps are known). A measured modality that comes as a NIfTI
     image is undersampled first, to try the method out.
     """
-    from a2a.complete import complete_patient, require_free
-    from a2a.patient import read_patient
-    from a2a.sampling import Sampling
+    from a2a.forward.undersampling import Sampling
+    from a2a.patient.read import read_patient
+    from a2a.patient.write import complete_patient, require_free
 
     require_free(out, overwrite)
     chosen = None if planes is None else parse_planes(planes)
@@ -104,9 +104,9 @@ def find_method(
     """
     import torch
 
-    from a2a.baselines import load_baseline
-    from a2a.methods import Any2all
-    from a2a.prior import Prior
+    from a2a.methods.baselines import load_baseline
+    from a2a.methods.interface import Any2all
+    from a2a.prior.prior import Prior
 
     if (prior is None) == (method is None):
         raise InputError("Give either --prior with the weights of a prior, or --method with a compared method.")
@@ -146,7 +146,7 @@ def parse_files(words: list[str], spec: "StackSpec") -> tuple[dict[str, Path], d
     InputError
         If a word is no such option, a file is missing after it or of the wrong kind, or a modality is named twice.
     """
-    from a2a.data.kspace_file import SUFFIXES, is_kspace
+    from a2a.data.kspace.file import SUFFIXES, is_kspace
 
     files: dict[str, Path] = {}
     maps: dict[str, Path] = {}

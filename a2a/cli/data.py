@@ -21,8 +21,8 @@ def fetch(
     base_url: Annotated[str | None, typer.Option(help="A mirror of the files instead of the card's address.")] = None,
 ) -> None:
     """Download a public data set, check it, and go on where an interrupted download stopped."""
-    from a2a.data.cards import load_card
-    from a2a.data.fetch import fetch as fetch_files
+    from a2a.data.cards.card import load_card
+    from a2a.data.cards.fetch import fetch as fetch_files
 
     found = load_card(card)
     folder = out or Path("runs/downloads") / found.name

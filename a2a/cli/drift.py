@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from a2a.errors import Failure
+from a2a.common.errors import Failure
 
 
 def drift(
@@ -17,8 +17,8 @@ def drift(
 ) -> None:
     """Say whether results are still what they were; ends with 1 if a value left its tolerance."""
     from a2a.benchmark.drift import Drift, compare_with, measure, write_reference
-    from a2a.data.store import SliceStore
-    from a2a.prior import Prior
+    from a2a.data.store.read import SliceStore
+    from a2a.prior.prior import Prior
 
     asked = Drift.load(plan)
     found = measure(asked, Prior.load(prior), SliceStore.open(data, verify=True))

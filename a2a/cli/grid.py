@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from a2a.errors import Failure
+from a2a.common.errors import Failure
 
 
 def grid(
@@ -19,9 +19,9 @@ def grid(
 
     Ends with 1 if a combination failed; the others are done all the same.
     """
-    from a2a import grid as grids
-    from a2a.book import Book
-    from a2a.paths import repository
+    from a2a.bookmaking import grid as grids
+    from a2a.bookmaking.book import Book
+    from a2a.common.paths import repository
 
     asked, book = grids.Grid.load(path), Book.read(repository())
     tasks = grids.grid_tasks(asked, book)

@@ -9,7 +9,7 @@ import typer
 
 def info() -> None:
     """Show versions, the device, shipped weights, data cards, and what needs a download."""
-    from a2a.paths import repository
+    from a2a.common.paths import repository
 
     for line in [*_machine(repository()), "", *_weights(repository("weights")), "", *_cards(repository("data_cards"))]:
         typer.echo(line)
@@ -17,7 +17,7 @@ def info() -> None:
 
 def _machine(root: Path) -> Iterator[str]:
     """Versions and device."""
-    from a2a.provenance import accelerator, commit, machine, package_versions, processor
+    from a2a.common.provenance import accelerator, commit, machine, package_versions, processor
 
     here = machine()
     yield f"a2a {here['a2a']}, commit {commit(root)}, Python {here['python']}"
@@ -28,7 +28,7 @@ def _machine(root: Path) -> Iterator[str]:
 
 def _weights(folder: Path) -> Iterator[str]:
     """Every shipped prior with the plain values of its model card."""
-    from a2a.weights import read_card
+    from a2a.prior.weights import read_card
 
     files = sorted(folder.rglob("*.safetensors"))
     yield f"Weights in {folder}:" if files else f"No weights in {folder}; train a prior with `a2a train`."
@@ -41,7 +41,7 @@ def _weights(folder: Path) -> Iterator[str]:
 
 def _cards(folder: Path) -> Iterator[str]:
     """Every data card, and how to get the data set where it is not built in."""
-    from a2a.data.cards import load_card
+    from a2a.data.cards.card import load_card
 
     yield f"Data cards in {folder}:"
     for file in sorted(folder.glob("*.yaml")):

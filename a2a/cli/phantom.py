@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 
 def phantom(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a2a.progress import format_seconds
+from a2a.common.progress import format_seconds
 
 if TYPE_CHECKING:
-    from a2a.data.prepare import PrepareReport
+    from a2a.data.prepare.prepare import PrepareReport
 
 SOME_SKIPPED = 3
 
@@ -28,7 +28,7 @@ def prepare(
     Subjects that cannot be used are named with the reason and left out; the exit code is then 3. A run that was
     interrupted goes on where it stopped when it is started again.
     """
-    from a2a.data.prepare import prepare as prepare_store
+    from a2a.data.prepare.prepare import prepare as prepare_store
 
     report = prepare_store(card, out, root, profile, size, overwrite, workers or os.cpu_count() or 1)
     typer.echo(_summary(report))

@@ -6,7 +6,7 @@ from io import StringIO
 from textwrap import fill
 
 from a2a.cli import main
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 WIDTH = 76
 

@@ -23,8 +23,8 @@ def train(
 
     Start it again with --resume after an interruption: the weights come out the same.
     """
-    from a2a.data.store import SliceStore
-    from a2a.recipes import load_config, objective
+    from a2a.data.store.read import SliceStore
+    from a2a.methods.recipes import load_config, objective
     from a2a.training import PriorConfig
     from a2a.training import train as run
     from a2a.training.checkpoint import CHECKPOINT

@@ -1,1 +1,1 @@
-
+"""Metrics of each subject, their intervals, and what may be said about differences."""

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 
-from a2a.errors import InputError
-from a2a.stack import StackSpec
+from a2a.common.errors import InputError
+from a2a.forward.stack import StackSpec
 
 _RESOLUTION = 1e-7
 Values = ArrayLike | torch.Tensor

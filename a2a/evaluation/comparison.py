@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.statistics import (
     FEWEST_FOR_A_TEST,
     hodges_lehmann,

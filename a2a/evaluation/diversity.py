@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 _CHUNK = 512
 

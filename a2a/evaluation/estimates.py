@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.metrics import summary
 
 GROUP = ["scenario", "modality", "method", "metric"]

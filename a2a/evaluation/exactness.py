@@ -8,9 +8,9 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from a2a.errors import InputError
-from a2a.gaussian import Gaussian
-from a2a.stack import StackSpec
+from a2a.common.errors import InputError
+from a2a.forward.stack import StackSpec
+from a2a.prior.gaussian import Gaussian
 
 
 def against_exact(
@@ -23,7 +23,7 @@ def against_exact(
     samples
         `(S, n, H, W)`, image units, S >= 20.
     exact
-        The posterior, from `a2a.gaussian.GaussianPrior.posterior`.
+        The posterior, from `a2a.prior.gaussian.GaussianPrior.posterior`.
     spec
         Names of the n modalities.
     scale

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.frechet import frechet_distance
 
 Distance = Callable[[np.ndarray, np.ndarray], float]

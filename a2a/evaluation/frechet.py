@@ -9,7 +9,7 @@ Explained in the chapter "Unconditional samples".
 import numpy as np
 from numpy.typing import ArrayLike
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 
 def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from a2a._torchvision import ensure_torchvision
-from a2a.errors import InputError
+from a2a.common._torchvision import ensure_torchvision
+from a2a.common.errors import InputError
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"

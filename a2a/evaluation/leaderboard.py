@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.estimates import distances
 from a2a.evaluation.metrics import summary
-from a2a.weights import trainings
+from a2a.prior.weights import trainings
 
 GROUP = ["dataset", "scenario", "modality", "slices", "method"]
 
@@ -91,7 +91,7 @@ def training_costs(cards: Mapping[str, dict]) -> pd.DataFrame:
     Parameters
     ----------
     cards
-        Model card by method, of a prior or of a `a2a.baselines.Baseline`.
+        Model card by method, of a prior or of a `a2a.methods.baselines.Baseline`.
 
     Returns
     -------

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.stats import bootstrap
 
-from a2a._torchvision import ensure_torchvision
-from a2a.errors import InputError
-from a2a.stack import StackSpec
+from a2a.common._torchvision import ensure_torchvision
+from a2a.common.errors import InputError
+from a2a.forward.stack import StackSpec
 
 IDENTICAL_DB = 100.0
 """PSNR reported for (nearly) identical images, where the definition diverges."""

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_laplace
 from scipy.stats import kurtosis, skew
 from skimage.feature import graycomatrix
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.frechet import frechet_distance, standardised
 
 FOREGROUND = 0.05

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from a2a.errors import InputError
-from a2a.stack import StackSpec
+from a2a.common.errors import InputError
+from a2a.forward.stack import StackSpec
 
 FOREGROUND = 0.05
 HALF_NYQUIST = 0.25

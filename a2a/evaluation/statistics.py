@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 FEWEST_FOR_A_TEST = 8
 """With fewer subjects `compare` gives intervals only: with 5, no two-sided p can be below 0.0625."""

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import theme
 
 

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import theme
 from a2a.figures.grid import image_grid
 from a2a.figures.panels import Sheet, as_images, panel
 from a2a.figures.stacks import stack_of
-from a2a.stack import Modality, StackSpec
+from a2a.forward.stack import Modality, StackSpec
 
 _BINS = 48
 _KEY = 26  # pixels of the line that explains the marks

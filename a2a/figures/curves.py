@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.metrics import summary
 from a2a.figures import theme
 from a2a.figures.looks import Look, looks, scale

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import theme
 
 _MARGIN, _CHARACTER = 8, 5.9  # pixels: around the drawing, and the width of a letter

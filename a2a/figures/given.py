@@ -10,12 +10,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.estimates import estimates, singles
 from a2a.figures import theme
 from a2a.figures.looks import GLYPH_FONT, GLYPHS, look, plain, scale
-from a2a.scenario import Kind, Scenario
-from a2a.stack import StackSpec
+from a2a.forward.scenario import Kind, Scenario
+from a2a.forward.stack import StackSpec
 
 LEGEND = "● image   ◐ k-space   ○ nothing"
 """What the glyphs mean."""

@@ -7,12 +7,12 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import theme
 from a2a.figures.grid import image_grid
 from a2a.figures.panels import Sheet, panel
 from a2a.figures.stacks import given_panels, stack_of
-from a2a.stack import StackSpec
+from a2a.forward.stack import StackSpec
 
 
 @dataclass(frozen=True)

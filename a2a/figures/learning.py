@@ -7,11 +7,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import theme
 from a2a.figures.curves import log_ticks
+from a2a.forward.stack import StackSpec
 from a2a.networks.unet import UNetConfig
-from a2a.stack import StackSpec
 
 _BAR, _STEP = 0.34, 1.0  # half width of a level's bar and distance between bars, in the units of the x axis
 
@@ -65,7 +65,7 @@ def error_curves(times: Sequence[int], error: ArrayLike, spec: StackSpec) -> go.
     times
         K time indices, increasing.
     error
-        Mean squared errors (K, n), squared image units, see `a2a.prior.Prior.variance`.
+        Mean squared errors (K, n), squared image units, see `a2a.prior.prior.Prior.variance`.
     spec
         The n modalities.
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import theme
-from a2a.scenario import Kind
+from a2a.forward.scenario import Kind
 
 
 @dataclass(frozen=True)

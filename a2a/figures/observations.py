@@ -12,14 +12,14 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.estimates import estimates, singles
 from a2a.evaluation.statistics import paired_bootstrap
 from a2a.figures import theme
 from a2a.figures.given import add_glyphs, given_matrix
 from a2a.figures.looks import GLYPH_FONT, GLYPHS, plain, scale
-from a2a.scenario import Kind, Scenario
-from a2a.stack import StackSpec
+from a2a.forward.scenario import Kind, Scenario
+from a2a.forward.stack import StackSpec
 
 Status = dict[str, Kind]
 """How some modalities are given, by name."""

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from scipy.ndimage import grey_dilation, grey_erosion
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import theme
-from a2a.stack import Modality
+from a2a.forward.stack import Modality
 
 
 @dataclass(frozen=True)

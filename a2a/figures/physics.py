@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import torch
 from numpy.typing import ArrayLike
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import theme
 from a2a.figures.grid import image_grid
 from a2a.figures.panels import Panel, Sheet, as_images, panel
-from a2a.stack import StackSpec
+from a2a.forward.stack import StackSpec
 
 
 def forward_process_strip(

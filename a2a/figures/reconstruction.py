@@ -7,12 +7,12 @@ import plotly.graph_objects as go
 import torch
 from numpy.typing import ArrayLike
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.metrics import psnr
 from a2a.figures import theme
 from a2a.figures.grid import image_grid
 from a2a.figures.panels import Panel, Sheet, as_images, panel
-from a2a.stack import Modality
+from a2a.forward.stack import Modality
 
 _SHOWN = 99.5  # per cent of the errors lie within the colours
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
+from a2a.common.provenance import commit, machine
 from a2a.figures import theme
-from a2a.provenance import commit, machine
 
 _LINE, _LETTER, _AIR = 15, 5.0, 5
 _NEEDED = ("dataset", "slices", "evaluations", "method", "weights", "commit", "device", "finished")

@@ -10,11 +10,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
+from a2a.common.files import write_atomically
 from a2a.figures import theme
 from a2a.figures.layout import Layout
 from a2a.figures.panels import Panel, Sheet, marked
-from a2a.files import write_atomically
 
 _LINE, _LETTER, _BAR, _EDGE = 17, 8.5, 80, 8  # hundredths of an inch
 

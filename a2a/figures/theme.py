@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib import colormaps
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 WIDTH = 630
 """Width of a figure in pixels: the text column of the book."""

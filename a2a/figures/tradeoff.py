@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.metrics import summary
 from a2a.figures import theme
 from a2a.figures.curves import log_ticks

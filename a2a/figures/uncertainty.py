@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import theme
 
 

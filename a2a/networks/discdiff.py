@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.networks.excitation import SqueezeExcitation
 from a2a.networks.unet import (
     ResidualBlock,

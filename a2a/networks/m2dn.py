@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.networks.blocks import zeroed
 from a2a.networks.excitation import SqueezeExcitation
 from a2a.networks.unet import ResidualBlock, time_mlp, timestep_embedding

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from a2a.forward.operators import LinearOperator
+from a2a.forward.operators.per_item import PerItem
 from a2a.networks.blocks import conv3
-from a2a.operators import LinearOperator
-from a2a.operators.per_item import PerItem
 
 
 @dataclass(frozen=True)

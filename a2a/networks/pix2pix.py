@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.networks.patchgan import normal_weights, same_size
 
 Head = Literal["relu", "tanh", "linear"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.networks.patchgan import normal_weights
 
 HALVINGS = 2  # of the encoder

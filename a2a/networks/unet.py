@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.networks.blocks import zeroed
 from a2a.networks.bypass import Bypass
 from a2a.networks.lean import Convolution, activated

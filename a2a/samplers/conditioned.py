@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from a2a.denoiser import Denoiser
-from a2a.errors import InputError
-from a2a.observation import Observation
-from a2a.prior import to_model
+from a2a.common.errors import InputError
+from a2a.common.units import to_model
+from a2a.forward.observation import Observation
+from a2a.prior.denoiser import Denoiser
 
 Levels = Literal["shared", "own"]
 

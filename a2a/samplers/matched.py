@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from a2a.observation import Observation
-from a2a.samplers.trust import prior_weight
+from a2a.forward.observation import Observation
+from a2a.samplers.prior_weight import prior_weight
 
 
 def posterior_shift(
@@ -15,7 +15,7 @@ def posterior_shift(
     r"""Move a clean estimate by what the data say, :math:`C A^H (A C A^H + R)^{-1} (y - A \hat x_0)`.
 
     This is the shift of the mean of :math:`x_0 \sim N(\hat x_0, C)` under data with noise R, by conjugate gradients,
-    preconditioned with the covariance V I of each modality, for which `a2a.operators` solve exactly. Data vectors
+    preconditioned with the covariance V I of each modality, for which `a2a.forward.operators` solve exactly. Data vectors
     are written as A v and met only in products with :math:`N = A^H A`, so the system becomes
 
     .. math:: (C N + R)\, v = A^+ y - \hat x_0

@@ -8,16 +8,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from a2a.completion import Completion
-from a2a.denoiser import Denoiser
-from a2a.diffusion import Spacing
-from a2a.errors import InputError
-from a2a.observation import Observation
-from a2a.prior import to_image, to_model
+from a2a.common.errors import InputError
+from a2a.common.units import to_image, to_model
+from a2a.forward.completion import Completion
+from a2a.forward.observation import Observation
+from a2a.prior.denoiser import Denoiser
+from a2a.prior.schedule import Spacing
 from a2a.samplers.conditioned import Levels, prediction
-from a2a.samplers.coupled import coupled_estimate
+from a2a.samplers.cross_modal import coupled_estimate
+from a2a.samplers.prior_weight import corrected, fixed_weight
 from a2a.samplers.reverse import Update, reverse
-from a2a.samplers.trust import corrected, fixed_weight
 
 
 def mds(
@@ -58,11 +58,11 @@ def mds(
     weight
         Weight lambda of the prior for modalities with noise. None derives it anew in each step, for each sample and
         modality, from the residual: :math:`\lambda_i = \sigma_i^2 / V_i` with the variance V of the clean estimate
-        that `a2a.samplers.trust.surprise` infers. Clean modalities have lambda = 0: they are copied exactly.
+        that `a2a.samplers.prior_weight.surprise` infers. Clean modalities have lambda = 0: they are copied exactly.
     errors
         What the prior's weight takes the errors of the clean estimate for: ``"independent"`` between pixels and
         modalities, as in the paper, or ``"coupled"`` as they were on validation slices, so that missing modalities
-        follow the given ones; see `a2a.samplers.coupled.coupled_estimate`. Their noise is then what :math:`x_0^*`
+        follow the given ones; see `a2a.samplers.cross_modal.coupled_estimate`. Their noise is then what :math:`x_0^*`
         leaves, for the news of the given ones are in it already.
     levels
         ``"shared"``: the clean modalities are noised as the others, as in the paper. ``"own"``: the network sees them

@@ -7,12 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from a2a.completion import Completion
-from a2a.denoiser import Denoiser
-from a2a.diffusion import Spacing
-from a2a.errors import InputError, whole
-from a2a.observation import Observation
-from a2a.prior import to_image
+from a2a.common.errors import InputError, whole
+from a2a.common.units import to_image
+from a2a.forward.completion import Completion
+from a2a.forward.observation import Observation
+from a2a.prior.denoiser import Denoiser
+from a2a.prior.schedule import Spacing
 from a2a.samplers.matched import posterior_shift
 from a2a.samplers.reverse import Update, reverse
 

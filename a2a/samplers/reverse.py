@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from a2a.completion import Completion
-from a2a.denoiser import Denoiser
-from a2a.diffusion import NoiseSchedule, Spacing
-from a2a.errors import InputError, whole
-from a2a.observation import Observation
-from a2a.prior import to_image
-from a2a.progress import progress
-from a2a.rng import generators, randn
+from a2a.common.errors import InputError, whole
+from a2a.common.progress import progress
+from a2a.common.rng import generators, randn
+from a2a.common.units import to_image
+from a2a.forward.completion import Completion
+from a2a.forward.observation import Observation
+from a2a.prior.denoiser import Denoiser
+from a2a.prior.schedule import NoiseSchedule, Spacing
 
 RESTART = 0.85  # share of the T times at which a restart begins: outlines are still open, the size of the head is not
 
@@ -50,7 +50,7 @@ def reverse(
     steps
         Transitions, and network evaluations, of each sample, in all.
     spacing
-        Of the times, see `a2a.diffusion.NoiseSchedule.times`.
+        Of the times, see `a2a.prior.schedule.NoiseSchedule.times`.
     restarts
         How often a finished sample is noised again to t = 0.85 T and brought back (Xu et al. 2023). The evaluations are
         shared by all passes. A pass forgets part of what earlier ones decided too early, such as the brightness of a

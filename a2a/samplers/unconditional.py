@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from a2a.completion import Completion
-from a2a.denoiser import Denoiser
-from a2a.diffusion import Spacing
-from a2a.observation import Observation
+from a2a.forward.completion import Completion
+from a2a.forward.observation import Observation
+from a2a.prior.denoiser import Denoiser
+from a2a.prior.schedule import Spacing
 from a2a.samplers.reverse import reverse
 
 

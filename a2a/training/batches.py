@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from a2a.rng import generator
+from a2a.common.rng import generator
 from a2a.training.config import Augmentation
 
 ORDER, ROW, STEP, NETWORK = 1, 2, 3, 4  # purposes of random streams, part of the key

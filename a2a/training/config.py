@@ -35,7 +35,7 @@ class NetworkSize(_Strict):
 
 
 class Schedule(_Strict):
-    """Noise schedule, see `a2a.diffusion.NoiseSchedule`."""
+    """Noise schedule, see `a2a.prior.schedule.NoiseSchedule`."""
 
     kind: Literal["cosine", "linear"] = "cosine"
     length: int = Field(1000, ge=2)
@@ -106,7 +106,7 @@ class PriorConfig(TrainConfig):
         Weights (.safetensors) to begin with, a path from the working directory; None draws them from the seed.
         They must have this network and schedule, and the modalities of the data in their order, by name or alias: what
         simulated heads have taught goes on with real ones. Weights with shared levels may begin a network with its own,
-        and weights without patches one that folds them, see `a2a.networks.growth`; where they predict something else,
+        and weights without patches one that folds them, see `a2a.networks.warm_start`; where they predict something else,
         the last layer begins at zero.
     predicts
         What the network predicts: ``noise``, as in the paper, or ``velocity``, which amplifies no error on the way to

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from a2a.data.store import release
-from a2a.rng import generator
+from a2a.common.rng import generator
+from a2a.data.store.read import release
 from a2a.training.batches import ROW, augment, share
 from a2a.training.objective import Objective
 

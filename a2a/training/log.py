@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2a.files import write_text
+from a2a.common.files import write_text
 
 COLUMNS = ("step", "seconds", "lr", "loss", "validation_loss")
 

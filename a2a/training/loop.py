@@ -15,10 +15,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from a2a.errors import InputError
-from a2a.progress import progress
-from a2a.provenance import accelerator, processor
-from a2a.rng import generator
+from a2a.common.errors import InputError
+from a2a.common.progress import progress
+from a2a.common.provenance import accelerator, processor
+from a2a.common.rng import generator
 from a2a.training.batches import NETWORK
 from a2a.training.checkpoint import CHECKPOINT, clear_leftovers, fingerprint, is_free, load_checkpoint, save_checkpoint
 from a2a.training.config import TrainConfig

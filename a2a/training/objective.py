@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from a2a.data.store import SliceStore
+from a2a.data.store.read import SliceStore
 from a2a.training.batches import rows_of_step
 from a2a.training.config import TrainConfig
 

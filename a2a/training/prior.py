@@ -11,18 +11,19 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from a2a.diffusion import NoiseSchedule
-from a2a.errors import InputError
+from a2a.common.errors import InputError
+from a2a.common.rng import randn
+from a2a.common.units import to_model
+from a2a.forward.stack import Modality
 from a2a.networks.blocks import zeroed
-from a2a.networks.growth import grown
 from a2a.networks.unet import UNet, UNetConfig
-from a2a.prior import Prior, to_model
-from a2a.rng import randn
-from a2a.stack import Modality
+from a2a.networks.warm_start import grown
+from a2a.prior.prior import Prior
+from a2a.prior.schedule import NoiseSchedule
+from a2a.prior.weights import read_card, trainings
 from a2a.training.config import PriorConfig
 from a2a.training.objective import Objective
 from a2a.training.validation import calibrated, validation_loss
-from a2a.weights import read_card, trainings
 
 GIVEN = 0.05  # share of the T times that given modalities are shown at
 NOISY = 0.8  # share of the T times before the noisiest ones

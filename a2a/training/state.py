@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from a2a.errors import InputError
-from a2a.rng import generator
+from a2a.common.errors import InputError
+from a2a.common.rng import generator
 from a2a.training.checkpoint import Checkpoint
 from a2a.training.numerics import arrange
 from a2a.training.objective import Objective

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from a2a.calibration import Calibration
-from a2a.denoiser import Denoiser
-from a2a.diffusion import NoiseSchedule
-from a2a.octaves import octave_covariance
-from a2a.prior import Predicts, Prior, to_image, to_model
-from a2a.progress import progress
-from a2a.rng import generators, randn
+from a2a.common.progress import progress
+from a2a.common.rng import generators, randn
+from a2a.common.units import to_image, to_model
+from a2a.prior.calibration import Calibration
+from a2a.prior.denoiser import Denoiser
+from a2a.prior.frequency_bands import octave_covariance
+from a2a.prior.prior import Predicts, Prior
+from a2a.prior.schedule import NoiseSchedule
 
 SLICES, BATCH = 48, 16
 
@@ -75,7 +76,7 @@ def calibration_times(length: int) -> tuple[int, ...]:
 
 
 def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -> torch.Tensor:
-    r"""Measure the error :math:`x_0 - \hat x_0(x_t)` at `times`, see `a2a.octaves.octave_covariance`.
+    r"""Measure the error :math:`x_0 - \hat x_0(x_t)` at `times`, see `a2a.prior.frequency_bands.octave_covariance`.
 
     Returns
     -------

@@ -11,8 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, sync_playwright
 from playwright.sync_api import Page as BrowserPage
 
-from a2a.book import Book
-from a2a.paths import repository
+from a2a.bookmaking.book import Book
+from a2a.common.paths import repository
 
 MINI = Path(__file__).parent / "mini"
 CHATTER = ("[PST]", "[togglebutton]")

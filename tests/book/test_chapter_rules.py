@@ -6,10 +6,10 @@ from statistics import median
 import pytest
 import yaml
 
-from a2a.book import Book
-from a2a.chapters import pages
-from a2a.pages import GENERATED
-from a2a.paths import repository
+from a2a.bookmaking.book import Book
+from a2a.bookmaking.chapters import pages
+from a2a.bookmaking.pages import GENERATED
+from a2a.common.paths import repository
 
 BOOK = Book.read(repository())
 EACH = pytest.mark.parametrize("chapter", BOOK.chapters, ids=lambda c: c.name)

@@ -9,7 +9,7 @@ from a2a.cli import main
 @pytest.fixture
 def run(capsys, monkeypatch, mini):
     """Return a function that runs ``a2a book`` on the small book: exit code, standard output, standard error."""
-    monkeypatch.setattr("a2a.paths.repository", lambda *parts: mini.joinpath(*parts))
+    monkeypatch.setattr("a2a.common.paths.repository", lambda *parts: mini.joinpath(*parts))
 
     def call(*words: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:

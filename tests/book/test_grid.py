@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from a2a.book import Book
-from a2a.errors import InputError
-from a2a.grid import Grid, gather, grid_tasks, run_grid, run_one
+from a2a.bookmaking.book import Book
+from a2a.bookmaking.grid import Grid, gather, grid_tasks, run_grid, run_one
+from a2a.common.errors import InputError
 
 GRID = {
     "name": "circles",

@@ -8,10 +8,10 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 
-from a2a.book import Book, BuildFailed
-from a2a.chapters import pages
-from a2a.paths import repository
-from a2a.run import ChapterFailed, read_run
+from a2a.bookmaking.book import Book, BuildFailed
+from a2a.bookmaking.chapters import pages
+from a2a.bookmaking.run import ChapterFailed, read_run
+from a2a.common.paths import repository
 
 
 def text(root: Path, page: str) -> str:

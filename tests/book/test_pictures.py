@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
+from a2a.bookmaking.pictures import PLOTLY, PNG, add_pictures, bundles, draw
 from a2a.figures import theme
 from a2a.figures.show import mime_bundle
-from a2a.pictures import PLOTLY, PNG, add_pictures, bundles, draw
 
 INK, WIDTH, HEIGHT = (0, 114, 178), 300, 200
 

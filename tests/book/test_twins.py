@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from a2a.chapters import book_chapters, twin_text, write_twins
-from a2a.paths import repository
+from a2a.bookmaking.chapters import book_chapters, twin_text, write_twins
+from a2a.common.paths import repository
 
 CHAPTERS = book_chapters(repository())
 

@@ -9,7 +9,7 @@ import pytest
 import a2a
 from a2a import cli
 from a2a.cli import main
-from a2a.errors import InputError, UnsupportedObservation
+from a2a.common.errors import InputError, UnsupportedObservation
 
 NAMES = [command.__name__ for command in cli.COMMANDS]
 
@@ -33,7 +33,7 @@ def fail_with(monkeypatch, error: Exception) -> None:
     def broken() -> Path:
         raise error
 
-    monkeypatch.setattr("a2a.paths.repository", broken)
+    monkeypatch.setattr("a2a.common.paths.repository", broken)
 
 
 @pytest.mark.parametrize("name", NAMES)

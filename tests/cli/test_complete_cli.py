@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from a2a.cli import main
-from a2a.stack import StackSpec
+from a2a.forward.stack import StackSpec
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from a2a.baselines.mcvarnet import MCVarNet, MCVarNetConfig
-from a2a.baselines.mmgan import MmGAN, MmGANConfig
 from a2a.cli import main
+from a2a.methods.baselines.mcvarnet import MCVarNet, MCVarNetConfig
+from a2a.methods.baselines.mmgan import MmGAN, MmGANConfig
 
 RUN = {"name": "tiny", "data": "heads", "steps": 1}
 

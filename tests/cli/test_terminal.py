@@ -3,7 +3,7 @@
 import pytest
 
 from a2a.cli.terminal import terminal
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 
 
 def test_what_is_said_comes_with_the_exit_code(capsys):

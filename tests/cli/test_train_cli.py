@@ -19,9 +19,9 @@ import yaml
 from safetensors.torch import load_file
 
 from a2a.cli import main
-from a2a.data.store_writer import StoreWriter
-from a2a.prior import Prior
-from a2a.stack import StackSpec
+from a2a.data.store.write import StoreWriter
+from a2a.forward.stack import StackSpec
+from a2a.prior.prior import Prior
 
 RECIPE = {
     "name": "blocks",

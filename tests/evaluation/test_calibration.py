@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.calibration import Recalibration, coverage, fair_crps, spread_skill
-from a2a.stack import StackSpec
+from a2a.forward.stack import StackSpec
 
 SPEC = StackSpec.of("T1", "T2FLAIR")
 LEVELS = (0.5, 0.8, 0.9)

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.comparison import compare
 from a2a.evaluation.metrics import subject_table
 from a2a.evaluation.statistics import holm, paired_bootstrap, signed_rank
-from a2a.stack import StackSpec
+from a2a.forward.stack import StackSpec
 
 
 def results(subjects: int = 12) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.diversity import memorisation, nearest_training, precision_recall
 
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
+from a2a.common.rng import generators
 from a2a.evaluation.exactness import against_exact
-from a2a.gaussian import Gaussian, GaussianPrior
-from a2a.observation import Observation
-from a2a.rng import generators
-from a2a.sampling import Sampling
-from a2a.stack import StackSpec
+from a2a.forward.observation import Observation
+from a2a.forward.stack import StackSpec
+from a2a.forward.undersampling import Sampling
+from a2a.prior.gaussian import Gaussian, GaussianPrior
 
 SPEC, STD = StackSpec.of("T1", "T2", "CT"), 0.15
 

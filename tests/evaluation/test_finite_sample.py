@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.finite_sample import distance_over_count, extrapolated, noise_floor, subsampled
 from a2a.evaluation.frechet import frechet_distance, kernel_distance
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.frechet import frechet_distance, frechet_of_moments, kernel_distance, standardised
 
 
@@ -42,7 +42,7 @@ def test_features_equal_moments_and_the_matrix_root(sets):
 def test_agrees_with_torchmetrics(sets):
     import torch
 
-    from a2a._torchvision import ensure_torchvision
+    from a2a.common._torchvision import ensure_torchvision
 
     ensure_torchvision()
     from torchmetrics.image.fid import _compute_fid

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from a2a._torchvision import ensure_torchvision
-from a2a.errors import InputError
+from a2a.common._torchvision import ensure_torchvision
+from a2a.common.errors import InputError
 from a2a.evaluation.inception import LIBRARIES, SHA256, WEIGHTS, inception_distances, inception_weights
 
 IMAGES = np.random.default_rng(0).uniform(size=(6, 24, 24))

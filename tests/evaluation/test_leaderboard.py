@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.leaderboard import intervals, leaderboard, training_costs
 
 LABELS = {"dataset": "d", "scenario": "T1", "modality": "CT", "slices": 4}

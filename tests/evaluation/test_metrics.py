@@ -6,9 +6,9 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.metrics import IDENTICAL_DB, mae, psnr, ssim, subject_table, summary
-from a2a.stack import StackSpec
+from a2a.forward.stack import StackSpec
 
 SPEC = StackSpec.of("T1", "T2FLAIR")
 

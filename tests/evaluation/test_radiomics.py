@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import kurtosis, skew
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.radiomics import FEATURES, radiomic_distance, radiomic_features
 
 

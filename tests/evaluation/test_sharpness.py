@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.metrics import summary
 from a2a.evaluation.sharpness import aliasing, high_frequency_energy, mean_gradient, sharpness_table
-from a2a.stack import StackSpec
+from a2a.forward.stack import StackSpec
 
 SPEC = StackSpec.of("T1", "CT")
 

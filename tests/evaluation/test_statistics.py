@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.statistics import (
     between_repeats,
     hodges_lehmann,

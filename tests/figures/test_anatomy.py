@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import (
     agreement_curves,
     contact_sheet,
@@ -19,7 +19,7 @@ from a2a.figures import (
     tissue_greys,
 )
 from a2a.figures.panels import Panel, Sheet, marked
-from a2a.stack import Modality, StackSpec
+from a2a.forward.stack import Modality, StackSpec
 
 SPEC = StackSpec((Modality("T1"), Modality("CT", "CT")))
 ORANGE, BLUE = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in theme.MARKS[:2])

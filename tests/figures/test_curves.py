@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import gaussian_posterior, metric_intervals, schedule_curves
 
 MEAN, COV = np.array([0.4, 0.6]), np.array([[0.04, 0.018], [0.018, 0.09]])

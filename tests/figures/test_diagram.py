@@ -2,7 +2,7 @@
 
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import Arrow, Box, block_diagram
 
 BOXES = {

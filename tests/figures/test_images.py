@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import (
     Example,
     completion_panel,
@@ -22,7 +22,7 @@ from a2a.figures import (
 )
 from a2a.figures.panels import Panel, Sheet, png
 from a2a.figures.theme import colour_table
-from a2a.stack import Modality, StackSpec
+from a2a.forward.stack import Modality, StackSpec
 
 SPEC = StackSpec((Modality("T1"), Modality("CT", "CT"), Modality("PET", "PET")))
 KINDS = ("clean", "measured", "missing")

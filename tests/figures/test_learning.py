@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import error_curves, linear_ratios, training_curves, unet_diagram
+from a2a.forward.stack import StackSpec
 from a2a.networks.unet import UNetConfig
-from a2a.stack import StackSpec
 
 SPEC = StackSpec.of("T1", "CT")
 

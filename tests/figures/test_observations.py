@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import modality_gains, modality_worth, observation_map
 from a2a.figures.observations import statuses
-from a2a.scenario import Scenario
-from a2a.stack import Modality, StackSpec
+from a2a.forward.scenario import Scenario
+from a2a.forward.stack import Modality, StackSpec
 
 SPEC = StackSpec((Modality("T1"), Modality("T2star"), Modality("CT", kind="CT")))
 WORTH = {

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import answers_grid, methods_grid, reconstruction_grid
-from a2a.stack import Modality
+from a2a.forward.stack import Modality
 
 
 def texts(figure) -> list[str]:

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.evaluation.estimates import estimates
 from a2a.evaluation.metrics import summary
 from a2a.figures import method_differences, method_dots, scenario_ladder, sourced, table_source, verdict_table
 from a2a.figures.looks import METHODS, looks
-from a2a.stack import Modality, StackSpec
+from a2a.forward.stack import Modality, StackSpec
 
 SPEC = StackSpec((Modality("T1"), Modality("T2star"), Modality("CT", kind="CT")))
 METHOD = ("any2all-mps", "any2all-mds", "mmgan")

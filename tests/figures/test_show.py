@@ -8,10 +8,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.image import imread
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import Example, completion_sheet, contact_sheet, idea_sheet, show, stack_grid
 from a2a.figures.show import mime_bundle
-from a2a.stack import StackSpec
+from a2a.forward.stack import StackSpec
 
 SPEC = StackSpec.of("T1", "T2FLAIR")
 STACKS = np.random.default_rng(0).uniform(size=(3, 2, 24, 24)).astype(np.float32)

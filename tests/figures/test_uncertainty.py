@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.figures import coverage_curves, draw_strips
 
 

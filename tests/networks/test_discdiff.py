@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.networks.discdiff import DisCDiffNetwork
 from a2a.networks.unet import UNetConfig
 

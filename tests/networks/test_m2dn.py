@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.networks.m2dn import M2DNNetwork, M2DNSize
 
 TINY = M2DNSize(3, (8, 8), (8, 16), 16)

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from a2a.forward.operators import CartesianSense
+from a2a.forward.operators.fourier import fft2c, ifft2c
+from a2a.forward.operators.per_item import PerItem
+from a2a.forward.undersampling import Sampling
 from a2a.networks.mcvarnet import Convolutions, MCVarNetNetwork, MCVarNetSize, PriorNet, Split, data_consistency
-from a2a.operators import CartesianSense
-from a2a.operators.fourier import fft2c, ifft2c
-from a2a.operators.per_item import PerItem
-from a2a.sampling import Sampling
 
 SIDE = 16
 TINY = MCVarNetSize(features=2, iterations=4)

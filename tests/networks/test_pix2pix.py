@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.networks.pix2pix import Pix2PixUNet
 
 PUBLISHED, SMALL = (64, 128, 256, 512, 512, 512, 512, 512), (16, 32, 64, 128, 128, 128)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.networks.resvit import ResViT, ResViTSize, Transformer
 
 SMALL = ResViTSize(width=16, downs=(128,), tokens=128, layers=3, heads=4, mlp=256)

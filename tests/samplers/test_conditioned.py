@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from a2a.errors import InputError
-from a2a.gaussian import GaussianPrior
-from a2a.observation import Observation
-from a2a.prior import to_image, to_model
-from a2a.rng import generators
+from a2a.common.errors import InputError
+from a2a.common.rng import generators
+from a2a.common.units import to_image, to_model
+from a2a.forward.observation import Observation
+from a2a.forward.stack import StackSpec
+from a2a.forward.undersampling import Sampling
+from a2a.prior.gaussian import GaussianPrior
 from a2a.samplers import mds
 from a2a.samplers.conditioned import prediction
-from a2a.sampling import Sampling
-from a2a.stack import StackSpec
 
 SPEC, SIDE, STD, SAMPLES = StackSpec.of("T1", "T2", "CT"), 4, 0.15, 1500
 

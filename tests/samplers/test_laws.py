@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.errors import InputError
-from a2a.gaussian import GaussianPrior
-from a2a.observation import Observation
-from a2a.operators import StackOperator
-from a2a.rng import generators
+from a2a.common.errors import InputError
+from a2a.common.rng import generators
+from a2a.forward.observation import Observation
+from a2a.forward.operators import StackOperator
+from a2a.forward.stack import StackSpec
+from a2a.forward.undersampling import Sampling
+from a2a.prior.gaussian import GaussianPrior
 from a2a.samplers import ddim, ddpm, mds, mps
-from a2a.sampling import Sampling
-from a2a.stack import StackSpec
 
 SPEC, STD, CORRELATION = StackSpec.of("T1", "T2"), 0.15, 0.8
 SAMPLES = 200

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.data.store import SliceStore
-from a2a.data.store_writer import StoreWriter
-from a2a.stack import StackSpec
+from a2a.data.store.read import SliceStore
+from a2a.data.store.write import StoreWriter
+from a2a.forward.stack import StackSpec
 from a2a.training import PriorConfig
 from a2a.training.config import NetworkSize
 

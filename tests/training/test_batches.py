@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from a2a.rng import generator
+from a2a.common.rng import generator
 from a2a.training.batches import augment, rows_of_step
 from a2a.training.config import Augmentation
 

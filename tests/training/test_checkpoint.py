@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from a2a.errors import InputError
+from a2a.common.errors import InputError
 from a2a.training import PriorObjective
 from a2a.training.checkpoint import (
     CHECKPOINT,

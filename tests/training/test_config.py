@@ -4,9 +4,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from a2a.errors import InputError
-from a2a.paths import repository
-from a2a.recipes import load_config
+from a2a.common.errors import InputError
+from a2a.common.paths import repository
+from a2a.methods.recipes import load_config
 from a2a.training import PriorConfig
 from a2a.training.config import NetworkSize
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.data.store import SliceStore, release
+from a2a.data.store.read import SliceStore, release
 from a2a.training import PriorObjective
 from a2a.training.batches import rows_of_step, share
 from a2a.training.loader import Steps, load

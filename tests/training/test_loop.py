@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from a2a.prior import MEAN, Prior
+from a2a.prior.prior import MEAN, Prior
 from a2a.training import PriorConfig, PriorObjective, train
 from a2a.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from a2a.training.config import NetworkSize
@@ -196,7 +196,7 @@ def test_a_loss_that_is_not_a_number_stops_with_step_and_slices(config, store, t
 
 def test_progress_says_what_is_left(config, store, prepared, monkeypatch, capsys):
     monkeypatch.delenv("A2A_QUIET", raising=False)
-    monkeypatch.setattr("a2a.progress.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("a2a.common.progress.SECONDS_BETWEEN_LINES", 0.0)
     run = prepared("run")
     train(PriorObjective(config, store), run, resume=True, stop_after=5)
     lines = capsys.readouterr().err.splitlines()

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.errors import InputError
-from a2a.prior import Prior, to_model
-from a2a.stack import StackSpec
+from a2a.common.errors import InputError
+from a2a.common.units import to_model
+from a2a.forward.stack import StackSpec
+from a2a.prior.prior import Prior
 from a2a.training import PriorObjective, train
 from a2a.training.batches import rows_of_step
 from a2a.training.config import Augmentation

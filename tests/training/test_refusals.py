@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2a.data.store import SliceStore
-from a2a.errors import InputError
+from a2a.common.errors import InputError
+from a2a.data.store.read import SliceStore
 from a2a.training import PriorConfig, PriorObjective, train
 from a2a.training.config import NetworkSize
 

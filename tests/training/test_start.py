@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from a2a.errors import InputError
-from a2a.prior import Prior
-from a2a.stack import Modality, StackSpec
+from a2a.common.errors import InputError
+from a2a.forward.stack import Modality, StackSpec
+from a2a.prior.prior import Prior
+from a2a.prior.weights import trainings
 from a2a.training import PriorObjective, train
 from a2a.training.checkpoint import fingerprint, load_checkpoint
 from a2a.training.config import NetworkSize, Schedule
-from a2a.weights import trainings
 
 
 @pytest.fixture(scope="session")

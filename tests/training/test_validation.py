@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.diffusion import NoiseSchedule
-from a2a.gaussian import Gaussian, GaussianPrior
-from a2a.networks.growth import own_levels
-from a2a.octaves import pixel_variance
-from a2a.prior import Prior, to_image
-from a2a.rng import generators
-from a2a.stack import StackSpec
+from a2a.common.rng import generators
+from a2a.common.units import to_image
+from a2a.forward.stack import StackSpec
+from a2a.networks.warm_start import own_levels
+from a2a.prior.frequency_bands import pixel_variance
+from a2a.prior.gaussian import Gaussian, GaussianPrior
+from a2a.prior.prior import Prior
+from a2a.prior.schedule import NoiseSchedule
 from a2a.training import PriorObjective
 from a2a.training.state import build
 from a2a.training.validation import calibrated, calibration_times, denoising_error, validation_loss

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from a2a.paths import repository
-from a2a.run import read_run
+from a2a.bookmaking.run import read_run
+from a2a.common.paths import repository
 
 if not find_spec("snakemake"):
     pytest.skip("the workflow is not installed; see make workflow", allow_module_level=True)

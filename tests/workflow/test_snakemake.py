@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from a2a.benchmark import read_table, tables
+from a2a.common.paths import repository
 from a2a.figures import method_dots
-from a2a.paths import repository
-from a2a.prior import Prior
+from a2a.prior.prior import Prior
 
 if not find_spec("snakemake"):
     pytest.skip("the workflow is not installed; see make workflow", allow_module_level=True)

@@ -12,9 +12,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from a2a.data.store_writer import StoreWriter
-from a2a.paths import repository
-from a2a.stack import StackSpec
+from a2a.common.paths import repository
+from a2a.data.store.write import StoreWriter
+from a2a.forward.stack import StackSpec
 
 RECIPE = {
     "name": "blocks",

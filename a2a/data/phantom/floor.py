@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
+from a2a.common.errors import InputError
 from a2a.data.phantom.config import PhantomConfig
 from a2a.data.phantom.fields import Stream, Streams, stream
 from a2a.data.phantom.latents import draw_amyloid
 from a2a.data.phantom.normalise import stack_images
 from a2a.data.phantom.scan import Patient
 from a2a.data.phantom.subject import Case
-from a2a.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

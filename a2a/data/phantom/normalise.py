@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from a2a.data.normalisation import Normalisation
+from a2a.common.errors import InputError
 from a2a.data.phantom.acquisition import ACQUISITIONS
 from a2a.data.phantom.config import PRESETS
 from a2a.data.phantom.subject import Subject
-from a2a.errors import InputError
-from a2a.stack import Modality, StackSpec
+from a2a.data.volumes.normalisation import Normalisation
+from a2a.forward.stack import Modality, StackSpec
 
 CT_WINDOW = (-1000.0, 1600.0)  # HU
 ADC_WINDOW = (0.0, 3.2)  # 1e-3 mm^2/s

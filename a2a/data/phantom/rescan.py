@@ -6,9 +6,9 @@ Explained in the chapter "From a scanner's files to a slice store".
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from a2a.data.nifti import Volume
-from a2a.data.registration import resample
-from a2a.errors import InputError
+from a2a.common.errors import InputError
+from a2a.data.volumes.nifti import Volume
+from a2a.data.volumes.registration import resample
 
 
 def rescan(
@@ -26,7 +26,7 @@ def rescan(
         Where the array's axes run to, such as ``LPS``.
     movement
         ``float64 (4, 4)``, rigid: where a point of the head lies now, in RAS+ millimetres; the identity by default.
-        It is the matrix that `a2a.data.registration.align` should find.
+        It is the matrix that `a2a.data.volumes.registration.align` should find.
 
     Returns
     -------

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from a2a.common.errors import InputError
 from a2a.data.phantom.acquisition import (
     ACQUISITIONS,
     ct_noise,
@@ -23,7 +24,6 @@ from a2a.data.phantom.infarct import with_stage
 from a2a.data.phantom.mixing import Variation, draw_variation, hounsfield, mr_signal, susceptibility_loss, uptake
 from a2a.data.phantom.motion import Motion
 from a2a.data.phantom.tissue import INDEX, TissueParameters, draw_parameters
-from a2a.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

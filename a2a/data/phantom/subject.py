@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 
+from a2a.common.errors import InputError
 from a2a.data.phantom.anatomy import build_anatomy
 from a2a.data.phantom.config import PhantomConfig
 from a2a.data.phantom.fields import Streams, stream
 from a2a.data.phantom.maps import Maps, tissue_maps
 from a2a.data.phantom.scan import Patient, Scanner
-from a2a.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

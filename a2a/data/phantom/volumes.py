@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from a2a.data.nifti import Volume, to_ras, write_volume
+from a2a.common.errors import InputError
+from a2a.common.files import folder_atomically, write_json
+from a2a.common.progress import progress
 from a2a.data.phantom.config import PHANTOM_VERSION, PhantomConfig
 from a2a.data.phantom.subject import Subject, generate_subject
 from a2a.data.phantom.tissue import INDEX
-from a2a.errors import InputError
-from a2a.files import folder_atomically, write_json
-from a2a.progress import progress
+from a2a.data.volumes.nifti import Volume, to_ras, write_volume
 
 FORMAT = "a2a phantom volumes 1"
 MANIFEST = "phantom.json"

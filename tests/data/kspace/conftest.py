@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.data.kspace_grid import Grid, centred, transform
-from a2a.measured import KSpace
-from a2a.patient import simulate_kspace
-from a2a.sampling import Sampling
+from a2a.data.kspace.grid import Grid, centred, transform
+from a2a.forward.measured import KSpace
+from a2a.forward.undersampling import Sampling
+from a2a.patient.read import simulate_kspace
 
 SIZE, FIELD = 48, 192.0
 HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.data.coil_maps import calibration_width, estimated_maps, read_maps
-from a2a.errors import InputError
+from a2a.common.errors import InputError
+from a2a.data.kspace.coil_maps import calibration_width, estimated_maps, read_maps
 from a2a.evaluation.metrics import psnr
-from a2a.masks import equispaced_mask, poisson_mask
-from a2a.measured import KSpace
-from a2a.operators import fft2c
-from a2a.sampling import birdcage_maps
+from a2a.forward.masks import equispaced_mask, poisson_mask
+from a2a.forward.measured import KSpace
+from a2a.forward.operators import fft2c
+from a2a.forward.undersampling import birdcage_maps
 
 
 def reconstructed(data: np.ndarray, mask: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.data.kspace_file import read_kspace
-from a2a.data.kspace_grid import Grid
-from a2a.errors import InputError
+from a2a.common.errors import InputError
+from a2a.data.kspace.file import read_kspace
+from a2a.data.kspace.grid import Grid
 from a2a.evaluation.metrics import psnr
-from a2a.observation import Observation
-from a2a.stack import StackSpec
+from a2a.forward.observation import Observation
+from a2a.forward.stack import StackSpec
 
 h5py = pytest.importorskip("h5py", reason="the extra [kspace] is not installed")
 RANGE = {"range": np.array([0.0, 250.0])}

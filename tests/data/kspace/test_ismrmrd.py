@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.data.kspace_file import read_kspace
-from a2a.errors import InputError
-from a2a.rng import generator
+from a2a.common.errors import InputError
+from a2a.common.rng import generator
+from a2a.data.kspace.file import read_kspace
 
 ismrmrd = pytest.importorskip("ismrmrd", reason="the extra [kspace] is not installed")
 LEFT, POSTERIOR, UP = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)

@@ -1,0 +1,1 @@
+"""What executes the chapters and builds the pages of the book."""

@@ -1,0 +1,180 @@
+"""Chapters over a grid of parameters: validated first, resumable, with a table and a gallery of what came out.
+
+For instructors; explained in the chapter "Beyond one machine" of the book.
+"""
+
+import html
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+import plotly
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from a2a.bookmaking.book import Book
+from a2a.bookmaking.run import Task, complain, read_run, run_all
+from a2a.common.errors import InputError
+from a2a.common.files import write_text
+
+LIMIT = 1000
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<script src="plotly.min.js"></script>
+<style>body {{ font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }}
+table {{ border-collapse: collapse }}
+td, th {{ border: 1px solid #ccc; padding: .3rem .6rem; text-align: left }}</style>
+<h1>{title}</h1>{body}</html>"""
+
+
+class Grid(BaseModel):
+    """What a grid YAML says.
+
+    Parameters
+    ----------
+    name
+        Of the folder ``runs/grid/NAME``: letters, digits, ``_``, ``-`` and ``.``.
+    chapters
+        Which chapters, by file name without suffix.
+    profile
+        Size of the work; what it and the chapter say of other parameters holds.
+    parameters
+        Values of each parameter; every combination is run in every chapter.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^\w[\w.-]*$")
+    chapters: tuple[str, ...] = Field(min_length=1)
+    profile: str = "ci"
+    parameters: dict[str, list[Any]] = Field(min_length=1)
+
+    @classmethod
+    def load(cls, path: Path) -> "Grid":
+        """Read and validate the YAML.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or no YAML, a field is wrong, an axis is empty, or there are more than 1000
+            combinations.
+        """
+        try:
+            grid = cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; a grid is a YAML with name, chapters and parameters.") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the top level"
+            raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+        if empty := [name for name, values in grid.parameters.items() if not values]:
+            raise InputError(f"{path}: parameter {empty[0]} has no values; give at least one.")
+        count = len(grid.chapters) * prod(len(values) for values in grid.parameters.values())
+        if count > LIMIT:
+            raise InputError(f"{path}: {count} combinations; a grid has at most {LIMIT}, leave some values out.")
+        return grid
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """All choices of one value for each parameter, the last parameter changing fastest."""
+        return [dict(zip(self.parameters, values, strict=True)) for values in product(*self.parameters.values())]
+
+
+def grid_tasks(grid: Grid, book: Book) -> list[Task]:
+    """Return what a grid executes.
+
+    Raises
+    ------
+    InputError
+        If a chapter, the profile or a parameter is unknown, or a value has a wrong type; nothing has run then.
+    """
+    if "profile" in grid.parameters:
+        raise InputError("The parameter 'profile' is a field of the grid, not one of its axes.")
+    tasks = []
+    for chapter in map(book.chapter, grid.chapters):
+        for chosen in grid.combinations():
+            (task,) = book.tasks([chapter], grid.profile, chosen)
+            words = ", ".join(f"{name}={value}" for name, value in chosen.items())
+            tasks.append(replace(task, label=f"{chapter.name}: {words}"))
+    return tasks
+
+
+def run_grid(grid: Grid, book: Book, jobs: int, report: Callable[[str], None]) -> pd.DataFrame:
+    """Execute what is not there yet, then `gather`; failures stop nothing."""
+    tasks = grid_tasks(grid, book)
+    if any(run.error for run in run_all(tasks, book.root, jobs, report)):
+        report("some combinations failed; see the table")
+    return gather(grid, tasks, book.root)
+
+
+def run_one(tasks: Sequence[Task], key: str, root: Path, report: Callable[[str], None]) -> None:
+    """Execute the combination whose key begins with `key`, unless it is there.
+
+    Raises
+    ------
+    InputError
+        If there is not exactly one.
+    a2a.bookmaking.run.ChapterFailed
+        If it fails.
+    """
+    chosen = [task for task in tasks if task.key.startswith(key)]
+    if len(chosen) != 1:
+        raise InputError(f"Key {key!r} fits {len(chosen)} combinations; --check lists all of them with their keys.")
+    complain(chosen, run_all(chosen, root, 1, report))
+
+
+def gather(grid: Grid, tasks: Sequence[Task], root: Path) -> pd.DataFrame:
+    """Write the table and the gallery of what there is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each combination: ``chapter``, the parameters, ``result`` (done, failed, or unfinished where it was
+        not executed or its process was ended), ``seconds``, ``error`` and ``folder``. Also in
+        ``runs/grid/NAME/summary.csv``, beside ``index.html``.
+    """
+    table = pd.DataFrame([_row(task, grid) for task in tasks])
+    folder = root / "runs" / "grid" / grid.name
+    write_text(folder / "summary.csv", table.to_csv(index=False))
+    _write_gallery(folder, grid, tasks, table)
+    return table
+
+
+def _row(task: Task, grid: Grid) -> dict[str, Any]:
+    """What became of one combination."""
+    run = read_run(task.folder)
+    error = run.error if run else ""
+    done = run is not None and run.key == task.key and not error
+    chosen = {name: task.settings[name] for name in grid.parameters}
+    result = "done" if done else "failed" if error else "unfinished"
+    outcome = {"result": result, "seconds": run.seconds if done else None, "error": error}
+    return {"chapter": task.chapter.name} | chosen | outcome | {"folder": str(task.folder)}
+
+
+def _write_gallery(folder: Path, grid: Grid, tasks: Sequence[Task], table: pd.DataFrame) -> None:
+    """Write one page with the table, and one for each combination with its figures; they work without a network."""
+    shutil.copyfile(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", folder / "plotly.min.js")
+    links = []
+    for number, task in enumerate(tasks):
+        links.append(f'<a href="{number}.html">{html.escape(task.label)}</a>')
+        body = "\n".join(_figures(task.folder)) or "<p>No figures.</p>"
+        write_text(folder / f"{number}.html", _PAGE.format(title=html.escape(task.label), body=body))
+    shown = table.drop(columns="folder").assign(figures=links)
+    body = shown.to_html(index=False, escape=False, na_rep="", formatters={"error": html.escape})
+    write_text(folder / "index.html", _PAGE.format(title=html.escape(grid.name), body=body))
+
+
+def _figures(folder: Path) -> list[str]:
+    """The figures of an executed notebook as HTML."""
+    path = folder / "executed.ipynb"
+    if not path.is_file():
+        return []
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    return [o.data["text/html"] for o in outputs if "application/vnd.plotly.v1+json" in o.data]

@@ -1,0 +1,1 @@
+"""What every floor stands on: errors, files, progress, random numbers, paths, provenance, units."""

@@ -1,0 +1,1 @@
+"""Data cards: what a data set is, where its files lie, and how it is fetched."""

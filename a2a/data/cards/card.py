@@ -1,0 +1,165 @@
+"""Data cards: one YAML file per data set says what it is, whose it is and how it becomes a slice store."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from a2a.common.errors import InputError
+from a2a.common.paths import repository
+from a2a.data.cards.layouts import Layout
+from a2a.data.cards.parts import (
+    Download,
+    FileSource,
+    LabelCard,
+    Licence,
+    ModalityCard,
+    PhantomSource,
+    Preprocessing,
+    PrivateSource,
+)
+from a2a.data.cards.profiles import Profile, Strict
+from a2a.forward.stack import Modality, StackSpec
+
+
+def content_hash(values: object) -> str:
+    """SHA-256 of JSON values in one spelling."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+class DataCard(Strict):
+    """A data set; field by field what a reader and `a2a prepare` need to know."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    description: str
+    stands_in_for: str
+    licence: Licence
+    citation: tuple[str, ...]
+    how_to_get: str
+    modalities: tuple[ModalityCard, ...] = Field(min_length=1)
+    labels: tuple[LabelCard, ...] = ()
+    source: Annotated[PhantomSource | FileSource | PrivateSource, Field(discriminator="kind")]
+    preprocessing: Preprocessing | None = None
+    profiles: dict[Literal["smoke", "ci", "full"], Profile] = {}
+    download: Download | None = None
+    known_faults: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> "DataCard":
+        private = isinstance(self.source, PrivateSource)
+        if private != (self.preprocessing is None) or private != (not self.profiles):
+            raise ValueError("preprocessing and profiles belong to a set that can be prepared, and only to such a set")
+        if not private and self.reference not in {m.name for m in self.modalities}:
+            raise ValueError(f"preprocessing.reference {self.reference!r} is none of the modalities")
+        without = [key for key, p in self.profiles.items() if not self.layouts and (p.slices is None or p.fractions)]
+        if without:
+            raise ValueError(f"profile {without[0]!r} of a phantom must say how many slices, and name its subjects")
+        return self
+
+    @model_validator(mode="after")
+    def _layouts_fit(self) -> "DataCard":
+        names, labels = sorted(m.name for m in self.modalities), {label.name for label in self.labels}
+        for layout in self.layouts:
+            if sorted(layout.files) != names:
+                raise ValueError(f"layout {layout.name!r} must name one file for each of {', '.join(names)}")
+            if set(layout.labels) - labels:
+                raise ValueError(f"layout {layout.name!r} names a label map that the card's labels do not explain")
+            if (layout.brain_mask is None) == (self.preprocessing.foreground == "file"):
+                raise ValueError(
+                    f"layout {layout.name!r} must name a brain_mask if the foreground is 'file', and only then"
+                )
+        return self
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """How the files may be arranged; empty for a set without files."""
+        return self.source.layouts if isinstance(self.source, FileSource) else ()
+
+    @property
+    def reference(self) -> str:
+        """The modality on whose grid all others are brought."""
+        return self.preprocessing.reference or self.modalities[0].name
+
+    @property
+    def spec(self) -> StackSpec:
+        """The stack that the set provides."""
+        return StackSpec(tuple(Modality(m.name, m.kind, m.unit, m.window, m.aliases) for m in self.modalities))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the card's content; comments and layout of the YAML do not matter."""
+        return content_hash(self.model_dump(mode="json"))
+
+    def recipe(self, profile: str) -> dict:
+        """The part of the card that decides about the bytes of a store, as JSON values; prose is left out."""
+        parts = {"modalities": self.modalities, "labels": self.labels}
+        parts = {
+            key: [part.model_dump(mode="json", exclude={"note"}) for part in value] for key, value in parts.items()
+        }
+        rest = self.model_dump(mode="json", include={"source", "preprocessing"})
+        return rest | parts | {"profile": self.profile(profile).model_dump(mode="json")}
+
+    def recipe_of_a_subject(self, profile: Profile) -> dict:
+        """The part of the recipe that decides about one subject's slices: all but who belongs to which split."""
+        recipe = self.recipe(next(iter(self.profiles)))
+        return recipe | {"profile": {"slices": profile.slices}}
+
+    def profile(self, name: str) -> Profile:
+        """Return a profile by name.
+
+        Raises
+        ------
+        InputError
+            If the card has no such profile; the message lists those it has.
+        """
+        if name not in self.profiles:
+            if isinstance(self.source, PrivateSource):
+                raise InputError(f"{self.title} is private and cannot be prepared; take {self.source.instead} instead.")
+            raise InputError(f"Card {self.name} has no profile {name!r}; it has {', '.join(self.profiles)}.")
+        return self.profiles[name]
+
+
+def find_card(card: str | Path) -> Path:
+    """Return the file of a card given by path or by the name of a card in ``data_cards/``.
+
+    Raises
+    ------
+    InputError
+        If there is no such file; the message lists the cards that exist.
+    """
+    path = Path(card)
+    if path.is_file():
+        return path
+    folder = repository("data_cards")
+    named = folder / f"{card}.yaml"
+    if not named.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        raise InputError(f"There is no data card {str(card)!r}; give a YAML file or one of: {known}.")
+    return named
+
+
+def load_card(card: str | Path) -> DataCard:
+    """Read and validate a data card, given by path or name.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no YAML, or breaks the schema; the message names the file and each field.
+    """
+    path = find_card(card)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        raise InputError(f"{path} is no valid YAML{f', line {where.line + 1}' if where else ''}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold the fields of a data card (a mapping).")
+    try:
+        return DataCard.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
+        raise InputError(f"{path} is no valid data card: {faults}.") from error

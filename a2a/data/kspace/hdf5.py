@@ -1,0 +1,161 @@
+"""k-space in HDF5: files as fastMRI distributes them, and the way to those of ISMRMRD.
+
+A fastMRI file holds one volume: ``kspace`` complex ``(slices, coils, readout, phase encoding)``, the readout
+oversampled and both axes centred (zero frequency at ``n // 2``); ``mask`` ``(phase encoding,)``, the sampled lines; and
+``ismrmrd_header``, XML with matrix and field of view of the encoding. It does not say how the patient lay. Three
+fields may be added: ``maps`` and ``range`` as in `a2a.data.kspace.npz`, and ``noise_std`` in units of the data.
+Explained in the chapter "Your own NIfTI files".
+
+References
+----------
+Zbontar et al., fastMRI: an open dataset and benchmarks for accelerated MRI (2018).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import numpy as np
+
+from a2a.common.errors import InputError
+from a2a.data.kspace.grid import ScannerKSpace
+from a2a.data.kspace.npz import RANGE, scale_of
+
+FASTMRI = ("kspace", "mask", "ismrmrd_header")
+OPTIONAL = ("maps", "noise_std", RANGE)
+ISMRMRD = "dataset"
+EXTRA = "pip install -e '.[kspace]'"
+_NAMESPACE = {"m": "http://www.ismrm.org/ISMRMRD"}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What an ISMRMRD header says of the encoding.
+
+    Parameters
+    ----------
+    matrix
+        Samples along readout, phase encoding and slice.
+    field_of_view_mm
+        Along the same.
+    trajectory
+        ``"cartesian"`` is the one that can be used.
+    centre
+        Number of the phase-encode step through zero frequency.
+    """
+
+    matrix: tuple[int, int, int]
+    field_of_view_mm: tuple[float, float, float]
+    trajectory: str
+    centre: int
+
+    @classmethod
+    def parse(cls, xml: bytes | str) -> "Encoding":
+        """Read the header's XML.
+
+        Raises
+        ------
+        InputError
+            If it is no ISMRMRD header, or describes several encodings.
+        """
+        try:
+            encodings = ElementTree.fromstring(xml).findall("m:encoding", _NAMESPACE)
+        except ElementTree.ParseError as error:
+            raise InputError(f"its ISMRMRD header is no XML ({error}).") from error
+        if len(encodings) != 1:
+            raise InputError(f"its ISMRMRD header describes {len(encodings)} encodings; one can be read.")
+
+        def text(path: str, default: str | None = None) -> str:
+            found = encodings[0].findtext("/".join(f"m:{step}" for step in path.split("/")), default, _NAMESPACE)
+            if found is None:
+                raise InputError(f"its ISMRMRD header lacks encoding/{path}.")
+            return found
+
+        try:
+            matrix = tuple(int(text(f"encodedSpace/matrixSize/{axis}")) for axis in "xyz")
+            field = tuple(float(text(f"encodedSpace/fieldOfView_mm/{axis}")) for axis in "xyz")
+            centre = int(text("encodingLimits/kspace_encoding_step_1/center", str(matrix[1] // 2)))
+        except ValueError as error:
+            raise error if isinstance(error, InputError) else InputError(f"its ISMRMRD header: {error}.") from None
+        return cls(matrix, field, text("trajectory", "cartesian").strip(), centre)
+
+
+def needs(module: str) -> ModuleType:
+    """Import an optional package that reads k-space.
+
+    Raises
+    ------
+    InputError
+        If it is not installed; says how to install it.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"reading it needs the package {module}, which is not installed: {EXTRA}.") from error
+
+
+def read_hdf5(path: Path) -> ScannerKSpace:
+    """Read a file of fastMRI or ISMRMRD; what it is, is seen from its contents.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or damaged, or the package that reads it is not installed. The sentence lacks the file's
+        name, which the caller adds.
+    """
+    h5py = needs("h5py")
+    try:
+        with h5py.File(path, "r") as file:
+            _require_own_data(h5py, file)
+            if "kspace" in file:
+                return _fastmri(h5py, file)
+            is_ismrmrd = isinstance(file.get(ISMRMRD), h5py.Group) and "data" in file[ISMRMRD]
+            known = ", ".join(file) or "nothing"
+        if not is_ismrmrd:
+            wanted = f"fastMRI ({', '.join(FASTMRI)}) or ISMRMRD ({ISMRMRD}/data)"
+            raise InputError(f"it holds {known}; k-space is read from HDF5 of {wanted}.")
+        from a2a.data.kspace.ismrmrd import read_ismrmrd
+
+        return read_ismrmrd(path)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(f"damaged or no HDF5 file ({' '.join(str(error).split())}).") from error
+
+
+def _require_own_data(h5py: ModuleType, file: object) -> None:
+    """Refuse links to other files, whose contents the owner of this one need not know."""
+    for name in (*FASTMRI, *OPTIONAL, ISMRMRD):
+        if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+            raise InputError(f"{name} is a link to another file; put the data themselves there.")
+        found = file.get(name)
+        if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+            raise InputError(f"{name} lies in another file; put the data themselves there.")
+
+
+def _fastmri(h5py: ModuleType, file: object) -> ScannerKSpace:
+    """Take the fields out of an open file."""
+    if lacking := [name for name in FASTMRI if not isinstance(file.get(name), h5py.Dataset)]:
+        raise InputError(f"it lacks {', '.join(lacking)}; a fastMRI file has {', '.join(FASTMRI)}.")
+    encoding = Encoding.parse(file["ismrmrd_header"][()])
+    if encoding.trajectory != "cartesian":
+        raise InputError(f"its trajectory is {encoding.trajectory}; only cartesian k-space can be read.")
+    data, mask = file["kspace"][()], np.asarray(file["mask"][()])
+    if not np.isin(mask, (0, 1)).all():
+        raise InputError("mask must hold only 0 and 1 (or false and true).")
+    if data.ndim == 4 and data.shape[2:] != encoding.matrix[:2]:
+        raise InputError(f"kspace is {data.shape[2:]}, but its header says {encoding.matrix[:2]} (readout, phase).")
+    more = {name: np.asarray(file[name][()]) for name in OPTIONAL if name in file}
+    if "noise_std" in more and (more["noise_std"].size != 1 or more["noise_std"].dtype.kind not in "iuf"):
+        raise InputError("noise_std must be one real number.")
+    lines = mask.astype(bool)
+    fits = np.iscomplexobj(data) and lines.shape == data.shape[-1:]  # else what is wrong is said below
+    return ScannerKSpace(
+        np.where(lines, data, 0).astype(np.complex64) if fits else data,
+        lines,
+        encoding.field_of_view_mm[:2],
+        noise_std=float(more["noise_std"].item()) if "noise_std" in more else None,
+        maps=more.get("maps"),
+        scale=scale_of(more.get(RANGE)),
+    )

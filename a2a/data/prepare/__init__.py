@@ -1,0 +1,1 @@
+"""From a data card to a slice store."""

@@ -1,0 +1,190 @@
+"""From a data card to a slice store."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy
+import scipy
+
+import a2a
+from a2a.common.errors import InputError
+from a2a.common.files import say_if_full
+from a2a.data.cards.card import DataCard, content_hash, load_card
+from a2a.data.cards.profiles import Profile
+from a2a.data.prepare.assembly import Plan, assemble
+from a2a.data.prepare.nifti_subjects import NiftiSubjects
+from a2a.data.prepare.phantom_subjects import PhantomSubjects
+from a2a.data.prepare.subjects_at_work import Job, Skipped, finish_all
+from a2a.data.prepare.workplace import Workplace
+from a2a.data.store.read import SliceStore, read_manifest
+from a2a.data.store.write import StoreWriter, is_store, require_free
+from a2a.data.volumes.registration import antspy_version
+
+DATA_VERSION = 1  # raised whenever the same card and files would give other slices
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What `prepare` did.
+
+    Parameters
+    ----------
+    path
+        The store.
+    rows
+        Slices per split.
+    subjects
+        Number of subjects in it.
+    skipped
+        Those that are not in it.
+    reused
+        Whether the store was there already, made from the same card, files and versions.
+    seconds
+        Wall-clock time.
+    """
+
+    path: Path
+    rows: dict[str, int]
+    subjects: int
+    skipped: tuple[Skipped, ...]
+    reused: bool
+    seconds: float
+
+
+def prepare(
+    card: DataCard | Path | str,
+    out: Path | str,
+    root: Path | str | None = None,
+    profile: str = "ci",
+    size: int | None = None,
+    overwrite: bool = False,
+    workers: int = 1,
+) -> PrepareReport:
+    """Make the slice store of a data set.
+
+    A subject that cannot be used is skipped with its reason; the others are prepared. The store appears complete or
+    not at all, and its bytes depend neither on the number of workers nor on the order of their work. A run that was
+    killed goes on where it was, with the same result: finished subjects wait in a hidden folder beside `out`. A store
+    that is there already, made from the same card, files and versions, is checked and kept.
+
+    Parameters
+    ----------
+    card
+        A card, its file, or the name of one in ``data_cards/``.
+    out
+        Folder of the store.
+    root
+        Folder with the files of the set (not for the phantom).
+    profile
+        Which of the card's profiles: its subjects and splits.
+    size
+        Pixels of the training grid; the card's by default.
+    overwrite
+        Replace another or a damaged slice store at `out`; one that would come out the same stays.
+    workers
+        Processes that share the subjects.
+
+    Raises
+    ------
+    InputError
+        If the card, the profile, the size, the root or `out` cannot be used, or every subject was skipped.
+    Failure
+        If the disk is full, another process prepares the same store, or a worker died.
+    """
+    began = time.monotonic()
+    card = card if isinstance(card, DataCard) else load_card(card)
+    chosen = card.profile(profile)
+    out, size = Path(out), _checked_size(card, size)
+    if workers < 1:
+        raise InputError(f"There must be at least 1 worker, not {workers}.")
+    plan = _plan(card, chosen, profile, root, size)
+    inputs = plan.source.inputs([name for name, _ in plan.listing])
+    provenance = _provenance(card, profile, size, inputs)
+    if store := _reusable(out, provenance, overwrite):
+        Workplace(out).sweep()
+        return _report(store, True, began)
+    require_free(out, overwrite)
+    with say_if_full(out), Workplace(out) as place:
+        if store := _reusable(out, provenance, overwrite):  # another run was faster
+            place.clear()
+            return _report(store, True, began)
+        require_free(out, overwrite)
+        jobs = _jobs(plan, place, size, inputs)
+        skipped = finish_all(plan.source, jobs, workers)
+        writer = StoreWriter(out, plan.spec, size, overwrite=True, label_maps=plan.source.label_maps)
+        assemble(plan, jobs, skipped, writer, provenance)
+        place.clear()
+    return _report(SliceStore.open(out), False, began)
+
+
+def _checked_size(card: DataCard, size: int | None) -> int:
+    size = card.preprocessing.size if size is None else size
+    multiple = card.preprocessing.multiple_of
+    if size < multiple or size % multiple:
+        raise InputError(f"The size {size} is not a multiple of {multiple}, as acceleration and network need it.")
+    return size
+
+
+def _plan(card: DataCard, profile: Profile, name: str, root: Path | str | None, size: int) -> Plan:
+    if card.layouts:
+        found = NiftiSubjects.find(card, root, size)
+        listing = found.listed(profile)
+        source = found.fitted([scan for scan, split in listing if split == "train"])
+        return Plan(card, source, profile, listing, source.spec)
+    if root is not None:
+        raise InputError(f"Card {card.name} is generated, not read; leave out --root.")
+    return Plan(card, PhantomSubjects.plan(card, name, size), profile, profile.subjects(), card.spec)
+
+
+def _provenance(card: DataCard, profile: str, size: int, inputs: dict) -> dict:
+    """Where the store comes from; ``fingerprint`` changes whenever its bytes could."""
+    recipe = {"recipe": card.recipe(profile), "size": size, "inputs": inputs} | _made_by(card)
+    packages = {made.__name__: made.__version__ for made in (numpy, scipy, nibabel)} | {"antspyx": antspy_version()}
+    return {
+        "card": card.name,
+        "card_sha256": card.sha256,
+        "profile": profile,
+        "preprocessing": card.preprocessing.model_dump(mode="json"),
+        "fingerprint": content_hash(recipe),
+        "versions": {"a2a": a2a.__version__, "data": DATA_VERSION} | packages,
+    }
+
+
+def _made_by(card: DataCard) -> dict:
+    """The versions that decide about the slices: of this code, and of the registration where there is one."""
+    registered = card.preprocessing.registration != "none"
+    return {"data_version": DATA_VERSION} | ({"antspyx": antspy_version()} if registered else {})
+
+
+def _reusable(out: Path, provenance: dict, overwrite: bool) -> SliceStore | None:
+    """The store that is already there, if it was made from the same card, files and versions.
+
+    One that is damaged is an error, unless it may be replaced.
+    """
+    if not is_store(out):
+        return None
+    try:
+        if read_manifest(out).get("fingerprint") != provenance["fingerprint"]:
+            return None
+        return SliceStore.open(out, verify=True)
+    except InputError:
+        if overwrite:
+            return None
+        raise
+
+
+def _jobs(plan: Plan, place: Workplace, size: int, inputs: dict) -> list[Job]:
+    """One job per scan; its file is named by everything that its slices depend on."""
+    recipe = plan.card.recipe_of_a_subject(plan.profile) | {"size": size} | _made_by(plan.card)
+    own = {name: inputs.get(name, inputs) for name, _ in plan.listing}
+    keys = {name: content_hash(recipe | {"name": name, "inputs": own[name]}) for name in own}
+    return [Job(name, split, place.part(name, keys[name])) for name, split in plan.listing]
+
+
+def _report(store: SliceStore, reused: bool, began: float) -> PrepareReport:
+    manifest = store.manifest
+    skipped = tuple(Skipped(s["subject"], s["reason"]) for s in manifest["skipped"])
+    seconds = time.monotonic() - began
+    return PrepareReport(store.path, manifest["rows"], len(manifest["subjects"]), skipped, reused, seconds)

@@ -1,0 +1,1 @@
+"""The slice store: what training and evaluation read."""

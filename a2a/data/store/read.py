@@ -1,0 +1,209 @@
+"""The slice store: what training and evaluation read, whatever the slices came from.
+
+A folder with ``train.npy``, ``val.npy``, ``test.npy`` (``float16 (N, n, H, W)`` in [0, 1], memory-mapped when read),
+``index.csv`` (which subject and plane each row is), ``manifest.json`` (how it was made, how to go back, checksums) and
+``sheets/`` (a picture per subject). Half precision keeps 11 bits near 1, finer than the noise of any modality. Slices
+may come with label maps, ``train-labels.npy`` and so on (``uint8 (N, maps, H, W)``); the manifest explains the values.
+"""
+
+import hashlib
+import json
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from a2a.common.errors import InputError
+from a2a.data.cards.profiles import SPLITS
+from a2a.forward.stack import StackSpec
+
+FORMAT = "a2a slice store 1"
+MANIFEST = "manifest.json"
+INDEX = "index.csv"
+LABELS = "-labels"
+COLUMNS = ("split", "row", "subject", "plane", "z_mm")
+
+
+def files_of(label_maps: Sequence) -> list[str]:
+    """Names of the files of a store whose checksums the manifest holds."""
+    arrays = [*SPLITS, *(s + LABELS for s in SPLITS)] if label_maps else SPLITS
+    return [*(f"{name}.npy" for name in arrays), INDEX]
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def release(images: np.ndarray) -> None:
+    """Hand the pages of a memory map back, so that memory does not grow with what was read from it.
+
+    The system keeps them in its own cache while there is room. Arrays that are not memory-mapped are left alone.
+    """
+    owner = images
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The slices of one split.
+
+    Parameters
+    ----------
+    images
+        ``float16 (N, n, H, W)`` in [0, 1], memory-mapped.
+    subjects
+        ``str (N,)``, the subject of each row.
+    planes
+        ``int (N,)``, the plane's index within the subject's RAS volume (files) or series of planes (phantom).
+    z_mm
+        ``float (N,)``, world z of each plane in mm.
+    labels
+        ``uint8 (N, maps, H, W)``, memory-mapped; no maps where the card has none.
+    """
+
+    images: np.ndarray
+    subjects: np.ndarray
+    planes: np.ndarray
+    z_mm: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def thinned(self, every: int) -> np.ndarray:
+        """Row numbers of every so-manyth slice of each subject, starting in the middle of the first gap."""
+        subjects = list(dict.fromkeys(self.subjects.tolist()))
+        return np.concatenate([self.rows(subject)[every // 2 :: every] for subject in subjects])
+
+    def rows(self, subject: str) -> np.ndarray:
+        """Row numbers of one subject, lowest plane first.
+
+        Raises
+        ------
+        InputError
+            If the subject is not in this split; the message lists those that are.
+        """
+        found = np.flatnonzero(self.subjects == str(subject))
+        if found.size == 0:
+            known = ", ".join(dict.fromkeys(self.subjects.tolist())) or "none"
+            raise InputError(f"There is no subject {subject!r} in this split; it has {known}.")
+        return found
+
+
+@dataclass(frozen=True)
+class SliceStore:
+    """A slice store on disk, opened for reading.
+
+    Examples
+    --------
+    >>> store = SliceStore.open("runs/data/open-ms-64")  # doctest: +SKIP
+    >>> store.split("train").images.shape  # doctest: +SKIP
+    """
+
+    path: Path
+    manifest: dict
+    spec: StackSpec
+    size: int
+
+    @classmethod
+    def open(cls, path: Path | str, verify: bool = False) -> "SliceStore":
+        """Open a store; with `verify` also read every array and compare it with its checksum.
+
+        Raises
+        ------
+        InputError
+            If the folder is no slice store, or its files are missing, of the wrong size or (with `verify`) changed.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        try:
+            store = cls(path, manifest, StackSpec.from_list(manifest["spec"]), manifest["size"])
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path / MANIFEST} is damaged: spec is no list of modalities.") from error
+        for name in files_of(store.label_maps):
+            if not (path / name).is_file():
+                raise InputError(f"{path} is an incomplete slice store: {name} is missing; prepare it again.")
+            if not (path / name).resolve().is_relative_to(path.resolve()):
+                raise InputError(f"{path / name} is a symbolic link out of the store; put the file itself there.")
+            if verify and sha256(path / name) != manifest["sha256"].get(name):
+                raise InputError(f"{path / name} does not match the checksum in {MANIFEST}; prepare the store again.")
+        for name in SPLITS:
+            store.split(name)
+        return store
+
+    def split(self, name: str) -> Split:
+        """Memory-map one split.
+
+        Raises
+        ------
+        InputError
+            If the name is none of train, val, test, or the array is damaged or of another shape than the manifest says.
+        """
+        if name not in SPLITS:
+            raise InputError(f"There is no split {name!r}; a slice store has {', '.join(SPLITS)}.")
+        index = self._index(name)
+        images = self._array(name, np.float16, (len(index), len(self.spec), self.size, self.size))
+        shape = (len(index), len(self.label_maps), self.size, self.size)
+        labels = self._array(name + LABELS, np.uint8, shape) if self.label_maps else np.zeros(shape, np.uint8)
+        subjects, planes, z_mm = (index[column].to_numpy() for column in ("subject", "plane", "z_mm"))
+        return Split(images, subjects.astype(str), planes, z_mm, labels)
+
+    @property
+    def label_maps(self) -> list[dict]:
+        """Name, and meaning of each value, of every label map: `a2a.data.cards.parts.LabelCard` as JSON."""
+        return self.manifest.get("labels", [])
+
+    def _array(self, name: str, dtype: type, expected: tuple[int, ...]) -> np.ndarray:
+        file = self.path / f"{name}.npy"
+        try:
+            array = np.load(file, mmap_mode="r", allow_pickle=False) if expected[0] else np.zeros(expected, dtype)
+        except (ValueError, OSError, EOFError) as error:
+            raise InputError(f"{file} is damaged ({error}); prepare the store again.") from error
+        if array.shape != expected or array.dtype != dtype:
+            wanted = np.dtype(dtype).name
+            raise InputError(f"{file} is {array.dtype} {array.shape}, not {wanted} {expected}; prepare it again.")
+        return array
+
+    def _index(self, split: str) -> pd.DataFrame:
+        """Rows of the index that belong to a split."""
+        file, types = self.path / INDEX, {"split": str, "subject": str, "plane": int, "z_mm": float}
+        try:
+            index = pd.read_csv(file, usecols=list(types), dtype=types, keep_default_na=False)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{file} is damaged ({_line(error)}); prepare the store again.") from error
+        return index[index["split"] == split]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def read_manifest(path: Path) -> dict:
+    """Read the manifest of a slice store.
+
+    Raises
+    ------
+    InputError
+        If there is none or it is of another format.
+    """
+    file = Path(path) / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is no slice store (no {MANIFEST}); make one with a2a prepare.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read as JSON; prepare the store again.") from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT or not {"spec", "size", "sha256"} <= manifest.keys():
+        raise InputError(f"{file} is of format {found!r}; this version reads {FORMAT!r}.")
+    if not isinstance(manifest["size"], int) or not isinstance(manifest["sha256"], dict):
+        raise InputError(f"{file} is damaged: size must be a number and sha256 a table; prepare the store again.")
+    return manifest

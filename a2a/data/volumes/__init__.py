@@ -1,0 +1,1 @@
+"""NIfTI volumes: reading, alignment, foreground, labels, intensities and slices."""

@@ -1,0 +1,26 @@
+"""Measurement operators A_i: identity (clean), zero (missing) and multi-coil undersampled Fourier, and their stack.
+
+Explained in the chapter "The formulation".
+"""
+
+from a2a.forward.operators.base import Correcting, Correction, Identity, LinearOperator, Missing
+from a2a.forward.operators.fourier import fft2c, ifft2c
+from a2a.forward.operators.per_item import PerItem
+from a2a.forward.operators.sense import CartesianSense
+from a2a.forward.operators.solvers import CGResult, cg
+from a2a.forward.operators.stack import StackOperator
+
+__all__ = [
+    "CGResult",
+    "CartesianSense",
+    "Correcting",
+    "Correction",
+    "Identity",
+    "LinearOperator",
+    "Missing",
+    "PerItem",
+    "StackOperator",
+    "cg",
+    "fft2c",
+    "ifft2c",
+]

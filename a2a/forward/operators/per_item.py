@@ -1,0 +1,92 @@
+"""An operator for each item of a batch: slices that were measured alike, each with coil maps of its own."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from a2a.common.errors import InputError
+from a2a.forward.operators.base import Correcting, Correction, LinearOperator
+from a2a.forward.operators.sense import CartesianSense
+
+
+@dataclass(frozen=True, eq=False)
+class PerItem(LinearOperator):
+    """A = diag over the batch: item b is measured by the b-th operator.
+
+    Real coils see every slice differently, so measured k-space has maps of each slice (simulated k-space shares one
+    set). Costs one small solve for each item, little beside the network. Explained in the chapter "The formulation".
+
+    Parameters
+    ----------
+    operators
+        One for each item, with the same mask and number of coils.
+
+    Raises
+    ------
+    InputError
+        If there is none, or they differ in more than the values of their maps.
+    """
+
+    operators: tuple[CartesianSense, ...]
+
+    def __post_init__(self) -> None:
+        alike = {(op.maps.shape, tuple(op.mask.flatten().tolist())) for op in self.operators}
+        if len(alike) != 1:
+            raise InputError("Operators of one batch need the same mask and number of coils; only maps may differ.")
+
+    def __getitem__(self, rows: slice) -> "PerItem":
+        """Operators of a part of the batch."""
+        return PerItem(self.operators[rows])
+
+    def repeat(self, samples: int) -> "PerItem":
+        """Operators of the batch repeated, as `a2a.forward.observation.Observation.repeat` repeats data."""
+        return PerItem(self.operators * samples)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """k-space ``(B, coils, H, W)`` of real images ``(B, H, W)``."""
+        return self._each(lambda op, part: op.forward(part), x)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Re(A^H y): real images ``(B, H, W)`` of k-space ``(B, coils, H, W)``."""
+        return self._each(lambda op, part: op.adjoint(part), y)
+
+    def sampled(self, y: torch.Tensor) -> torch.Tensor:
+        """M y: the k-space ``(B, coils, H, W)`` with zeros where nothing was sampled."""
+        return self.operators[0].sampled(y)
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Re(A^H A x) of real images ``(B, H, W)``."""
+        return self._each(lambda op, part: op.normal(part), x)
+
+    def toward(self, b: torch.Tensor) -> Correcting:
+        """Item by item, see `a2a.forward.operators.LinearOperator.toward`."""
+        each = [op.toward(part) for op, part in self._items(b)]
+
+        def around(z: torch.Tensor) -> Correction:
+            items = [near(part) for near, (_, part) in zip(each, self._items(z), strict=True)]
+
+            def solve(lam: float | torch.Tensor) -> torch.Tensor:
+                weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device).expand(len(z), 1, 1)
+                return torch.cat([item.solve(w) for item, w in zip(items, weights.split(1), strict=True)])
+
+            return Correction(lambda: torch.cat([item.misfit() for item in items]), solve)
+
+        return around
+
+    def numbers(self, height: int, width: int) -> int:
+        """Real numbers measured of one image."""
+        return self.operators[0].numbers(height, width)
+
+    def trace(self, height: int, width: int) -> torch.Tensor:
+        """Trace of Re(A^H A) for each item, float64 ``(B,)``."""
+        return torch.tensor([op.trace(height, width) for op in self.operators], dtype=torch.float64)
+
+    def _each(self, apply: Callable[..., torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
+        return torch.cat([apply(op, part) for op, part in self._items(batch)])
+
+    def _items(self, *batches: torch.Tensor) -> Iterator[tuple]:
+        """Each operator with its part of the batches."""
+        if len(batches[0]) != len(self.operators):
+            raise InputError(f"A batch of {len(batches[0])} does not fit operators of {len(self.operators)} items.")
+        return zip(self.operators, *(batch.split(1) for batch in batches), strict=True)

@@ -1,0 +1,118 @@
+"""Which modalities are given, and how, in the notation of the paper: ``T1 + y(T2FLAIR)``."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from a2a.common.errors import InputError
+from a2a.forward.stack import StackSpec
+
+Kind = Literal["clean", "measured", "missing"]
+
+_TOKEN = re.compile(r"\s*(?:(?P<word>[^\s+&()]+)|(?P<sign>[+&()])|$)")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How each modality of a stack is given: as a clean image, as measured k-space, or not at all.
+
+    Written as terms joined by ``+`` or ``&``; a term is a modality for its clean image or ``y(modality)`` for its
+    k-space. Nothing at all is ``""`` or ``"nothing"``. Explained in the chapter "The formulation".
+
+    Parameters
+    ----------
+    names
+        Canonical modality names, in stack order.
+    kinds
+        ``"clean"``, ``"measured"`` or ``"missing"`` for each of them.
+
+    Examples
+    --------
+    >>> scenario = Scenario.parse("y(flair) & T1", StackSpec.of("T1", "T2FLAIR", "T2star"))
+    >>> scenario.kinds, str(scenario)
+    (('clean', 'measured', 'missing'), 'T1 + y(T2FLAIR)')
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.kinds) or set(self.kinds) - {"clean", "measured", "missing"}:
+            wanted = "one of clean, measured and missing for each"
+            raise InputError(f"Kinds {self.kinds} do not describe modalities {self.names}; expected {wanted}.")
+
+    @classmethod
+    def parse(cls, text: str, spec: StackSpec) -> "Scenario":
+        """Read a scenario.
+
+        Parameters
+        ----------
+        text
+            term ((+|&) term)*, with term = name | y(name); names may be aliases.
+        spec
+            The stack whose modalities the names are looked up in.
+
+        Raises
+        ------
+        InputError
+            If the text is not of this form (the message gives the character, counted from 1, and what was expected
+            there), a modality is unknown, or one is given twice.
+        """
+        kinds: list[Kind] = ["missing"] * len(spec)
+        terms = [] if text.strip().casefold() in ("", "nothing") else list(_terms(text))
+        for position, name, kind in terms:
+            try:
+                index = spec.index(name)
+            except InputError as error:
+                raise InputError(f"Scenario {text!r}, character {position}: {error}") from None
+            if kinds[index] != "missing":
+                twice = f"{spec.names[index]} is given twice; name each modality once"
+                raise InputError(f"Scenario {text!r}, character {position}: {twice}.")
+            kinds[index] = kind
+        return cls(spec.names, tuple(kinds))
+
+    def __str__(self) -> str:
+        given = ((name, kind) for name, kind in zip(self.names, self.kinds, strict=True) if kind != "missing")
+        return " + ".join(name if kind == "clean" else f"y({name})" for name, kind in given) or "nothing"
+
+    def indices(self, kind: Kind) -> tuple[int, ...]:
+        """Channels of the modalities that are given as `kind`."""
+        return tuple(i for i, k in enumerate(self.kinds) if k == kind)
+
+
+def _terms(text: str) -> Iterator[tuple[int, str, Kind]]:
+    """Yield (position of the name, name, kind) of each term, or refuse the text."""
+    tokens = _tokens(text)
+    while True:
+        position, word = _expect(text, next(tokens), "a modality or y(modality)")
+        after = next(tokens)
+        if word.casefold() == "y" and after[1] == "(":
+            position, word = _expect(text, next(tokens), "a modality")
+            _expect(text, next(tokens), "')'", ")")
+            yield position, word, "measured"
+            after = next(tokens)
+        else:
+            yield position, word, "clean"
+        if not after[1]:
+            return
+        _expect(text, after, "'+', '&' or the end", "+&")
+
+
+def _tokens(text: str) -> Iterator[tuple[int, str]]:
+    """Yield (position from 1, token): words and signs, and at last an empty token for the end."""
+    for match in _TOKEN.finditer(text):
+        token = match["word"] or match["sign"] or ""
+        yield match.end() - len(token) + 1, token
+        if not token:
+            return
+
+
+def _expect(text: str, token: tuple[int, str], what: str, signs: str = "") -> tuple[int, str]:
+    """Return the token if it is one of `signs`, or for no signs a word; otherwise refuse the text."""
+    position, value = token
+    fits = bool(value) and (value in signs if signs else value not in "+&()")
+    if not fits:
+        found = repr(value) if value else "the end"
+        raise InputError(f"Scenario {text!r}, character {position}: expected {what}, found {found}.")
+    return token

@@ -1,0 +1,70 @@
+"""A reverse process that learns its variance (Nichol and Dhariwal 2021), as DisC-Diff at its published size does.
+
+All images are in [-1, 1]. Explained in the chapter "DisC-Diff".
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from a2a.prior.schedule import NoiseSchedule
+
+HALF_BIN = 1 / 255  # half the distance of two grey levels when 256 of them span [-1, 1]
+
+
+def log_variance(schedule: NoiseSchedule, raw: Tensor, t: int, s: int) -> Tensor:
+    r"""Logarithm of the variance of the step from t to s, between the two values that theory gives it.
+
+    .. math:: \log \sigma^2 = \tfrac{w+1}{2} \log \beta + \tfrac{1-w}{2} \log \tilde\beta
+
+    with :math:`\beta = 1 - \bar\alpha_t / \bar\alpha_s` and the posterior variance :math:`\tilde\beta`, which is 0 on
+    the last step and is taken from the step before it there (Nichol and Dhariwal 2021, Eq. 15).
+
+    Parameters
+    ----------
+    raw
+        w, what the network answers, nominally in [-1, 1]; the result has its shape.
+    """
+    upper = math.log(1 - schedule.abar(t) / schedule.abar(s))
+    lower = 2 * math.log(schedule.sigma(t, s, 1.0) if s >= 0 else schedule.sigma(1, 0, 1.0))
+    return (raw + 1) / 2 * upper + (1 - raw) / 2 * lower
+
+
+def variational_bound(
+    schedule: NoiseSchedule, x0: Tensor, noisy: Tensor, times: Tensor, clean: Tensor, raw: Tensor
+) -> Tensor:
+    """Term of the variational bound at each row's time, in bits per pixel, ``(b,)``.
+
+    The divergence of the learned step from ``q(x_{t-1} | x_t, x_0)``, or at t = 0 the negative log-likelihood of the
+    256 grey levels (Ho et al. 2020, Eq. 5 and 13).
+
+    Parameters
+    ----------
+    x0, noisy, clean, raw
+        True clean image, x_t, the estimate of the clean image (no gradient flows into it) and w, ``(b, c, H, W)``.
+    times
+        Time indices ``(b,)``.
+    """
+    rows = zip(x0, noisy, times.tolist(), clean.detach(), raw, strict=True)
+    return torch.stack([_term(schedule, *row) for row in rows])
+
+
+def _term(schedule: NoiseSchedule, x0: Tensor, noisy: Tensor, t: int, clean: Tensor, raw: Tensor) -> Tensor:
+    s, none = t - 1, torch.zeros_like(x0)
+    mean, learned = schedule.ancestral(clean, noisy, none, t, s), log_variance(schedule, raw, t, s)
+    if t == 0:
+        return -_grey_levels(x0, mean, learned).mean() / math.log(2)
+    true = schedule.ancestral(x0, noisy, none, t, s)
+    posterior = 2 * math.log(schedule.sigma(t, s, 1.0))
+    gap = learned - posterior
+    divergence = 0.5 * (gap - 1 + (-gap).exp() + (true - mean).square() * (-learned).exp())
+    return divergence.mean() / math.log(2)
+
+
+def _grey_levels(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Log-probability of the grey level of each pixel; the darkest and the brightest take all that lies beyond."""
+    scale = (-0.5 * log_variance).exp()
+    above = torch.where(x0 > 0.999, 1.0, torch.special.ndtr((x0 + HALF_BIN - mean) * scale))
+    below = torch.where(x0 < -0.999, 0.0, torch.special.ndtr((x0 - HALF_BIN - mean) * scale))
+    return (above - below).clamp_min(1e-12).log()

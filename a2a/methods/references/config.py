@@ -1,0 +1,80 @@
+"""What ``experiments/references.yaml`` says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from a2a.common.errors import InputError
+from a2a.forward.undersampling import Sampling
+from a2a.methods.references.regression import TreesConfig
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScenarioTargets(_Strict):
+    """One block of the table.
+
+    Parameters
+    ----------
+    given
+        The scenario as a person writes it.
+    targets
+        The modalities to complete.
+    every
+        Measure on every so-manyth slice of each test subject.
+    regressions
+        Whether to fit the regressions too.
+    """
+
+    given: str
+    targets: tuple[str, ...] = Field(min_length=1)
+    every: int = Field(1, ge=1)
+    regressions: bool = True
+
+
+class ReferencesConfig(_Strict):
+    """What ``experiments/references.yaml`` says.
+
+    Parameters
+    ----------
+    name
+        Name of the experiment.
+    sampling
+        How k-space is acquired.
+    scenarios
+        The blocks of the table.
+    seed
+        Of the simulated noise; each split and slice has its own numbers.
+    profiles
+        Size of the boosted trees by profile.
+    """
+
+    name: str
+    sampling: Sampling = Sampling()
+    scenarios: tuple[ScenarioTargets, ...] = Field(min_length=1)
+    seed: int = Field(0, ge=0)
+    profiles: Mapping[str, TreesConfig]
+
+    @classmethod
+    def load(cls, path: Path) -> "ReferencesConfig":
+        """Read and validate the YAML.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or no YAML, or a field is unknown, missing or out of range (the field is named).
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; the experiment is experiments/references.yaml.") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: not valid YAML ({error}).") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the top level"
+            raise InputError(f"{path}: field {field}: {first['msg']}.") from error

@@ -1,0 +1,1 @@
+"""From a patient's files to completed files."""

@@ -1,0 +1,206 @@
+"""A patient's own files, brought to the grid of a prior.
+
+Explained in the chapter "Your own NIfTI files".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from a2a.common.errors import InputError
+from a2a.common.rng import generators
+from a2a.data.kspace.file import is_kspace, read_kspace
+from a2a.data.kspace.grid import Grid
+from a2a.data.kspace.npz import KSpaceFile
+from a2a.data.volumes.foreground import find_head
+from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
+from a2a.data.volumes.normalisation import Normalisation
+from a2a.data.volumes.slices import SliceGeometry
+from a2a.forward.measured import KSpace
+from a2a.forward.observation import Observation
+from a2a.forward.scenario import Scenario
+from a2a.forward.stack import StackSpec
+from a2a.forward.undersampling import Sampling
+from a2a.methods.interface import Weights
+
+UNCONDITIONAL_SLICES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Acquisition:
+    """What was acquired of one patient, on the prior's grid, and the way back.
+
+    Parameters
+    ----------
+    observation
+        The data of N slices of H x W.
+    geometry
+        Where the slices lie in the volume.
+    scales
+        Physical values of the image units 0 and 1, for each given modality where they are known.
+    originals
+        The given images as they were read, in stack order; empty if none was given: then the slices lie on a grid of
+        their own, whose position and distance mean nothing.
+    simulated
+        k-space that was simulated from images, of all planes of the volume.
+    files
+        Where each given modality came from.
+    """
+
+    observation: Observation
+    geometry: SliceGeometry
+    scales: Mapping[str, Normalisation]
+    originals: Mapping[str, Volume]
+    simulated: Mapping[str, KSpaceFile]
+    files: Mapping[str, Path]
+
+    def between(self, first: int, last: int) -> "Acquisition":
+        """Keep only the planes `first` to `last` (counted upwards from 0, both included), for a quick trial.
+
+        Raises
+        ------
+        InputError
+            If no plane of the acquisition is among them.
+        """
+        kept = [i for i, plane in enumerate(self.geometry.planes) if first <= plane <= last]
+        if not kept:
+            low, high = self.geometry.planes[0], self.geometry.planes[-1]
+            raise InputError(f"There are no planes {first}-{last} to complete; there are {low}-{high}.")
+        part = slice(kept[0], kept[-1] + 1)
+        geometry = replace(self.geometry, planes=self.geometry.planes[part])
+        return replace(self, observation=self.observation[part], geometry=geometry)
+
+
+def read_patient(
+    given: str,
+    files: Mapping[str, Path | str],
+    weights: Weights,
+    sampling: Sampling | None = None,
+    seed: int = 0,
+    *,
+    maps: Mapping[str, Path | str] | None = None,
+    axes: str | None = None,
+) -> Acquisition:
+    """Read what a person has of one patient.
+
+    Images are oriented, scaled and cut to slices as the training data of the prior were, by the ``preprocessing`` of
+    its model card. The planes and the window are fitted to the clean images, or, if there is none, to those from which
+    k-space is simulated.
+
+    Parameters
+    ----------
+    given
+        The scenario, such as ``"T1 + y(FLAIR)"``; ``"nothing"`` asks for samples of the prior.
+    files
+        One file for each given modality, by name or alias. A measured modality comes as k-space (``.npz``, or HDF5 of
+        fastMRI or ISMRMRD, see `a2a.data.kspace.file`), or as a NIfTI image from which the acquisition is simulated.
+    weights
+        Of a prior or of another method: its modalities, grid and preprocessing decide.
+    sampling
+        How k-space is simulated from images.
+    seed
+        Of the simulated noise.
+    maps
+        Files of coil maps for k-space of a scanner, by modality (`a2a.data.kspace.coil_maps`); estimated where none is named.
+    axes
+        Towards where readout, phase encoding and slices of k-space run, such as ``"PLS"``, where its file does not say.
+
+    Raises
+    ------
+    InputError
+        If files and scenario do not match, a file cannot be used, the images lie on different grids, or the weights
+        do not say how their training data were prepared.
+    """
+    scenario, how = Scenario.parse(given, weights.spec), _preprocessing(weights)
+    named, size = _match(scenario, files, weights.spec), weights.size
+    originals = {name: read_volume(path) for name, path in named.items() if not is_kspace(path)}
+    geometry, scales, slices = _cut(originals, scenario, weights, how) if originals else (None, {}, {})
+    grid = Grid(len(geometry.planes) if geometry else None, size, how["field_of_view_mm"], how["percentile"])
+    coil_maps = _maps(maps or {}, {name: path for name, path in named.items() if name not in originals}, weights.spec)
+    brought = {name: read_kspace(named[name], name, grid, path, axes) for name, path in coil_maps.items()}
+    simulated = {
+        name: KSpaceFile(simulate_kspace(slices.pop(name), sampling or Sampling(), seed), scales[name])
+        for name in _names(scenario, "measured")
+        if name in originals
+    }
+    scales |= {name: file.scale for name, file in brought.items() if file.scale}
+    if geometry is None:
+        geometry = _own_grid(size, how["field_of_view_mm"], [len(file.kspace.data) for file in brought.values()])
+    kspace = {name: file.kspace for name, file in (brought | simulated).items()}
+    observation = Observation.build(weights.spec, slices, kspace, (len(geometry.planes), size, size))
+    return Acquisition(observation, geometry, scales, originals, simulated, named)
+
+
+def simulate_kspace(image: torch.Tensor, sampling: Sampling, seed: int = 0) -> KSpace:
+    """Undersample an image `(N, H, W)` in [0, 1] as `sampling` says, with noise from `seed`."""
+    alone = StackSpec.of("image")
+    observed = Observation.simulate(image[:, None], "y(image)", alone, sampling, generators(seed, len(image)))
+    block = observed.operator.blocks[0]
+    return KSpace(observed.data[0], block.mask, block.maps, sampling.noise_std)
+
+
+def _cut(
+    originals: Mapping[str, Volume], scenario: Scenario, weights: Weights, how: Mapping
+) -> tuple[SliceGeometry, dict[str, Normalisation], dict[str, torch.Tensor]]:
+    """Orient, scale and slice images on one grid: where the slices lie, their scales, and slices `(N, H, W)`."""
+    volumes = {name: to_ras(volume) for name, volume in originals.items()}
+    require_same_grid(volumes.values())
+    clean = [volume for name, volume in volumes.items() if name in _names(scenario, "clean")]
+    seen = clean or list(volumes.values())
+    head = find_head(seen[0]) if how.get("foreground") == "head" else None
+    geometry = SliceGeometry.fit(seen, weights.size, how["field_of_view_mm"], how["brain_fraction"], head)
+    scales = {name: Normalisation.fit(weights.spec[name], v.data, how["percentile"]) for name, v in volumes.items()}
+    slices = {name: torch.from_numpy(geometry.to_slices(scales[name].forward(v.data))) for name, v in volumes.items()}
+    return geometry, scales, slices
+
+
+def _names(scenario: Scenario, kind: str) -> list[str]:
+    return [name for name, found in zip(scenario.names, scenario.kinds, strict=True) if found == kind]
+
+
+def _match(scenario: Scenario, files: Mapping[str, Path | str], spec: StackSpec) -> dict[str, Path]:
+    """Canonical name to file, in stack order, exactly for the modalities that the scenario gives."""
+    named: dict[str, Path] = {}
+    for key, path in files.items():
+        name = spec.names[spec.index(key)]
+        if name in named:
+            raise InputError(f"Two files were named for {name}: {named[name]} and {path}.")
+        named[name] = Path(path)
+    kinds = {name: kind for name, kind in zip(spec.names, scenario.kinds, strict=True) if kind != "missing"}
+    if lacking := [name for name in kinds if name not in named]:
+        raise InputError(f"The scenario {scenario!s} gives {', '.join(lacking)}, but no file was named for it.")
+    if surplus := [name for name in named if name not in kinds]:
+        raise InputError(f"A file was named for {', '.join(surplus)}, but the scenario {scenario!s} does not give it.")
+    for name, path in named.items():
+        if is_kspace(path) and kinds[name] == "clean":
+            raise InputError(f"{path}: the scenario gives {name} as a clean image; write y({name}) for k-space.")
+    return {name: named[name] for name in kinds}
+
+
+def _maps(maps: Mapping[str, Path | str], kspace: Mapping[str, Path], spec: StackSpec) -> dict[str, Path | None]:
+    """File of coil maps for each modality that comes as k-space, None where none was named."""
+    found = {spec.names[spec.index(key)]: Path(path) for key, path in maps.items()}
+    if surplus := [name for name in found if name not in kspace]:
+        raise InputError(f"Coil maps were named for {', '.join(surplus)}, which does not come as k-space.")
+    return {name: found.get(name) for name in kspace}
+
+
+def _preprocessing(weights: Weights) -> Mapping:
+    how = weights.card.get("data", {}).get("preprocessing", {})
+    if lacking := {"field_of_view_mm", "brain_fraction", "percentile"} - set(how):
+        raise InputError(
+            f"The model card of these weights does not say {', '.join(sorted(lacking))} under data.preprocessing, so "
+            "files cannot be prepared alike; train on a store made by `a2a prepare`."
+        )
+    return how
+
+
+def _own_grid(size: int, field_of_view_mm: float, counts: Sequence[int]) -> SliceGeometry:
+    """Stack slices on a grid of their own: as many as there are in k-space, or a few if nothing is given."""
+    pixel, slices = field_of_view_mm / size, next(iter(counts), UNCONDITIONAL_SLICES)
+    affine = ((pixel, 0.0, 0.0, 0.0), (0.0, pixel, 0.0, 0.0), (0.0, 0.0, pixel, 0.0), (0.0, 0.0, 0.0, 1.0))
+    return SliceGeometry(
+        (size, size, slices), affine, tuple(range(slices)), (0.0, 0.0), (float(size), float(size)), size
+    )

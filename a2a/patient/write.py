@@ -1,0 +1,169 @@
+"""Complete a patient: from acquired files to NIfTI maps of all modalities, pictures and a report.
+
+Explained in the chapter "Your own NIfTI files".
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from a2a.common.errors import InputError
+from a2a.common.files import folder_atomically, write_json
+from a2a.common.provenance import machine
+from a2a.common.rng import generators
+from a2a.data.kspace.npz import write_kspace
+from a2a.data.prepare.contact_sheets import sheet_png
+from a2a.data.volumes.nifti import Volume, from_ras, write_volume
+from a2a.data.volumes.normalisation import Normalisation
+from a2a.figures.stacks import completion_sheet
+from a2a.figures.static import contact_sheet
+from a2a.forward.completion import Completion
+from a2a.forward.stack import Modality
+from a2a.methods.interface import Method
+from a2a.patient.read import Acquisition
+
+FORMAT = "a2a completion 1"
+REPORT = "report.json"
+
+
+def complete_patient(
+    out: Path,
+    acquisition: Acquisition,
+    method: Method,
+    *,
+    samples: int = 4,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Completion:
+    """Complete every slice and write the results, all of them or nothing.
+
+    For each modality that the method gives ``NAME.nii.gz`` (mean over the samples) and ``NAME_std.nii.gz`` (standard
+    deviation), on the grid and with the affine of the given images. A clean modality is the given image itself, with
+    zero deviation; the others are 0 in image units outside the slices. Maps are in physical units where the range is
+    known, else in image units [0, 1]; ``report.json`` says which. ``contact_sheet.png`` shows the middle slice,
+    ``overview.png`` twelve, and ``kspace/NAME.npz`` is k-space that was simulated, in the form in which it can be given
+    again.
+
+    Parameters
+    ----------
+    out
+        Folder; made if needed.
+    acquisition
+        From `a2a.patient.read.read_patient`.
+    method
+        Any2all or a compared method, made for the same weights as `acquisition`.
+    samples
+        Completions of each slice.
+    seed
+        Of the samples.
+    overwrite
+        Replace an earlier completion at `out`.
+
+    Raises
+    ------
+    InputError
+        If `out` cannot be used (see `require_free`), or the method cannot use the observation.
+    """
+    require_free(out, overwrite)
+    observation = acquisition.observation
+    with folder_atomically(out) as folder:
+        rows = generators(seed, observation.shape[0], samples)
+        done = method.complete(observation, samples, rows)
+        units = _write_maps(folder, acquisition, done)
+        for name, file in acquisition.simulated.items():
+            write_kspace(folder / "kspace" / f"{name}.npz", file)
+        _write_pictures(folder, acquisition, done)
+        how = {"method": method.name, "weights": method.card.get("config", {}).get("name", "unnamed")}
+        sampling = {"evaluations": done.evaluations, "samples": samples, "seed": seed}
+        cost = {"seconds": round(done.seconds, 1), "machine": machine()}
+        write_json(folder / REPORT, _report(acquisition, units) | how | sampling | cost)
+    return done
+
+
+def require_free(out: Path, overwrite: bool) -> None:
+    """Refuse an output folder that holds something, unless it is an earlier completion and `overwrite` is set.
+
+    Raises
+    ------
+    InputError
+        Names the folder and what to do.
+    """
+    out = Path(out)
+    if out.is_mount():
+        raise InputError(f"{out}: it is a mount point, which cannot be replaced; name a folder inside it.")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise InputError(f"{out}: it exists and is not empty; choose another --out or add --overwrite.")
+    if not _is_completion(out):
+        raise InputError(f"{out}: it holds no earlier completion, so it is not replaced; choose another --out.")
+
+
+def _is_completion(folder: Path) -> bool:
+    try:
+        return str(json.loads((folder / REPORT).read_text(encoding="utf-8"))["format"]).startswith("a2a completion")
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def _scale(acquisition: Acquisition, modality: Modality) -> tuple[Normalisation, str]:
+    """Range of a modality's maps, and its unit in words."""
+    scale = acquisition.scales.get(modality.name)
+    if scale is None and modality.window is not None:
+        scale = Normalisation(*modality.window)
+    return (scale, modality.unit) if scale else (Normalisation(0.0, 1.0), "image units, 0 to 1")
+
+
+def _write_maps(folder: Path, acquisition: Acquisition, done: Completion) -> dict[str, str]:
+    """Write mean and deviation of each modality on the grid of the given images; return the units."""
+    units, modalities = {}, tuple(done.spec)
+    for i in done.channels:
+        modality, kind = modalities[i], acquisition.observation.kinds[i]
+        scale, units[modality.name] = _scale(acquisition, modality)
+        if kind == "clean":
+            volume = acquisition.originals[modality.name]
+            maps = (volume, Volume(np.zeros_like(volume.data), volume.affine))
+        else:
+            mean, std = (acquisition.geometry.to_volume(x[:, i].numpy()) for x in (done.mean, done.std))
+            maps = (_placed(scale.inverse(mean), acquisition), _placed((scale.high - scale.low) * std, acquisition))
+        for suffix, volume in zip(("", "_std"), maps, strict=True):
+            write_volume(folder / f"{modality.name}{suffix}.nii.gz", volume.data, volume.affine)
+    return units
+
+
+def _placed(data: np.ndarray, acquisition: Acquisition) -> Volume:
+    """Bring RAS data to the orientation of the first given image."""
+    for original in acquisition.originals.values():
+        return from_ras(data, original)
+    return Volume(data, np.array(acquisition.geometry.affine))
+
+
+def _write_pictures(folder: Path, acquisition: Acquisition, done: Completion) -> None:
+    """Write the middle slice in detail, and an overview of the mean."""
+    observation, geometry, given = acquisition.observation, acquisition.geometry, list(done.channels)
+    k, title, spec = observation.shape[0] // 2, str(observation.scenario), done.spec.only(given)
+    kinds = [observation.kinds[i] for i in given]
+    sheet = completion_sheet(observation.adjoint[k, given], kinds, done.samples[:, k, given], spec)
+    contact_sheet(folder / "contact_sheet.png", sheet, title=f"{title}, z = {geometry.z_mm[k]:.0f} mm")
+    label = f"{title}: mean of {len(done.samples)} samples"
+    (folder / "overview.png").write_bytes(sheet_png(label, spec, list(geometry.z_mm), done.mean[:, given].numpy()))
+
+
+def _report(acquisition: Acquisition, units: dict[str, str]) -> dict:
+    """What was given and where the results lie, as JSON values."""
+    observation, geometry = acquisition.observation, acquisition.geometry
+    maps = {
+        name: {"given": kind, "unit": units[name], "file": str(acquisition.files.get(name, "")) or None}
+        for name, kind in zip(observation.spec.names, observation.kinds, strict=True)
+        if name in units
+    }
+    grid = "of the given images" if acquisition.originals else "of its own: position and distance mean nothing"
+    return {
+        "format": FORMAT,
+        "scenario": str(observation.scenario),
+        "maps": maps,
+        "grid": grid,
+        "planes": list(geometry.planes),
+        "z_mm": [round(z, 3) for z in geometry.z_mm],
+    }

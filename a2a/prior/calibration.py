@@ -1,0 +1,71 @@
+"""What validation slices say of a prior's clean estimates: how far they err, and how far they should be shrunk.
+
+Measured by `a2a.training.validation.calibrated`. Explained in the chapter "The diffusion prior".
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a2a.common.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Tables with a row for each of some `times`, float64 on the CPU; see `at_all_times` for those in between.
+
+    Parameters
+    ----------
+    times
+        Time indices of the rows, increasing.
+    error
+        Covariance of the error of the clean estimate between modalities in each octave, `(times, K, n, n)` in squared
+        image units; see `a2a.prior.frequency_bands`.
+    gain
+        Shrinkage of the clean estimate towards `mean`, `(times, n)` in [0, 1]; None where there is no mean.
+    mean
+        Mean of the training stacks, `(n, H, W)` in image units, for a network that predicts noise; else None.
+
+    Raises
+    ------
+    InputError
+        If the times do not increase, or a table does not fit them or is not finite.
+    """
+
+    times: tuple[int, ...]
+    error: Tensor
+    gain: Tensor | None = None
+    mean: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if any(a >= b for a, b in pairwise(self.times)):
+            raise InputError("calibration: its times must increase.")
+        if (self.mean is None) != (self.gain is None):
+            raise InputError("calibration: it has a gain and a mean, or neither.")
+        rows, n = len(self.times), self.error.shape[-1]
+        fits = self.error.ndim == 4 and self.error.shape[::2] == (rows, n)
+        if self.gain is not None:
+            fits = fits and self.gain.shape == (rows, n) and len(self.mean) == n
+        tables = [table for table in (self.error, self.gain, self.mean) if table is not None]
+        if not (fits and all(bool(table.isfinite().all()) for table in tables)):
+            raise InputError(f"calibration: its tables must be finite, a row for each of the {rows} times.")
+
+    def to_dict(self) -> dict:
+        """Return times and tables for a JSON; the mean is kept with the weights."""
+        gain = None if self.gain is None else self.gain.tolist()
+        return {"times": self.times, "error": self.error.tolist(), "gain": gain}
+
+    @classmethod
+    def from_dict(cls, tables: dict, mean: Tensor | None) -> "Calibration":
+        """Read what `to_dict` returned."""
+        error, gain = (torch.tensor(rows, dtype=torch.float64) for rows in (tables["error"], tables["gain"] or []))
+        return cls(tuple(tables["times"]), error, gain if len(gain) else None, mean)
+
+
+def at_all_times(times: tuple[int, ...], rows: Tensor, length: int) -> Tensor:
+    """Interpolate what was measured at `times`, `(times, ...)` to `(length, ...)`, float64."""
+    every = np.arange(length)
+    return torch.from_numpy(np.apply_along_axis(lambda value: np.interp(every, times, value), 0, rows.numpy()))

@@ -1,0 +1,154 @@
+"""Claims are judged by what the numbers say: planted orders, trends, refusals, and what was not measured."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from a2a.benchmark.claims import conclusions, evaluate
+from a2a.benchmark.statements import Claims
+from a2a.common.errors import InputError
+from a2a.common.paths import repository
+
+SUBJECTS = [f"s{i}" for i in range(8)]
+SETTINGS = {name: {"given": name, "targets": ["CT"]} for name in ("one", "two", "three")}
+METHODS = {"A": "a", "B": "b", "C": "c"}
+
+
+def table(means: dict[tuple[str, str], float], metric: str = "psnr", spread: float = 0.1) -> pd.DataFrame:
+    """A value for each subject around the mean of each (method, scenario); halves and costs too."""
+    rng, rows = np.random.default_rng(0), []
+    for (method, scenario), mean in means.items():
+        labels = {"method": method, "scenario": scenario, "modality": "CT", "estimate": "single sample"}
+        labels |= {"seconds": 8 * mean, "evaluations": int(mean), "slices": 8}
+        values = [(metric, s, mean + spread * rng.standard_normal()) for s in SUBJECTS]
+        values += [("rfd", "all subjects", mean)]
+        values += [("rfd_half", f"half {i}", mean + spread * rng.standard_normal()) for i in range(20)]
+        rows += [labels | {"metric": m, "subject": s, "value": v} for m, s, v in values]
+    return pd.DataFrame(rows)
+
+
+def judged(test: dict, results: pd.DataFrame, refused: dict | None = None) -> str:
+    """The verdict of one claim."""
+    claim = {"id": "X", "where": "here", "says": "so", "test": test}
+    claims = Claims(paper="p", experiments=("e",), methods=METHODS, settings=SETTINGS, claims=[claim])
+    return conclusions(claims, evaluate(claims, results, refused or {})).verdict.item()
+
+
+def order(**change: object) -> dict:
+    return {"kind": "order", "settings": ["one"], "metrics": ["psnr"], "better": ["A"], "worse": ["B"]} | change
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "spread", "found"),
+    [(30, 20, 0.1, "supported"), (20, 30, 0.1, "contradicted"), (30, 33, 5, "undecided")],
+)
+def test_an_order_is_judged_by_its_interval(a, b, spread, found):
+    assert judged(order(), table({("a", "one"): a, ("b", "one"): b}, spread=spread)) == found
+
+
+@pytest.mark.parametrize("metric", ["mae", "aliasing", "rfd", "seconds", "evaluations"])
+def test_of_errors_distances_and_costs_less_is_better(metric):
+    results = table({("a", "one"): 2.0, ("b", "one"): 5.0}, metric="psnr" if metric == "rfd" else metric)
+    assert judged(order(metrics=[metric]), results) == "supported"
+    assert judged(order(metrics=[metric], better=["B"], worse=["A"]), results) == "contradicted"
+
+
+def test_sharpness_is_best_at_one():
+    results = table({("a", "one"): 0.9, ("b", "one"): 0.4, ("c", "one"): 2.5}, metric="hfr", spread=0.01)
+    assert judged(order(metrics=["hfr"], worse=["B", "C"]), results) == "supported"
+
+
+def test_the_best_of_several_counts_unless_each_must_be_better():
+    results = table({("a", "one"): 10, ("b", "one"): 20, ("c", "one"): 15})
+    assert judged(order(better=["A", "B"], worse=["C"]), results) == "supported"
+    assert judged(order(better=["A", "B"], worse=["C"], each=True), results) == "contradicted"
+
+
+@pytest.mark.parametrize(
+    ("values", "trend", "first"),
+    [
+        ((10, 20, 21), "supported", "supported"),
+        ((10, 11, 21), "supported", "contradicted"),
+        ((10, 20, 19), "contradicted", "supported"),
+    ],
+)
+def test_trends_and_first_steps(values, trend, first):
+    results = table({("a", name): value for name, value in zip(SETTINGS, values, strict=True)})
+    test = {"settings": list(SETTINGS), "metrics": ["psnr"], "methods": ["A"]}
+    assert judged(test | {"kind": "trend"}, results) == trend
+    assert judged(test | {"kind": "first-step"}, results) == first
+
+
+def test_most_is_more_than_half():
+    results = table({("a", s): 30 for s in SETTINGS} | {("b", "one"): 20, ("b", "two"): 20, ("b", "three"): 40})
+    everywhere = order(settings=list(SETTINGS))
+    assert judged(everywhere, results) == "contradicted"
+    assert judged(everywhere | {"strength": "most"}, results) == "supported"
+
+
+def test_a_rank():
+    results = table({("a", "one"): 25, ("b", "one"): 30, ("c", "one"): 20})
+    test = {"kind": "rank", "settings": ["one"], "metrics": ["psnr"], "method": "A", "among": ["B", "C"]}
+    assert judged(test | {"at_most": 1}, results) == "contradicted"
+    assert judged(test | {"at_most": 2}, results) == "supported"
+
+
+def test_acceptance_and_refusal_are_facts():
+    results, refused = table({("a", "one"): 1.0}), {"b: one": "k-space"}
+    for kind, method, found in (
+        ("acceptance", "A", "supported"), ("acceptance", "B", "contradicted"), ("refusal", "B", "supported"),
+        ("refusal", "C", "not measured"),
+    ):  # fmt: skip
+        assert judged({"kind": kind, "settings": ["one"], "methods": [method]}, results, refused) == found
+
+
+def test_what_was_not_measured_is_said_and_leaves_a_claim_undecided():
+    results = table({("a", "one"): 30, ("b", "one"): 20})
+    assert judged(order(settings=["two"]), results) == "not measured"
+    assert judged(order(settings=["one", "two"]), results) == "undecided"
+
+
+def test_a_claim_made_of_others():
+    results = table({("a", "one"): 30, ("b", "one"): 20})
+    parts = [
+        {"id": "X", "where": "", "says": "", "test": order()},
+        {"id": "Y", "where": "", "says": "", "test": order(better=["B"], worse=["A"])},
+        {"id": "Z", "where": "", "says": "", "test": {"kind": "all-of", "claims": ["X", "Y"]}},
+    ]
+    claims = Claims(paper="p", experiments=("e",), methods=METHODS, settings=SETTINGS, claims=parts)
+    verdicts = conclusions(claims, evaluate(claims, results, {})).set_index("claim").verdict
+    assert verdicts.to_dict() == {"X": "supported", "Y": "contradicted", "Z": "contradicted"}
+
+
+def test_the_claims_of_the_repository_are_valid_and_complete():
+    claims = Claims.load(repository("experiments", "claims", "any2all.yaml"))
+    assert len(claims.claims) == 30
+    verdicts = conclusions(claims, evaluate(claims, table({("mmgan", "T1"): 20}), {}))
+    assert set(verdicts.verdict) == {"not measured"} and verdicts.claim.is_unique
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"claims": []}, "claims"),
+        ({"claims": [{"id": "X", "where": "", "says": "", "test": {"kind": "guess"}}]}, "guess"),
+        ({"claims": [{"id": "X", "where": "", "says": "", "test": order(settings=["four"])}]}, "four"),
+        ({"claims": [{"id": "X", "where": "", "says": "", "test": order(better=["D"])}]}, "D"),
+    ],
+)
+def test_bad_claims_are_refused(tmp_path, change, words):
+    content = {"paper": "p", "experiments": ["e"], "methods": METHODS, "settings": SETTINGS} | change
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=words):
+        Claims.load(tmp_path / "c.yaml")
+
+
+def test_claims_of_one_figure_are_those_that_name_it():
+    claims = Claims.load(repository("experiments", "claims", "any2all.yaml"))
+    assert [claim.id for claim in claims.about(2).claims] == ["U1", "U2"]
+    assert {"R8", "R10"} <= {claim.id for claim in claims.about(3).claims} and claims.about(
+        4
+    ).settings == claims.settings
+    with pytest.raises(InputError, match="Figure 9"):
+        claims.about(9)

@@ -1,0 +1,156 @@
+"""Completion of a patient: maps on the right grid and in the right units, all of them or nothing."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from a2a.common.errors import InputError
+from a2a.common.files import folder_atomically
+from a2a.data.volumes.nifti import Volume, read_volume, to_ras
+from a2a.methods.interface import Any2all
+from a2a.patient.read import read_patient
+from a2a.patient.write import complete_patient
+
+MAPS = {"T1", "T2FLAIR", "CT"}
+FAST = {"samples": 2}
+
+
+def fast(prior, steps: int = 3) -> Any2all:
+    return Any2all(prior, "mps", steps)
+
+
+def maps(folder: Path) -> dict[str, np.ndarray]:
+    """All maps of a completion, by name, oriented to RAS."""
+    return {path.name.removesuffix(".nii.gz"): to_ras(read(path)).data for path in folder.glob("*.nii.gz")}
+
+
+def read(path: Path) -> Volume:
+    """Read a map; those of deviations may be all zero, which is no image of a patient."""
+    image = nib.load(path)
+    return Volume(np.asarray(image.dataobj, dtype=np.float32), image.affine, path)
+
+
+@pytest.mark.parametrize(("codes", "oblique"), [("LAS", False), ("LPS", False), ("SPL", True)])
+def test_maps_lie_on_the_grid_of_the_file_and_a_clean_map_is_the_file(patient, tiny_prior, tmp_path, codes, oblique):
+    path = patient.write("T1", codes, oblique)
+    complete_patient(tmp_path / "out", read_patient("T1", {"T1": path}, tiny_prior), fast(tiny_prior), **FAST)
+    given = read_volume(path)
+    found = {p.name.removesuffix(".nii.gz"): read(p) for p in (tmp_path / "out").glob("*.nii.gz")}
+    assert set(found) == MAPS | {f"{name}_std" for name in MAPS}
+    for volume in found.values():
+        assert volume.data.shape == given.data.shape
+        np.testing.assert_array_equal(volume.affine, given.affine)
+    np.testing.assert_array_equal(found["T1"].data, given.data)
+    assert not found["T1_std"].data.any() and found["CT_std"].data.any()
+
+
+def test_the_orientation_of_the_file_changes_nothing_in_the_patient(patient, tiny_prior, tmp_path):
+    for codes in ("RAS", "LPI"):
+        acquired = read_patient("T1", {"T1": patient.write("T1", codes)}, tiny_prior)
+        complete_patient(tmp_path / codes, acquired, fast(tiny_prior), **FAST)
+    first, second = maps(tmp_path / "RAS"), maps(tmp_path / "LPI")
+    for name, data in first.items():
+        np.testing.assert_array_equal(data, second[name])
+
+
+def test_maps_are_mean_and_deviation_of_the_samples_in_physical_units(patient, tiny_prior, tmp_path):
+    files = {"T1": patient.write("T1"), "FLAIR": patient.write("T2FLAIR")}
+    acquired = read_patient("T1 + y(FLAIR)", files, tiny_prior)
+    done = complete_patient(tmp_path / "out", acquired, fast(tiny_prior), samples=3)
+    found, planes, samples = maps(tmp_path / "out"), list(acquired.geometry.planes), done.samples.numpy()
+    assert done.samples.shape == (3, len(planes), 3, 24, 24)
+    ranges = {"T2FLAIR": (0.0, acquired.scales["T2FLAIR"].high), "CT": (-1000.0, 1600.0)}
+    for name, (low, high) in ranges.items():
+        drawn = samples[:, :, tiny_prior.spec.index(name)].transpose(0, 3, 2, 1)[:, ::-1, ::-1]
+        inside = found[name][1:25, 2:26][..., planes]
+        np.testing.assert_allclose(inside, low + (high - low) * drawn.mean(axis=0), atol=1e-3)
+        spread = found[f"{name}_std"][1:25, 2:26][..., planes]
+        np.testing.assert_allclose(spread, (high - low) * drawn.std(axis=0, ddof=1), atol=2e-3)
+        outside = found[name].copy()
+        outside[1:25, 2:26, planes[0] : planes[-1] + 1] = low
+        assert (outside == low).all()
+
+
+def test_the_report_says_what_was_given_and_in_which_unit_maps_are(patient, tiny_prior, tmp_path):
+    files = {"CT": patient.write("CT")}
+    acquired = read_patient("CT", files, tiny_prior).between(3, 4)
+    complete_patient(tmp_path / "out", acquired, fast(tiny_prior, 2), samples=1, seed=7)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["maps"]["CT"] == {"given": "clean", "unit": "HU", "file": str(files["CT"])}
+    assert report["maps"]["T1"] == {"given": "missing", "unit": "image units, 0 to 1", "file": None}
+    wanted = {
+        "scenario": "CT",
+        "method": "any2all-mps",
+        "evaluations": 2,
+        "samples": 1,
+        "seed": 7,
+        "planes": [3, 4],
+        "weights": "tiny",
+    }
+    assert {key: report[key] for key in wanted} == wanted
+    assert report["z_mm"] == [-4.0, 4.0] and report["grid"] == "of the given images"
+    for picture in ("contact_sheet.png", "overview.png"):
+        assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
+    assert not maps(tmp_path / "out")["T1_std"].any()
+
+
+def test_simulated_kspace_given_again_gives_the_same_maps(patient, tiny_prior, tmp_path):
+    files = {"T1": patient.write("T1", "LPS"), "FLAIR": patient.write("T2FLAIR", "LPS")}
+    complete_patient(tmp_path / "a", read_patient("T1 + y(FLAIR)", files, tiny_prior), fast(tiny_prior), **FAST)
+    files["FLAIR"] = tmp_path / "a" / "kspace" / "T2FLAIR.npz"
+    complete_patient(tmp_path / "b", read_patient("T1 + y(FLAIR)", files, tiny_prior), fast(tiny_prior), **FAST)
+    for path in (tmp_path / "a").glob("*.nii.gz"):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    units = [json.loads((tmp_path / f / "report.json").read_text())["maps"]["T2FLAIR"]["unit"] for f in "ab"]
+    assert units == ["a.u.", "a.u."] and not (tmp_path / "b" / "kspace").exists()
+
+
+def test_nothing_given_samples_the_prior(tiny_prior, tmp_path):
+    done = complete_patient(tmp_path / "out", read_patient("", {}, tiny_prior), fast(tiny_prior), **FAST)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["scenario"] == "nothing" and report["grid"].startswith("of its own")
+    drawn = done.mean[:, 0].numpy().transpose(2, 1, 0)[::-1, ::-1]
+    np.testing.assert_allclose(maps(tmp_path / "out")["T1"], drawn, atol=1e-6)
+
+
+def test_a_run_that_fails_leaves_nothing_and_keeps_what_was_there(patient, tiny_prior, tmp_path):
+    out, acquired = tmp_path / "runs" / "out", read_patient("y(T1)", {"T1": patient.write("T1")}, tiny_prior)
+    for existing in (False, True):
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+        with pytest.raises(InputError, match="2000"):
+            complete_patient(out, acquired, fast(tiny_prior, 2000), overwrite=True)
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+        assert list(out.parent.iterdir()) == [out] * existing
+        if not existing:
+            complete_patient(out, acquired, fast(tiny_prior), **FAST)
+
+
+def test_a_folder_is_exchanged_only_when_it_is_full(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(KeyboardInterrupt), folder_atomically(tmp_path / "out") as folder:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["old", "out"]
+    with folder_atomically(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "out"]
+
+
+def test_only_an_earlier_completion_is_replaced_and_only_when_asked_to(patient, tiny_prior, tmp_path):
+    out, acquired = tmp_path / "out", read_patient("T1", {"T1": patient.write("T1")}, tiny_prior)
+    out.mkdir()
+    complete_patient(out, acquired, fast(tiny_prior), **FAST)
+    (out / "stale.nii.gz").write_text("of an earlier run")
+    with pytest.raises(InputError, match="out: it exists and is not empty; choose another --out or add --overwrite"):
+        complete_patient(out, acquired, fast(tiny_prior), **FAST)
+    complete_patient(out, acquired, fast(tiny_prior), **FAST, overwrite=True)
+    assert not (out / "stale.nii.gz").exists() and (out / "report.json").exists()
+    with pytest.raises(InputError, match="patient: it holds no earlier completion, so it is not replaced"):
+        complete_patient(patient.folder, acquired, fast(tiny_prior), **FAST, overwrite=True)
+    with pytest.raises(InputError, match="exists and is not empty"):
+        complete_patient(out / "report.json", acquired, fast(tiny_prior), **FAST)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "patient"]

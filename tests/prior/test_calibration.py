@@ -1,0 +1,51 @@
+"""Tables over time: what is refused, what lies between the rows, and the way to a file and back."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from a2a.common.errors import InputError
+from a2a.prior.calibration import Calibration, at_all_times
+
+TIMES = (0, 4, 9)
+ERROR, GAIN, MEAN = torch.rand(3, 5, 2, 2).double(), torch.rand(3, 2).double(), torch.rand(2, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"times": (0, 9, 4)}, "times must increase"),
+        ({"times": (0, 4, 4)}, "times must increase"),
+        ({"times": (0, 4)}, "a row for each of the 2 times"),
+        ({"error": ERROR[:2]}, "a row for each of the 3 times"),
+        ({"error": ERROR[..., :1]}, "a row for each of the 3 times"),
+        ({"error": ERROR[:, 0]}, "a row for each of the 3 times"),
+        ({"error": ERROR * np.nan}, "must be finite"),
+        ({"gain": GAIN[:2]}, "a row for each of the 3 times"),
+        ({"gain": GAIN[:, :1]}, "a row for each of the 3 times"),
+        ({"gain": GAIN * np.inf}, "must be finite"),
+        ({"gain": None}, "a gain and a mean, or neither"),
+        ({"mean": None}, "a gain and a mean, or neither"),
+        ({"mean": MEAN[:1]}, "a row for each of the 3 times"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(change, words):
+    with pytest.raises(InputError, match=words):
+        Calibration(**({"times": TIMES, "error": ERROR, "gain": GAIN, "mean": MEAN} | change))
+
+
+def test_in_between_it_is_a_straight_line():
+    every = at_all_times(TIMES, ERROR, 10)
+    assert every.shape == (10, 5, 2, 2) and every.dtype == torch.float64
+    assert torch.equal(every[list(TIMES)], ERROR)
+    torch.testing.assert_close(every[3], 0.25 * ERROR[0] + 0.75 * ERROR[1])
+
+
+@pytest.mark.parametrize(("gain", "mean"), [(GAIN, MEAN), (None, None)])
+def test_it_survives_a_json(gain, mean):
+    known = Calibration(TIMES, ERROR, gain, mean)
+    again = Calibration.from_dict(json.loads(json.dumps(known.to_dict())), mean)
+    assert again.times == TIMES and torch.equal(again.error, ERROR)
+    assert again.gain is None if gain is None else torch.equal(again.gain, gain)
