@@ -25,7 +25,7 @@ from torch import Tensor
 
 from a2a.common.files import write_atomically
 from a2a.common.progress import progress
-from a2a.common.rng import generators, randn
+from a2a.common.rng import randn, spawn
 from a2a.common.units import to_model
 from a2a.data.store.read import SliceStore
 from a2a.prior.prior import Prior
@@ -53,7 +53,7 @@ class Linear:
 
 def rows(prior: Prior, linear: Linear, clean: Tensor, name: str) -> list[dict]:
     """One row for each time."""
-    table, noise = [], randn(clean.shape[1:], generators(0, len(clean)))
+    table, noise = [], randn(clean.shape[1:], spawn(0, len(clean)))
     for t in progress(TIMES, name):
         x = prior.schedule.diffuse(clean, torch.full((len(clean),), t), noise)
         with torch.no_grad():

@@ -27,7 +27,7 @@ from side_by_side import forward, in_turn, write
 from torch import nn
 
 from a2a.common.paths import repository
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore
 from a2a.evaluation.metrics import subject_table
 from a2a.evaluation.sharpness import high_frequency_energy
@@ -92,7 +92,7 @@ def quality(prior: Prior, store: SliceStore, every: int) -> pd.DataFrame:
     rows = test.thinned(every)
     truth = torch.from_numpy(np.float32(test.images[rows]))
     given = Observation.simulate(truth, GIVEN, store.spec)
-    done = mds(prior, given, steps=EVALUATIONS, levels="own", rows=generators(0, rows.tolist())).samples[0]
+    done = mds(prior, given, steps=EVALUATIONS, noise_levels="per-modality", generators=spawn(0, rows.tolist())).samples[0]
     missing = [name for name, kind in zip(store.spec.names, given.kinds, strict=True) if kind == "missing"]
     table = subject_table(truth, done, test.subjects[rows], store.spec, missing)
     wide = table.pivot_table("value", "modality", "metric")[["psnr", "ssim"]].loc[missing].round(3)

@@ -47,7 +47,7 @@ from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stac
 from a2a.forward.observation import Observation
 from a2a.forward.operators import CartesianSense
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior.calibration import Calibration
 from a2a.prior.frequency_bands import white
@@ -64,10 +64,10 @@ STEPS = 4  # of one turn
 SMALL = {"multipliers": (1, 2, 2), "attention": ()}
 PEERS = {"small network": (SMALL, False), "shipped network": ({}, False), "shipped network in bf16": ({}, True)}
 MASKS = {
-    "equispaced lines": Sampling(),
-    "equispaced lines and calibration": Sampling(acs=16),
-    "random lines": Sampling(pattern="random"),
-    "Poisson disc (CG)": Sampling(pattern="poisson", acs=16),
+    "equispaced lines": Undersampling(),
+    "equispaced lines and calibration": Undersampling(acs=16),
+    "random lines": Undersampling(pattern="random"),
+    "Poisson disc (CG)": Undersampling(pattern="poisson", acs=16),
 }
 
 
@@ -95,7 +95,7 @@ def pair_prior(side: int, size: dict, bf16: bool = False) -> Prior:
     return Prior(Bf16(network) if bf16 else network, NoiseSchedule(), PAIR, side, known, predicts="velocity")
 
 
-def observe(spec: StackSpec, side: int, sampling: Sampling, items: int = 1) -> Observation:
+def observe(spec: StackSpec, side: int, sampling: Undersampling, items: int = 1) -> Observation:
     """T1 and measured T2FLAIR of slices of the phantom."""
     planes = torch.from_numpy(stack_slices(generate_subject(PhantomConfig(size=64, dz=4.0), 0), 12, 3.0))
     channels = [STACK.index(name) for name in spec.names]
@@ -115,7 +115,7 @@ def sampler_rows(sides: list[int], rounds: int) -> list[dict]:
             goal = "<= 1.25" if sampling.pattern == "poisson" else "<= 1.03"
             given, words = observe(STACK, side, sampling), f", {samples} samples" if samples > 1 else ""
             runs[f"MDS, {name}{words}", "F", goal] = steps_of(mds, prior, given, forward, samples=samples)
-        given = observe(STACK, side, Sampling())
+        given = observe(STACK, side, Undersampling())
         for options in ({"cg_steps": 1}, {"cg_steps": 3}, {"guidance": "norm"}):
             name, value = next(iter(options.items()))
             goal = "" if value == 3 else "<= 1.05"
@@ -129,7 +129,7 @@ def peer_rows(deepinv: ModuleType, sides: list[int], rounds: int) -> list[dict]:
     """MDS beside DiffPIR and MPS beside DPS, each over its own floor; then one over the other."""
     table = []
     for side, (network, (size, bf16)) in product(sides, PEERS.items()):
-        prior, given = pair_prior(side, size, bf16), observe(PAIR, side, Sampling())
+        prior, given = pair_prior(side, size, bf16), observe(PAIR, side, Undersampling())
         runs = {
             "MDS": steps_of(mds, prior, given, forward),
             "deepinv DiffPIR": peer_steps(deepinv, "DiffPIR", prior, given, forward),
@@ -148,7 +148,7 @@ def solve_rows(sides: list[int], repeats: int) -> list[dict]:
     """The exact solve beside deepinv's ``prox_l2`` with as few iterations as meet a residual."""
     table = []
     for side in sides:
-        given = observe(PAIR, side, Sampling())
+        given = observe(PAIR, side, Undersampling())
         operator, b, y = given.operator.blocks[1], given.adjoint[:, 1], two_channels(given.data[1])
         physics = multi_coil(operator)
         z = b + 0.1 * torch.randn(b.shape, generator=generator(2))
@@ -178,7 +178,7 @@ def _residual(operator: CartesianSense, z: Tensor, b: Tensor, lam: float) -> flo
 
 def batch_rows(side: int, repeats: int) -> list[dict]:
     """Four samples of four stacks in one batch, beside sixteen rows one by one."""
-    prior, given = shipped_prior(side), observe(STACK, side, Sampling(), items=4)
+    prior, given = shipped_prior(side), observe(STACK, side, Undersampling(), items=4)
     table = []
     for name, sampler, steps in (("MDS", mds, 8), ("MPS", mps, 4)):
         calls = [lambda b=b, f=sampler, n=steps: f(prior, given, samples=4, steps=n, batch=b) for b in (1, 16)]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from a2a.benchmark.experiment import ANY2ALL, Experiment
+from a2a.benchmark.experiment import Experiment
 from a2a.common.errors import InputError
 from a2a.data.cards.card import DataCard
 
@@ -61,7 +61,7 @@ def budget(experiment: Experiment, slices: int, measured: pd.DataFrame) -> pd.Da
             raise InputError(
                 f"There is no measured time of {job.label}, which the experiment {experiment.name} asks for."
             )
-        evaluations = job.steps if job.method == ANY2ALL else measured.loc[job.label, "evaluations"]
+        evaluations = job.evaluations or measured.loc[job.label, "evaluations"]
         count = evaluations * job.samples * slices / job.every
         hours = count * measured.loc[job.label, "seconds"] / 3600
         rows.append({"experiment": experiment.name, "method": job.label, "evaluations": count, "hours": hours})

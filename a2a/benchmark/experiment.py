@@ -3,18 +3,16 @@
 from copy import deepcopy
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from a2a.common.errors import InputError
-from a2a.forward.undersampling import Sampling
-from a2a.methods.baselines import BASELINES
-from a2a.methods.interface import mds_name
-from a2a.samplers.conditioned import Levels
-
-ANY2ALL = "any2all"
+from a2a.forward.undersampling import Undersampling
+from a2a.methods.interface import ANY2ALL
+from a2a.methods.registry import methods
+from a2a.samplers.table import find_sampler
 
 
 class Strict(BaseModel):
@@ -23,34 +21,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Course(Strict):
-    """How a sampler goes.
-
-    Parameters
-    ----------
-    steps, samples
-        Network evaluations, and completions of each slice.
-    eta, errors, levels
-        DDIM noise level of MDS, what it takes errors of the clean estimate for, and how it shows clean modalities to
-        the network.
-    guidance, scale
-        How MPS is guided, and its step size if by ``"norm"``.
-    spacing, restarts
-        See `a2a.samplers.reverse.reverse`.
-    """
-
-    steps: int = Field(150, ge=1)
-    samples: int = Field(1, ge=1)
-    eta: float = Field(1.0, ge=0, le=1)
-    errors: Literal["independent", "coupled"] = "independent"
-    levels: Levels = "shared"
-    guidance: Literal["norm", "moment-matched"] = "moment-matched"
-    scale: float = Field(0.5, gt=0)
-    spacing: Annotated[float, Field(gt=0)] | Literal["log-snr"] = 1.0
-    restarts: int = Field(0, ge=0)
-
-
-class Job(Course):
+class Job(Strict):
     """One scenario completed by one method.
 
     Parameters
@@ -60,40 +31,61 @@ class Job(Course):
     targets
         Modalities to measure.
     method
-        ``"any2all"``, or one of `a2a.methods.baselines.BASELINES`; of a `Course`, these take `samples` alone.
+        ``"any2all"``, or a name of `a2a.methods.registry.methods`.
     sampler
-        MDS or MPS, of Any2all.
+        Of Any2all, a name of `a2a.samplers.table.samplers`.
+    samples
+        Completions of each slice.
     every
-        Use every so-manyth slice of each subject.
+        Use every n-th slice of each subject.
+    options
+        Of the sampler. In a YAML they stand beside the other fields: ``{sampler: mds, steps: 10, eta: 0.85}``.
     """
 
     given: str
     targets: tuple[str, ...] = Field(min_length=1)
     method: str = ANY2ALL
-    sampler: Literal["mds", "mps"] = "mds"
+    sampler: str = "mds"
+    samples: int = Field(1, ge=1)
     every: int = Field(1, ge=1)
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, content: object) -> object:
+        """Take every field that is not one of a job for an option."""
+        return gathered(content, cls, "options")
 
     @field_validator("method")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name != ANY2ALL and name not in BASELINES:
-            raise ValueError(f"{name!r} is none of {', '.join([ANY2ALL, *BASELINES])}")
+        if name != ANY2ALL and name not in methods():
+            raise ValueError(f"{name!r} is none of {', '.join([ANY2ALL, *methods()])}")
         return name
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        """Refuse options that the sampler does not have."""
+        if self.method != ANY2ALL and self.options:
+            raise ValueError(f"{next(iter(self.options))}: {self.method} has no options; they are those of samplers")
+        if self.method == ANY2ALL:
+            checked(self.sampler, self.options)
+        return self
 
     @property
     def label(self) -> str:
         """Name of the method in a table."""
-        if self.method != ANY2ALL:
-            return self.method
-        if self.sampler == "mps":
-            return "any2all-mps-norm" if self.guidance == "norm" else "any2all-mps"
-        return mds_name(self.errors, self.levels)
+        return find_sampler(self.sampler).label(self.options) if self.method == ANY2ALL else self.method
 
     @property
     def settings(self) -> str:
         """Unusual settings of the sampler, in words."""
-        unusual = self.model_dump(include={"eta", "spacing", "restarts"}, exclude_defaults=True)
-        return ", ".join(f"{name} {v if isinstance(v, str) else f'{v:g}'}" for name, v in unusual.items())
+        return find_sampler(self.sampler).unusual(self.options) if self.method == ANY2ALL else ""
+
+    @property
+    def evaluations(self) -> int | None:
+        """Network evaluations of each sample that the sampler is asked for; None of a compared method."""
+        return find_sampler(self.sampler).options(self.options)["steps"] if self.method == ANY2ALL else None
 
     @property
     def key(self) -> str:
@@ -110,20 +102,51 @@ class Profile(Strict):
         Slice store; None for that of the experiment.
     every
         Of each job.
-    mds, mps
-        Of the jobs of a sampler; only what is named here.
+    samplers
+        Options and `samples` of the jobs of a sampler, by its name. In a YAML they stand beside the other fields:
+        ``{every: 4, mds: {steps: 50}}``.
     """
 
     data: Path | None = None
     every: int = Field(1, ge=1)
-    mds: Course = Course()
-    mps: Course = Course()
+    samplers: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, content: object) -> object:
+        """Take every field that is not one of a profile for a sampler."""
+        return gathered(content, cls, "samplers")
+
+    @field_validator("samplers")
+    @classmethod
+    def _known(cls, said: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, options in said.items():
+            checked(name, {option: value for option, value in options.items() if option != "samples"})
+        return said
 
     def fill(self, job: Job) -> Job:
         """Return the job with what it leaves open as the profile says."""
-        course = {"mds": self.mds, "mps": self.mps}[job.sampler].model_dump(exclude_unset=True)
-        said = {"every": self.every} | (course if job.method == ANY2ALL else {})
-        return job.model_copy(update={name: v for name, v in said.items() if name not in job.model_fields_set})
+        said = dict(self.samplers.get(job.sampler, {})) if job.method == ANY2ALL else {}
+        samples = said.pop("samples", job.samples)
+        open_fields = {"every": self.every, "samples": samples}
+        update = {name: value for name, value in open_fields.items() if name not in job.model_fields_set}
+        return job.model_copy(update=update | {"options": said | job.options})
+
+
+def gathered(content: object, cls: type[BaseModel], into: str) -> object:
+    """Move what is no field of `cls` into its field `into`."""
+    if not isinstance(content, dict):
+        return content
+    own = {name: value for name, value in content.items() if name in cls.model_fields}
+    return own | {into: own.get(into, {}) | {name: v for name, v in content.items() if name not in own}}
+
+
+def checked(sampler: str, options: dict[str, Any]) -> None:
+    """Raise ValueError, for pydantic, if a sampler is unknown or has no such options."""
+    try:
+        find_sampler(sampler).options(options)
+    except InputError as error:
+        raise ValueError(str(error).rstrip(".")) from error
 
 
 class Experiment(Strict):
@@ -135,7 +158,7 @@ class Experiment(Strict):
         For the record.
     prior, data, precision
         Weights of the prior, the slice store, and the number format in which the prior's network is evaluated.
-    sampling
+    undersampling
         How k-space is acquired.
     seed
         Of noise and samples.
@@ -152,7 +175,7 @@ class Experiment(Strict):
     prior: Path = Path("weights/phantom-any2all-64.safetensors")
     data: Path = Path("runs/data/phantom-any2all-64-ci")
     precision: Literal["float32", "bfloat16"] = "float32"
-    sampling: Sampling = Sampling()
+    undersampling: Undersampling = Undersampling()
     seed: int = Field(0, ge=0)
     weights: dict[str, Path] = {}
     profiles: dict[str, Profile] = {}
@@ -210,7 +233,7 @@ class Experiment(Strict):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "the top level"
-            raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+            raise InputError(f"{path}: field {field}: {first['msg'].removeprefix('Value error, ')}.") from error
 
 
 def combinations(each: dict[str, list[str]]) -> list[dict[str, object]]:

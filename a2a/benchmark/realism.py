@@ -18,7 +18,7 @@ from a2a.common import provenance
 from a2a.common.errors import InputError, whole
 from a2a.common.files import write_json, write_text
 from a2a.common.progress import progress
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore, Split
 from a2a.evaluation.diversity import memorisation, precision_recall
 from a2a.evaluation.finite_sample import distance_over_count, extrapolated, noise_floor, subsampled
@@ -146,9 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prior, started = Prior.load(options.prior, store.spec, options.bf16), time.perf_counter()
     if prior.size != store.size:
         raise InputError(f"{options.prior} is for {prior.size} pixels, {options.store} has {store.size}.")
-    shape, rows = (options.samples, store.size, store.size), generators(options.seed, options.samples)
+    shape, generators = (options.samples, store.size, store.size), spawn(options.seed, options.samples)
     spacing = 1.0 if options.spacing == "even" else options.spacing
-    done = ddim(prior, shape, steps=options.steps, eta=options.eta, spacing=spacing, rows=rows)
+    done = ddim(prior, shape, steps=options.steps, eta=options.eta, spacing=spacing, generators=generators)
     table = realism_table(store, done.samples[0].numpy(), seed=options.seed)
     stem = f"{options.prior.stem}-realism"
     held_out = store.split("test").images

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from a2a.benchmark.partial import Parts
+from a2a.benchmark.partial import PartialResults
 from a2a.benchmark.table import origin, read_table, test_digest
 from a2a.common.errors import InputError
 from a2a.common.progress import progress
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore, Split
 from a2a.evaluation.metrics import subject_table, summary
 from a2a.forward.observation import Observation
@@ -39,7 +39,7 @@ def reference_table(
     Parameters
     ----------
     config
-        Scenarios and sampling.
+        Scenarios and undersampling.
     trees
         Size of the boosted trees.
     train
@@ -87,12 +87,12 @@ def write_references(
     _check(config, train, tests)
     single = [config.model_copy(update={"scenarios": (block,)}) for block in config.scenarios]
     blocks = {_key(one, trees, train, tests): one for one in single}
-    with Parts(out) as parts:
-        done = parts.done()
+    with PartialResults(out) as partial:
+        done = partial.done()
         for key in progress([key for key in blocks if key not in done], "scenarios"):
             done[key] = reference_table(blocks[key], trees, train, tests)
-            parts.add(key, done[key])
-        parts.join(pd.concat([done[key] for key in blocks]))
+            partial.add(key, done[key])
+        partial.join(pd.concat([done[key] for key in blocks]))
     return read_table(out)
 
 
@@ -151,8 +151,8 @@ def _observations(
     """Simulate the acquisition of a split, a piece at a time; a slice's noise does not depend on the pieces."""
     for start in range(0, len(split), _CHUNK):
         images = torch.from_numpy(split.images[start : start + _CHUNK].astype(np.float32))
-        rows = generators(config.seed + _SEED_OF[name], range(start, start + len(images)))
-        yield Observation.simulate(images, text, spec, config.sampling, rows)
+        generators = spawn(config.seed + _SEED_OF[name], range(start, start + len(images)))
+        yield Observation.simulate(images, text, spec, config.undersampling, generators)
 
 
 def _given(
@@ -179,8 +179,8 @@ def _tuned(text: str, config: ReferencesConfig, train: SliceStore) -> float | No
         return None
     split = train.split("val")
     images = torch.from_numpy(split.images.astype(np.float32))
-    rows = generators(config.seed + _SEED_OF["val"], len(images))
-    return tune_lambda(Observation.simulate(images, text, train.spec, config.sampling, rows), images)
+    generators = spawn(config.seed + _SEED_OF["val"], len(images))
+    return tune_lambda(Observation.simulate(images, text, train.spec, config.undersampling, generators), images)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

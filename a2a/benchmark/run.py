@@ -11,12 +11,12 @@ import torch
 
 from a2a.benchmark.experiment import Experiment, Job
 from a2a.benchmark.measures import measured, of_slices
-from a2a.benchmark.partial import Parts
-from a2a.benchmark.runners import Entrants
+from a2a.benchmark.partial import PartialResults
+from a2a.benchmark.runners import Runners
 from a2a.benchmark.table import origin, tables, test_digest
 from a2a.common.errors import InputError
 from a2a.common.progress import progress
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
@@ -66,19 +66,19 @@ def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batc
         Scenario.parse(job.given, prior.spec)
         for name in job.targets:
             prior.spec.index(name)
-    entrants = Entrants(experiment, prior, batch)
-    jobs = {entrants.key(job, test_digest(store)): job for job in experiment.jobs}
-    with Parts(out) as parts:
-        done = parts.done()
+    runners = Runners(experiment, prior, batch)
+    jobs = {runners.key(job, test_digest(store)): job for job in experiment.jobs}
+    with PartialResults(out) as partial:
+        done = partial.done()
         for key in progress([key for key in jobs if key not in done], experiment.name):
-            rows = complete_split(jobs[key], entrants, store)
+            rows = complete_split(jobs[key], runners, store)
             done[key] = rows.assign(job=key, **origin(experiment.name, experiment.seed, store))
-            parts.add(key, done[key])
-        parts.join(pd.concat([done[key] for key in jobs]))
+            partial.add(key, done[key])
+        partial.join(pd.concat([done[key] for key in jobs]))
     return tables([out])
 
 
-def complete_split(job: Job, entrants: Entrants, store: SliceStore) -> pd.DataFrame:
+def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFrame:
     """Complete the test split as a job says and measure single samples and, of several, their mean.
 
     Returns
@@ -87,25 +87,26 @@ def complete_split(job: Job, entrants: Entrants, store: SliceStore) -> pd.DataFr
         Rows of `a2a.benchmark.table.SCHEMA` without the columns of `a2a.benchmark.table.origin`; a single one with a
         `reason` if the method refuses the scenario.
     """
-    split, spec, experiment = store.split("test"), store.spec, entrants.experiment
+    split, spec, experiment = store.split("test"), store.spec, runners.experiment
     chosen = split.thinned(job.every).tolist()
     truth = torch.from_numpy(np.asarray(split.images[chosen], dtype=np.float32))
-    noise = generators(experiment.seed + TEST_SEED, chosen)
-    observation = Observation.simulate(truth, job.given, spec, experiment.sampling, noise)
+    noise = spawn(experiment.seed + TEST_SEED, chosen)
+    observation = Observation.simulate(truth, job.given, spec, experiment.undersampling, noise)
     labels = {
         "scenario": str(observation.scenario),
         "method": job.label,
         "settings": job.settings,
         "slices": len(chosen),
-        "weights": entrants.weights(job),
-        "precision": entrants.precision(job),
+        "weights": runners.weights(job),
+        "precision": runners.precision(job),
     }
-    if reason := entrants.refusal(job, observation):
+    method = runners.method(job)
+    if reason := method.accepts(observation):
         return pd.DataFrame([labels | {"reason": reason}])
-    done = entrants.complete(job, observation, generators(experiment.seed, chosen, job.samples))
+    done = method.complete(observation, job.samples, spawn(experiment.seed, chosen, job.samples))
     if lacking := [name for name in job.targets if done.samples[:, :, spec.index(name)].isnan().all()]:
         return pd.DataFrame([labels | {"reason": f"it does not make {', '.join(lacking)}"}])
-    factor = experiment.sampling.acceleration
+    factor = experiment.undersampling.acceleration
     folds = "measured" in observation.kinds and factor > 1 and truth.shape[-2] % factor == 0
     estimates = _estimates(done)
     tables = [

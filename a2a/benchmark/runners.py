@@ -4,18 +4,14 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-
-from a2a.benchmark.experiment import ANY2ALL, Experiment, Job
-from a2a.forward.completion import Completion
-from a2a.forward.observation import Observation
-from a2a.methods.baselines import BASELINES, Baseline, shipped
+from a2a.benchmark.experiment import Experiment, Job
+from a2a.methods.interface import ANY2ALL, Any2all, Method
+from a2a.methods.registry import load_method
 from a2a.prior.prior import Prior
-from a2a.samplers import mds, mps
 
 
 @dataclass(frozen=True, eq=False)
-class Entrants:
+class Runners:
     """What completes the jobs of an experiment.
 
     Parameters
@@ -33,7 +29,7 @@ class Entrants:
     batch: int = 16
 
     @cached_property
-    def baselines(self) -> dict[str, Baseline]:
+    def compared(self) -> dict[str, Method]:
         """The compared methods by name.
 
         Raises
@@ -42,12 +38,17 @@ class Entrants:
             If weights are missing, of another method, or of other modalities than the prior.
         """
         names = dict.fromkeys(job.method for job in self.experiment.jobs if job.method != ANY2ALL)
-        paths = {name: self.experiment.weights.get(name, shipped(name)) for name in names}
-        return {name: BASELINES[name].load(path, self.prior.spec) for name, path in paths.items()}
+        return {name: load_method(name, self.experiment.weights.get(name), self.prior.spec) for name in names}
+
+    def method(self, job: Job) -> Method:
+        """The method of a job, with the job's settings."""
+        if job.method != ANY2ALL:
+            return self.compared[job.method]
+        return Any2all(self.prior, job.sampler, job.options, self.batch)
 
     def weights(self, job: Job) -> str:
-        """Hash of the weights that do a job."""
-        return (self.prior if job.method == ANY2ALL else self.baselines[job.method]).digest[:16]
+        """Hash of the weights that do a job, its method's name if it has none."""
+        return getattr(self.method(job), "digest", job.method)[:16]
 
     def precision(self, job: Job) -> str:
         """Number format in which the network of a job is evaluated."""
@@ -55,20 +56,6 @@ class Entrants:
 
     def key(self, job: Job, store: str) -> str:
         """Hash of all settings that decide the rows of a job on the slices of which `store` is the hash."""
-        acquired = self.experiment.model_dump_json(include={"sampling", "seed"})
+        acquired = self.experiment.model_dump_json(include={"undersampling", "seed"})
         settings = (job.key, acquired, self.weights(job), self.precision(job), store)
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:16]
-
-    def refusal(self, job: Job, observation: Observation) -> str | None:
-        """Return why the method of a job cannot use an observation, or None."""
-        return None if job.method == ANY2ALL else self.baselines[job.method].accepts(observation)
-
-    def complete(self, job: Job, observation: Observation, rows: list[torch.Generator]) -> Completion:
-        """Complete an observation with the method and the settings of a job."""
-        if job.method != ANY2ALL:
-            return self.baselines[job.method].complete(observation, job.samples, rows)
-        course = {"steps": job.steps, "spacing": job.spacing, "restarts": job.restarts}
-        common = course | {"samples": job.samples, "rows": rows, "batch": self.batch}
-        if job.sampler == "mds":
-            return mds(self.prior, observation, eta=job.eta, errors=job.errors, levels=job.levels, **common)
-        return mps(self.prior, observation, guidance=job.guidance, scale=job.scale, **common)

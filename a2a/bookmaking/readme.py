@@ -16,7 +16,7 @@ from a2a.benchmark import tables
 from a2a.common.errors import InputError
 from a2a.common.files import write_text
 from a2a.common.paths import repository
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore
 from a2a.evaluation.metrics import summary
 from a2a.figures import Example, contact_sheet, idea_sheet
@@ -35,8 +35,8 @@ METHODS = {
     "linear-regression": "regression",
     "boosted-trees": "trees",
     "any2all-mds": "MDS",
-    "any2all-mds-coupled": "MDS coupled",
-    "any2all-mds-own": "MDS own",
+    "any2all-mds-cross-modal": "MDS coupled",
+    "any2all-mds-per-modality": "MDS own",
     "any2all-mps": "MPS",
 }
 
@@ -63,8 +63,8 @@ def draw_picture(
     """
     examples = []
     for text in scenarios:
-        observed = Observation.simulate(stack[None], text, prior.spec, rows=generators(seed, 1))
-        done = Any2all(prior, "mds", steps).complete(observed, 1, generators(seed, 1))
+        observed = Observation.simulate(stack[None], text, prior.spec, generators=spawn(seed, 1))
+        done = Any2all(prior, "mds", {"steps": steps}).complete(observed, 1, spawn(seed, 1))
         examples.append(Example(str(observed.scenario), observed.kinds, observed.adjoint[0], done.samples[0, 0]))
     contact_sheet(path, idea_sheet(examples, prior.spec), panel_inches=0.78, dpi=100)
 

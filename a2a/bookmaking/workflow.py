@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a2a.common.errors import InputError
-from a2a.common.paths import repository
 from a2a.common.floors import PAGES_ONLY
+from a2a.common.paths import repository
 from a2a.common.provenance import fingerprint, sources
 
 CONFIG = "workflow/config.yaml"

@@ -1,11 +1,14 @@
 """``a2a complete``: a patient's own files in, maps of all modalities out."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from click import HelpFormatter
+from typer.core import TyperCommand
 
 from a2a.common.errors import InputError
 
@@ -15,7 +18,19 @@ if TYPE_CHECKING:
 
 KSPACE, MAPS = "-kspace", "-maps"
 ANY_MODALITY = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""Typer's settings for this command: its options for files are named after the modalities of the weights."""
+"""Typer's settings for this command: files are named after the modalities of the weights, options by their sampler."""
+
+
+class CompleteCommand(TyperCommand):
+    """The command with a help text that ends with the options of each sampler, from their table."""
+
+    def format_epilog(self, ctx: typer.Context, formatter: HelpFormatter) -> None:
+        """List the options of the samplers."""
+        from a2a.samplers.table import samplers
+
+        for name, entry in samplers().items():
+            with formatter.section(f"Options of --sampler {name}"):
+                formatter.write_dl([(f"--{field.replace('_', '-')}", text) for field, text in entry.help().items()])
 
 
 def complete(
@@ -23,21 +38,16 @@ def complete(
     given: Annotated[str, typer.Option(help='What is given, such as "T1 + y(FLAIR)"; y(...) is undersampled k-space.')],
     out: Annotated[Path, typer.Option(help="Folder for maps, contact sheet and report.")],
     prior: Annotated[
-        Path | None, typer.Option(help="Weights of a prior: a .safetensors file with its .json beside it.")
+        str | None, typer.Option(help="A prior: the name of shipped weights, or a .safetensors file with its .json.")
     ] = None,
     method: Annotated[
         str | None,
         typer.Option(help="Instead of a prior, a compared method: its name, such as mmgan, or its .safetensors file."),
     ] = None,
-    sampler: Annotated[Literal["mds", "mps"], typer.Option(help="MDS or MPS, see the book.")] = "mps",
-    errors: Annotated[
-        Literal["independent", "coupled"], typer.Option(help="What MDS takes errors of the modalities for.")
-    ] = "independent",
-    levels: Annotated[
-        Literal["shared", "own"],
-        typer.Option(help="own: MDS shows the network clean images without noise, which some weights have learned."),
-    ] = "shared",
-    steps: Annotated[int | None, typer.Option(min=1, help="Network evaluations; by default MDS 150, MPS 100.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="What --method is loaded from, where that is not its shipped weights.")
+    ] = None,
+    sampler: Annotated[str, typer.Option(help="Sampler of the prior: mds or mps, see the book.")] = "mds",
     samples: Annotated[
         int | None,
         typer.Option(min=1, help="Completions for mean and deviation; by default 4, or 1 where all are equal."),
@@ -62,77 +72,151 @@ def complete(
 
     Name one file for each given modality: --t1 t1.nii.gz --flair flair.nii.gz, or --flair-kspace y.npz (or .h5 of
     fastMRI or ISMRMRD, with --flair-maps maps.npy where coil maps are known). A measured modality that comes as a NIfTI
-    image is undersampled first, to try the method out.
+    image is undersampled first, to try the method out. Options of the sampler, such as --steps 10, are listed below.
     """
-    from a2a.forward.undersampling import Sampling
+    words = pairs(context.args)
+    require_files(words)
+    chosen = None if planes is None else parse_planes(planes)
+    if (prior is None) == (method is None):
+        raise InputError("Give either --prior with the weights of a prior, or --method with a compared method.")
+    from a2a.forward.undersampling import Undersampling
     from a2a.patient.read import read_patient
     from a2a.patient.write import complete_patient, require_free
 
     require_free(out, overwrite)
-    chosen = None if planes is None else parse_planes(planes)
-    weights = find_method(prior, method, sampler, errors, levels, steps, batch, checkpointing)
-    files, maps = parse_files(context.args, weights.spec)
-    sampling = Sampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
-    acquisition = read_patient(given, files, weights, sampling, seed, maps=maps, axes=kspace_axes)
+    words, options = split_options(words, sampler)
+    completes = load_completer(prior, method, weights, sampler, options, batch, checkpointing)
+    files, maps = parse_files(words, completes.spec)
+    undersampling = Undersampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
+    acquisition = read_patient(given, files, completes, undersampling, seed, maps=maps, axes=kspace_axes)
     if chosen:
         acquisition = acquisition.between(*chosen)
     if not files:
         typer.echo("Nothing is given, so the prior is sampled unconditionally.", err=True)
     elif not acquisition.originals:
         typer.echo("No image is given, so the maps lie on a grid of their own.", err=True)
-    count = samples or (1 if weights.deterministic(acquisition.observation) else 4)
-    complete_patient(out, acquisition, weights, samples=count, seed=seed, overwrite=overwrite)
+    count = samples or (1 if completes.deterministic(acquisition.observation) else 4)
+    complete_patient(out, acquisition, completes, samples=count, seed=seed, overwrite=overwrite)
     typer.echo(f"Maps, report and pictures are in {out}; look at {out / 'contact_sheet.png'}.")
 
 
-def find_method(
-    prior: Path | None,
+def load_completer(
+    prior: str | None,
     method: str | None,
-    sampler: Literal["mds", "mps"] = "mps",
-    errors: Literal["independent", "coupled"] = "independent",
-    levels: Literal["shared", "own"] = "shared",
-    steps: int | None = None,
-    batch: int = 16,
-    checkpointing: bool = False,
+    weights: Path | None,
+    sampler: str,
+    options: dict[str, Any],
+    batch: int,
+    checkpointing: bool,
 ) -> "Method":
-    """Load what the options name, onto a GPU where there is one.
+    """Load what the options of the command name, onto a GPU where there is one.
+
+    Parameters
+    ----------
+    prior, method, weights, sampler, batch, checkpointing
+        See `complete`; either `prior` or `method` is None.
+    options
+        Of the sampler.
 
     Raises
     ------
     InputError
-        If neither or both of --prior and --method are given, or the weights cannot be used.
+        If the weights cannot be used, or an option is not one of a compared method.
     """
     import torch
 
-    from a2a.methods.baselines import load_baseline
     from a2a.methods.interface import Any2all
-    from a2a.prior.prior import Prior
+    from a2a.methods.registry import load_method
+    from a2a.prior.load import load_prior
 
-    if (prior is None) == (method is None):
-        raise InputError("Give either --prior with the weights of a prior, or --method with a compared method.")
-    for option, unusual in (("--errors coupled", errors == "coupled"), ("--levels own", levels == "own")):
-        if unusual and (method is not None or sampler != "mds"):
-            raise InputError(f"{option} is for --prior with --sampler mds.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if method is None:
-        weights = Prior.load(prior)
-        weights.network.to(device)
-        weights.network.checkpointing = checkpointing
-        return Any2all(weights, sampler, steps, batch, errors, levels)
-    if steps is not None or checkpointing:
-        raise InputError(f"--steps and --checkpointing are for --prior, not for {method}.")
-    weights = load_baseline(method)
-    weights.network.to(device)
-    return replace(weights, batch=batch)
+    if prior is not None:
+        if weights is not None:
+            raise InputError("--weights is for --method; name the weights of a prior with --prior.")
+        trained = load_prior(prior)
+        trained.network.to(device)
+        trained.network.checkpointing = checkpointing
+        return Any2all(trained, sampler, options, batch)
+    if options or checkpointing:
+        wrong = f"--{next(iter(options))}".replace("_", "-") if options else "--checkpointing"
+        raise InputError(f"{wrong} is for --prior, not for {method}.")
+    found = load_method(method, weights)
+    if isinstance(network := getattr(found, "network", None), torch.nn.Module):
+        network.to(device)
+        return replace(found, batch=batch)
+    return found
 
 
-def parse_files(words: list[str], spec: "StackSpec") -> tuple[dict[str, Path], dict[str, Path]]:
+def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Read ``--t1 a.nii.gz --eta=0.85`` as pairs of an option and its value.
+
+    Raises
+    ------
+    InputError
+        If a word is no option, or a value is missing after one.
+    """
+    found, rest = [], list(words)
+    while rest:
+        option, equals, value = rest.pop(0).partition("=")
+        if not option.startswith("--"):
+            raise InputError(f"Unexpected {option!r}; see --help.")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise InputError(f"{option}: a value is missing after it.")
+            value = rest.pop(0)
+        found.append((option, value))
+    return found
+
+
+def require_files(words: Sequence[tuple[str, str]]) -> None:
+    """Refuse a file that is not there, before anything heavy is imported.
+
+    Raises
+    ------
+    InputError
+        Naming the option and the file.
+    """
+    for option, value in words:
+        if value.endswith((".gz", ".nii", ".npz", ".npy", ".h5", ".mrd")) and not Path(value).exists():
+            raise InputError(f"{option} {value}: no such file.")
+
+
+def split_options(
+    words: Sequence[tuple[str, str]], sampler: str
+) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+    """Take the options of a sampler out of the words.
+
+    Returns
+    -------
+    tuple
+        What is left, and the options with their types.
+
+    Raises
+    ------
+    InputError
+        If there is no such sampler, or a value is of the wrong type or out of its range.
+    """
+    from a2a.samplers.table import find_sampler, samplers
+
+    entry, left, said = find_sampler(sampler), [], {}
+    for option, value in words:
+        name = option[2:].replace("-", "_")
+        if not any(name in other.model.model_fields for other in samplers().values()):
+            left.append((option, value))
+        else:
+            said[name] = value
+    return left, entry.parse(said)
+
+
+def parse_files(
+    words: Sequence[tuple[str, str]], spec: "StackSpec"
+) -> tuple[dict[str, Path], dict[str, Path]]:
     """Read ``--t1 a.nii.gz --flair-kspace=y.h5 --flair-maps=s.npy``.
 
     Parameters
     ----------
     words
-        What is left of the command line.
+        Options and their values, see `pairs`.
     spec
         The modalities after which options may be named.
 
@@ -144,20 +228,14 @@ def parse_files(words: list[str], spec: "StackSpec") -> tuple[dict[str, Path], d
     Raises
     ------
     InputError
-        If a word is no such option, a file is missing after it or of the wrong kind, or a modality is named twice.
+        If an option is of no modality, a file is of the wrong kind, or a modality is named twice.
     """
     from a2a.data.kspace.file import SUFFIXES, is_kspace
 
     files: dict[str, Path] = {}
     maps: dict[str, Path] = {}
-    rest = list(words)
-    while rest:
-        option, equals, value = rest.pop(0).partition("=")
+    for option, value in words:
         name = _modality(option, spec)
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                raise InputError(f"{option}: a file is missing after it.")
-            value = rest.pop(0)
         wants_kspace, target = option.endswith(KSPACE), maps if option.endswith(MAPS) else files
         if target is files and wants_kspace != is_kspace(value):
             wanted = f"a file ending in {', '.join(SUFFIXES)}"
@@ -172,8 +250,6 @@ def parse_files(words: list[str], spec: "StackSpec") -> tuple[dict[str, Path], d
 def _modality(option: str, spec: "StackSpec") -> str:
     """Return the modality after which an option is named."""
     try:
-        if not option.startswith("--"):
-            raise InputError(f"Unexpected {option!r}.")
         return spec.names[spec.index(option[2:].removesuffix(KSPACE).removesuffix(MAPS))]
     except InputError:
         names = ", ".join(spec.names)

@@ -23,7 +23,7 @@ def generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
-def generators(seed: int, items: Sequence[int] | int, samples: int = 1) -> list[torch.Generator]:
+def spawn(seed: int, items: Sequence[int] | int, samples: int = 1) -> list[torch.Generator]:
     """Return one generator for each (sample, item), sample by sample.
 
     Parameters
@@ -45,13 +45,13 @@ def generators(seed: int, items: Sequence[int] | int, samples: int = 1) -> list[
     return [generator(seed, s, int(i)) for s in range(samples) for i in ids]
 
 
-def randn(shape: Sequence[int], rows: Sequence[torch.Generator], like: torch.Tensor | None = None) -> torch.Tensor:
-    """Draw standard normal noise of shape ``(len(rows), *shape)``, each row from its own generator.
+def randn(shape: Sequence[int], generators: Sequence[torch.Generator], like: torch.Tensor | None = None) -> torch.Tensor:
+    """Draw standard normal noise of shape ``(len(generators), *shape)``, each row from its own generator.
 
     The numbers are drawn on the CPU in float32 and moved to the device and dtype of `like`, so a GPU
     sees the same noise.
     """
-    noise = torch.empty(len(rows), *shape)
-    for row, drawn_by in zip(noise, rows, strict=True):
+    noise = torch.empty(len(generators), *shape)
+    for row, drawn_by in zip(noise, generators, strict=True):
         torch.randn(tuple(shape), generator=drawn_by, out=row)
     return noise if like is None else noise.to(device=like.device, dtype=like.dtype)

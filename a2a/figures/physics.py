@@ -122,7 +122,7 @@ def mask_and_coils(
     lower = [corner, *cells[half:], *[Panel(None)] * (2 * half - coils)]
     titles = [f"k-space<br>{share}", *[""] * half]
     what = "sensitivity of each coil" if scene is None else "image as each coil sees it"
-    description = f"Sampling mask of k-space ({share}) and the {what}, {coils} coils."
+    description = f"Undersampling mask of k-space ({share}) and the {what}, {coils} coils."
     return image_grid(Sheet([upper, lower], (), titles, wide_after=(0,)), description, width)
 
 

@@ -83,7 +83,7 @@ def scaled_image(name: str, image: torch.Tensor) -> torch.Tensor:
     return image
 
 
-def noisy(y: torch.Tensor, block: LinearOperator, std: float, rows: Sequence[torch.Generator]) -> torch.Tensor:
+def noisy(y: torch.Tensor, block: LinearOperator, std: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
     """Add noise of standard deviation std to every real number that an operator measures.
 
     Parameters
@@ -94,7 +94,7 @@ def noisy(y: torch.Tensor, block: LinearOperator, std: float, rows: Sequence[tor
         The operator; k-space gets noise in its real and its imaginary part, on sampled positions only.
     std
         In image units, >= 0.
-    rows
+    generators
         One generator for each item.
 
     Returns
@@ -105,8 +105,8 @@ def noisy(y: torch.Tensor, block: LinearOperator, std: float, rows: Sequence[tor
     if isinstance(block, Missing):
         return y
     if isinstance(block, Identity):
-        return y + std * randn(y.shape[1:], rows, y)
-    noise = std * randn((2, *y.shape[1:]), rows, y.real)
+        return y + std * randn(y.shape[1:], generators, y)
+    noise = std * randn((2, *y.shape[1:]), generators, y.real)
     return y + block.sampled(torch.complex(noise[:, 0], noise[:, 1]))
 
 

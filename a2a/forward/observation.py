@@ -10,12 +10,12 @@ from functools import cached_property
 import torch
 
 from a2a.common.errors import InputError
-from a2a.common.rng import generator, generators
+from a2a.common.rng import generator, spawn
 from a2a.forward.measured import KSpace, noisy, norm2, scaled_image
-from a2a.forward.operators import Correcting, Identity, LinearOperator, Missing, StackOperator
+from a2a.forward.operators import DataFidelity, Identity, LinearOperator, Missing, StackOperator
 from a2a.forward.scenario import Kind, Scenario
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,12 @@ class Observation:
         """``"clean"``, ``"measured"`` or ``"missing"`` for each modality."""
         return self.scenario.kinds
 
+    @cached_property
+    def missing(self) -> torch.Tensor:
+        """Which modalities are missing, boolean ``(n, 1, 1)`` on the device of the data."""
+        kinds = [kind == "missing" for kind in self.kinds]
+        return torch.tensor(kinds, device=self.data[0].device)[:, None, None]
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(B, H, W)."""
@@ -72,10 +78,10 @@ class Observation:
             return self.operator.adjoint(self.data)
 
     @cached_property
-    def around(self) -> Correcting:
-        """What the data say of a stack ``(B, n, H, W)``, see `a2a.forward.operators.LinearOperator.toward`."""
+    def data_fidelity(self) -> DataFidelity:
+        """What the data say of a stack ``(B, n, H, W)``, see `a2a.forward.operators.LinearOperator.data_fidelity`."""
         with torch.inference_mode(False):
-            return self.operator.toward(self.adjoint)
+            return self.operator.data_fidelity(self.adjoint)
 
     @cached_property
     def energy(self) -> torch.Tensor:
@@ -92,7 +98,7 @@ class Observation:
         blocks, (items, *size) = self.operator.blocks, self.shape
         with torch.inference_mode(False):
             trace = torch.stack([torch.as_tensor(b.trace(*size), **like).expand(items) for b in blocks], dim=1)
-            numbers = torch.tensor([block.numbers(*size) for block in blocks], **like)
+            numbers = torch.tensor([block.measurements(*size) for block in blocks], **like)
             noise = torch.tensor(self.noise_std, **like).square()
             return numbers * noise, trace.where(trace > 0, torch.inf), noise
 
@@ -102,7 +108,7 @@ class Observation:
         Computed as ||A x||^2 - 2 <x, b> + ||y||^2, summed in float64 and clipped at 0. Rounding
         makes a k-space residual uncertain by about 1e-7 ||y_i||^2 in float32; one of a clean modality is exact.
         """
-        return (self.around(x).misfit() + self.energy).clamp_min(0)
+        return (self.data_fidelity(x).misfit() + self.energy).clamp_min(0)
 
     def misfit_gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Gradient of sum_i ||y_i - A_i x_i|| with respect to x: (N x - b)_i / ||y_i - A_i x_i||.
@@ -149,8 +155,8 @@ class Observation:
         x: torch.Tensor,
         text: str,
         spec: StackSpec,
-        sampling: Sampling = Sampling(),  # noqa: B008 - frozen, so one default serves all calls
-        rows: Sequence[torch.Generator] | None = None,
+        undersampling: Undersampling = Undersampling(),  # noqa: B008 - frozen, so one default serves all calls
+        generators: Sequence[torch.Generator] | None = None,
         clean_noise_std: float = 0.0,
     ) -> "Observation":
         """Simulate the acquisition of complete stacks.
@@ -166,9 +172,9 @@ class Observation:
             The scenario, such as ``"T1 + y(T2FLAIR)"``.
         spec
             The stack.
-        sampling
+        undersampling
             How k-space is acquired. Noise is added to the real and to the imaginary part of sampled positions only.
-        rows
+        generators
             One generator for each item, see `a2a.common.rng.generators`; by default those of seed 0.
         clean_noise_std
             Standard deviation of the noise on clean images.
@@ -183,14 +189,14 @@ class Observation:
             raise InputError(f"x must be finite (B, {len(spec)}, H, W) for {spec.names}; its shape is {(*x.shape,)}.")
         if not 0 <= clean_noise_std < float("inf"):
             raise InputError(f"clean_noise_std = {clean_noise_std} must be finite, and 0 or positive.")
-        rows = generators(0, len(x)) if rows is None else rows
-        if len(rows) != len(x):
-            raise InputError(f"rows has {len(rows)} generators for {len(x)} items; expected one for each.")
-        blocks = tuple(_block(kind, sampling, *x.shape[-2:]) for kind in scenario.kinds)
-        stds = {"clean": clean_noise_std, "measured": sampling.noise_std, "missing": 0.0}
+        generators = spawn(0, len(x)) if generators is None else generators
+        if len(generators) != len(x):
+            raise InputError(f"generators: got {len(generators)} for {len(x)} items; one for each is needed.")
+        blocks = tuple(_block(kind, undersampling, *x.shape[-2:]) for kind in scenario.kinds)
+        stds = {"clean": clean_noise_std, "measured": undersampling.noise_std, "missing": 0.0}
         noise_std = tuple(stds[kind] for kind in scenario.kinds)
         operator = StackOperator(blocks)
-        seeds = [int(torch.randint(2**62, (), generator=g)) for g in rows]
+        seeds = [int(torch.randint(2**62, (), generator=g)) for g in generators]
         data = tuple(
             noisy(y, block, std, [generator(seed, i) for seed in seeds])
             for i, (y, block, std) in enumerate(zip(operator.forward(x), blocks, noise_std, strict=True))
@@ -245,6 +251,6 @@ class Observation:
         return cls(spec, Scenario(spec.names, kinds), StackOperator(blocks), data, noise_std)
 
 
-def _block(kind: Kind, sampling: Sampling, height: int, width: int) -> LinearOperator:
+def _block(kind: Kind, undersampling: Undersampling, height: int, width: int) -> LinearOperator:
     given = {"clean": Identity(), "missing": Missing()}
-    return given[kind] if kind in given else sampling.operator(height, width)
+    return given[kind] if kind in given else undersampling.operator(height, width)

@@ -52,7 +52,7 @@ def birdcage_maps(coils: int, height: int, width: int, radius: float = 1.5) -> t
     return torch.from_numpy(maps.astype(np.complex64))
 
 
-class Sampling(BaseModel):
+class Undersampling(BaseModel):
     """How the k-space of a measured modality is acquired (any2all paper, Section III).
 
     Attributes
@@ -101,6 +101,6 @@ class Sampling(BaseModel):
 
 
 @lru_cache(maxsize=4)
-def _operator(sampling: Sampling, height: int, width: int) -> CartesianSense:
+def _operator(sampling: Undersampling, height: int, width: int) -> CartesianSense:
     maps = birdcage_maps(sampling.coils, height, width, sampling.radius)
     return CartesianSense(sampling.mask(height, width), maps)

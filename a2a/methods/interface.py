@@ -1,9 +1,8 @@
 """One interface for everything that completes a stack: Any2all and what it is compared with."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 
@@ -12,22 +11,45 @@ from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.prior.prior import Prior
-from a2a.samplers import mds, mps
-from a2a.samplers.conditioned import Levels
+from a2a.samplers.table import find_sampler
+
+ANY2ALL = "any2all"
 
 
 class Weights(Protocol):
-    """What was trained, a prior or a compared method: for which stack, which grid, and from what (its model card)."""
+    """What is for a certain stack and grid: its modalities, its size, and a model card that says how data are prepared."""
 
-    spec: StackSpec
-    size: int
-    card: dict
+    @property
+    def spec(self) -> StackSpec: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def card(self) -> dict: ...
 
 
-class Method(Weights, Protocol):
-    """Maps an observation to completed stacks."""
+class Method(Protocol):
+    """Maps an observation to completed stacks.
 
-    name: str
+    Attributes
+    ----------
+    name
+        In tables and on the command line.
+    spec
+        Its modalities.
+    size
+        Height and width of its slices.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def spec(self) -> StackSpec: ...
+
+    @property
+    def size(self) -> int: ...
 
     def deterministic(self, observation: Observation) -> bool:
         """Whether all samples of a completion would be the same."""
@@ -36,9 +58,9 @@ class Method(Weights, Protocol):
         """Return why the observation cannot be used, in words, or None if it can."""
 
     def complete(
-        self, observation: Observation, samples: int = 1, rows: Sequence[torch.Generator] | None = None
+        self, observation: Observation, samples: int = 1, generators: Sequence[torch.Generator] | None = None
     ) -> Completion:
-        """Complete the stacks; see `a2a.samplers.reverse.reverse` for `samples` and `rows`."""
+        """Complete the stacks; see `a2a.samplers.reverse.reverse` for `samples` and `generators`."""
 
 
 @dataclass(frozen=True)
@@ -50,27 +72,30 @@ class Any2all:
     prior
         The trained stack prior.
     sampler
-        ``"mds"`` or ``"mps"``.
-    steps
-        Network evaluations; None takes the sampler's default.
+        A name of `a2a.samplers.table.samplers`: ``"mds"`` or ``"mps"``.
+    options
+        Of the sampler, such as ``{"steps": 10}``; what is not named is at its default.
     batch
         Rows computed together.
-    errors, levels
-        What MDS takes errors of the clean estimate for, and how it shows clean modalities to the network, see
-        `a2a.samplers.mds.mds`; MPS does not ask.
+
+    Raises
+    ------
+    InputError
+        If there is no such sampler, or it has no such option.
     """
 
     prior: Prior
-    sampler: Literal["mds", "mps"] = "mps"
-    steps: int | None = None
+    sampler: str = "mds"
+    options: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 16
-    errors: Literal["independent", "coupled"] = "independent"
-    levels: Levels = "shared"
+
+    def __post_init__(self) -> None:
+        find_sampler(self.sampler).options(self.options)
 
     @property
     def name(self) -> str:
-        """``"any2all-mps"`` or that of `mds_name`."""
-        return "any2all-mps" if self.sampler == "mps" else mds_name(self.errors, self.levels)
+        """``"any2all-mds"`` and what was chosen, see `a2a.samplers.table.Sampler.label`."""
+        return find_sampler(self.sampler).label(self.options)
 
     @property
     def spec(self) -> StackSpec:
@@ -87,6 +112,11 @@ class Any2all:
         """The prior's model card."""
         return self.prior.card
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the prior's weights."""
+        return self.prior.digest
+
     def deterministic(self, observation: Observation) -> bool:
         """Never: it samples."""
         return False
@@ -102,7 +132,7 @@ class Any2all:
         return None
 
     def complete(
-        self, observation: Observation, samples: int = 1, rows: Sequence[torch.Generator] | None = None
+        self, observation: Observation, samples: int = 1, generators: Sequence[torch.Generator] | None = None
     ) -> Completion:
         """Sample the posterior.
 
@@ -112,14 +142,8 @@ class Any2all:
             If the observation is of other modalities than the prior, or of another size.
         """
         require(self, observation)
-        sampler = partial(mds, errors=self.errors, levels=self.levels) if self.sampler == "mds" else mps
-        steps = {} if self.steps is None else {"steps": self.steps}
-        return sampler(self.prior, observation, samples=samples, rows=rows, batch=self.batch, **steps)
-
-
-def mds_name(errors: Literal["independent", "coupled"], levels: Levels) -> str:
-    """Name of MDS in tables: ``"any2all-mds"``, ``"-coupled"`` after it for such errors, ``"-own"`` for own levels."""
-    return f"any2all-mds{'-coupled' if errors == 'coupled' else ''}{'-own' if levels == 'own' else ''}"
+        much = {"samples": samples, "generators": generators, "batch": self.batch}
+        return find_sampler(self.sampler).function(self.prior, observation, **self.options, **much)
 
 
 def require(method: Method, observation: Observation) -> None:

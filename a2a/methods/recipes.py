@@ -10,13 +10,15 @@ from pydantic import ValidationError
 
 from a2a.common.errors import InputError
 from a2a.data.store.read import SliceStore
-from a2a.methods.baselines import BASELINES
+from a2a.methods.baselines.base import Baseline
+from a2a.methods.registry import methods
 from a2a.training import PriorConfig, PriorObjective, TrainConfig
 from a2a.training.objective import Objective
 
-CONFIGS: dict[str, type[TrainConfig]] = {"prior": PriorConfig} | {
-    name: baseline.Config for name, baseline in BASELINES.items()
-}
+
+def trained_methods() -> dict[str, type[Baseline]]:
+    """Return the methods that `a2a train` can train, by name."""
+    return {name: found for name, found in methods().items() if issubclass(found, Baseline)}
 
 
 def load_config(path: Path) -> TrainConfig:
@@ -35,10 +37,11 @@ def load_config(path: Path) -> TrainConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
     method = content.get("method", "prior") if isinstance(content, dict) else "prior"
-    if method not in CONFIGS:
-        raise InputError(f"{path}: field method: {method!r} is none of {', '.join(CONFIGS)}.")
+    configs = {"prior": PriorConfig} | {name: found.Config for name, found in trained_methods().items()}
+    if method not in configs:
+        raise InputError(f"{path}: field method: {method!r} is none of {', '.join(configs)}.")
     try:
-        return CONFIGS[method].model_validate(content)
+        return configs[method].model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(p) for p in first["loc"]) or "the top level"
@@ -49,4 +52,4 @@ def objective(config: TrainConfig, store: SliceStore) -> Objective:
     """Return what a run of this configuration learns from a store."""
     if isinstance(config, PriorConfig):
         return PriorObjective(config, store)
-    return BASELINES[config.method].Objective(config, store)
+    return trained_methods()[config.method].Objective(config, store)

@@ -41,7 +41,7 @@ class UNetConfig:
         Side of the patches folded into channels before the first convolution (1: none), see `Bypass`.
     dropout
         Dropout probability inside residual blocks.
-    levels
+    noise_levels
         The noise levels that the network is told: one that all modalities share, or the own level of each.
     """
 
@@ -53,7 +53,7 @@ class UNetConfig:
     head_width: int = 32
     patch: int = 1
     dropout: float = 0.0
-    levels: Literal["shared", "own"] = "shared"
+    noise_levels: Literal["joint", "per-modality"] = "joint"
 
     @property
     def stride(self) -> int:
@@ -196,7 +196,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config, self.checkpointing = config, checkpointing
         inputs = config.channels * config.patch**2
-        self.times = 1 if config.levels == "shared" else config.channels
+        self.times = 1 if config.noise_levels == "joint" else config.channels
         self.embed = time_mlp(config.width, self.times)
         self.head = Convolution(inputs, config.width, 3, padding=1)
         self.down, kept = descent(config, lambda channels: Convolution(channels, channels, 3, stride=2, padding=1))

@@ -19,7 +19,7 @@ def grown(network: UNet, wanted: UNetConfig) -> UNet:
         What the new one shall be. Its levels may be ``own`` where those of the trained one are ``shared``, and it may
         fold patches where that one folds none; what differs otherwise is left as it is, for the caller to refuse.
     """
-    if (network.config.levels, wanted.levels) == ("shared", "own"):
+    if (network.config.noise_levels, wanted.noise_levels) == ("joint", "per-modality"):
         network = own_levels(network)
     if network.config.patch == 1 < wanted.patch:
         network = folded(network, wanted.patch)
@@ -28,7 +28,7 @@ def grown(network: UNet, wanted: UNetConfig) -> UNet:
 
 def own_levels(network: UNet) -> UNet:
     """Return a network that is told a level for each modality, and predicts the same where they are equal."""
-    wide, weights = UNet(replace(network.config, levels="own")), network.state_dict()
+    wide, weights = UNet(replace(network.config, noise_levels="per-modality")), network.state_dict()
     weights["embed.0.weight"] = (weights["embed.0.weight"] / wide.times).repeat(1, wide.times)
     wide.load_state_dict(weights)
     return wide

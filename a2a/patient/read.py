@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from a2a.common.errors import InputError
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.data.kspace.file import is_kspace, read_kspace
 from a2a.data.kspace.grid import Grid
 from a2a.data.kspace.npz import KSpaceFile
@@ -22,7 +22,7 @@ from a2a.forward.measured import KSpace
 from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import Weights
 
 UNCONDITIONAL_SLICES = 8
@@ -77,7 +77,7 @@ def read_patient(
     given: str,
     files: Mapping[str, Path | str],
     weights: Weights,
-    sampling: Sampling | None = None,
+    undersampling: Undersampling | None = None,
     seed: int = 0,
     *,
     maps: Mapping[str, Path | str] | None = None,
@@ -98,7 +98,7 @@ def read_patient(
         fastMRI or ISMRMRD, see `a2a.data.kspace.file`), or as a NIfTI image from which the acquisition is simulated.
     weights
         Of a prior or of another method: its modalities, grid and preprocessing decide.
-    sampling
+    undersampling
         How k-space is simulated from images.
     seed
         Of the simulated noise.
@@ -121,7 +121,7 @@ def read_patient(
     coil_maps = _maps(maps or {}, {name: path for name, path in named.items() if name not in originals}, weights.spec)
     brought = {name: read_kspace(named[name], name, grid, path, axes) for name, path in coil_maps.items()}
     simulated = {
-        name: KSpaceFile(simulate_kspace(slices.pop(name), sampling or Sampling(), seed), scales[name])
+        name: KSpaceFile(simulate_kspace(slices.pop(name), undersampling or Undersampling(), seed), scales[name])
         for name in _names(scenario, "measured")
         if name in originals
     }
@@ -133,12 +133,12 @@ def read_patient(
     return Acquisition(observation, geometry, scales, originals, simulated, named)
 
 
-def simulate_kspace(image: torch.Tensor, sampling: Sampling, seed: int = 0) -> KSpace:
-    """Undersample an image `(N, H, W)` in [0, 1] as `sampling` says, with noise from `seed`."""
+def simulate_kspace(image: torch.Tensor, undersampling: Undersampling, seed: int = 0) -> KSpace:
+    """Undersample an image `(N, H, W)` in [0, 1] as `undersampling` says, with noise from `seed`."""
     alone = StackSpec.of("image")
-    observed = Observation.simulate(image[:, None], "y(image)", alone, sampling, generators(seed, len(image)))
+    observed = Observation.simulate(image[:, None], "y(image)", alone, undersampling, spawn(seed, len(image)))
     block = observed.operator.blocks[0]
-    return KSpace(observed.data[0], block.mask, block.maps, sampling.noise_std)
+    return KSpace(observed.data[0], block.mask, block.maps, undersampling.noise_std)
 
 
 def _cut(
@@ -188,7 +188,7 @@ def _maps(maps: Mapping[str, Path | str], kspace: Mapping[str, Path], spec: Stac
 
 
 def _preprocessing(weights: Weights) -> Mapping:
-    how = weights.card.get("data", {}).get("preprocessing", {})
+    how = getattr(weights, "card", {}).get("data", {}).get("preprocessing", {})
     if lacking := {"field_of_view_mm", "brain_fraction", "percentile"} - set(how):
         raise InputError(
             f"The model card of these weights does not say {', '.join(sorted(lacking))} under data.preprocessing, so "

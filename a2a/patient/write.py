@@ -11,7 +11,7 @@ import numpy as np
 from a2a.common.errors import InputError
 from a2a.common.files import folder_atomically, write_json
 from a2a.common.provenance import machine
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.data.kspace.npz import write_kspace
 from a2a.data.prepare.contact_sheets import sheet_png
 from a2a.data.volumes.nifti import Volume, from_ras, write_volume
@@ -68,8 +68,8 @@ def complete_patient(
     require_free(out, overwrite)
     observation = acquisition.observation
     with folder_atomically(out) as folder:
-        rows = generators(seed, observation.shape[0], samples)
-        done = method.complete(observation, samples, rows)
+        generators = spawn(seed, observation.shape[0], samples)
+        done = method.complete(observation, samples, generators)
         units = _write_maps(folder, acquisition, done)
         for name, file in acquisition.simulated.items():
             write_kspace(folder / "kspace" / f"{name}.npz", file)

@@ -32,7 +32,7 @@ class Denoiser(Protocol):
 
     spec: StackSpec
     schedule: NoiseSchedule
-    levels: Literal["shared", "own"]
+    noise_levels: Literal["joint", "per-modality"]
 
     @property
     def like(self) -> Tensor:
@@ -48,8 +48,8 @@ class Denoiser(Protocol):
     def variance(self, t: int) -> Tensor:
         """Mean squared error of the clean estimate at time t, `(n,)` in squared image units."""
 
-    def coupling(self, t: int) -> Tensor:
-        """Covariance of that error between modalities in each octave, `(K, n, n)`; see `a2a.prior.frequency_bands`."""
+    def error_covariance(self, t: int) -> Tensor:
+        """Covariance of that error between modalities in each frequency band, `(K, n, n)`; see `a2a.prior.frequency_bands`."""
 
     def clamp(self, x: Tensor) -> Tensor:
         """Bring `x` (model range) into the range that data can have, with a straight-through gradient."""

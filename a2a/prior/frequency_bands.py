@@ -1,4 +1,4 @@
-"""How images vary together in each octave of spatial frequency, and filters made of that.
+"""How images vary together in each band of spatial frequency, and filters made of that.
 
 Explained in the chapter "MDS".
 """
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 
-def octaves(height: int, width: int) -> Tensor:
-    """Octave of each spatial frequency of `torch.fft.fft2`, int64 ``(H, W)``.
+def bands(height: int, width: int) -> Tensor:
+    """Frequency band of each spatial frequency of `torch.fft.fft2`, int64 ``(H, W)``.
 
     0 is the mean, k >= 1 stands for 2^(k-1) up to 2^k cycles over the longer side.
     """
@@ -19,8 +19,8 @@ def octaves(height: int, width: int) -> Tensor:
     return torch.where(cycles < 1 - 1e-6, 0, (cycles.clamp(min=1) * (1 + 1e-9)).log2().floor() + 1).long()
 
 
-def octave_covariance(images: Tensor) -> Tensor:
-    r"""Covariance between modalities in each octave.
+def band_covariance(images: Tensor) -> Tensor:
+    r"""Covariance between modalities in each frequency band.
 
     .. math:: C_k = \frac{1}{B\,|k|} \sum_b \sum_{f \in k} \mathrm{Re}\, X_b(f) X_b(f)^H
 
@@ -38,25 +38,25 @@ def octave_covariance(images: Tensor) -> Tensor:
     """
     waves = torch.fft.fft2(images.double(), norm="ortho").permute(2, 3, 1, 0).flatten(0, 1)
     products = (waves @ waves.mH).real / len(images)
-    of, count = octaves(*images.shape[-2:]).flatten(), images.shape[1]
+    of, count = bands(*images.shape[-2:]).flatten(), images.shape[1]
     sums = products.new_zeros(int(of.max()) + 1, count, count).index_add_(0, of, products)
     return sums / of.bincount()[:, None, None]
 
 
 def white(variance: Sequence[float], height: int, width: int) -> Tensor:
-    """Covariance in each octave of noise that is independent in all modalities and pixels, ``(K, n, n)``, float64."""
-    count = int(octaves(height, width).max()) + 1
+    """Covariance in each frequency band of noise that is independent in all modalities and pixels, ``(K, n, n)``, float64."""
+    count = int(bands(height, width).max()) + 1
     return torch.diag(torch.tensor(variance, dtype=torch.float64)).expand(count, -1, -1)
 
 
 def pixel_variance(covariance: Tensor, height: int, width: int) -> Tensor:
-    """Variance of each modality, averaged over the pixels, from its octaves ``(K, n, n)``: ``(n,)``."""
-    share = octaves(height, width).flatten().bincount() / (height * width)
+    """Variance of each modality, averaged over the pixels, from its frequency bands ``(K, n, n)``: ``(n,)``."""
+    share = bands(height, width).flatten().bincount() / (height * width)
     return share.to(covariance) @ covariance.diagonal(dim1=1, dim2=2)
 
 
 def filtered(gains: Tensor, images: Tensor) -> Tensor:
-    """Apply one matrix between modalities in each octave.
+    """Apply one matrix between modalities in each frequency band.
 
     Parameters
     ----------
@@ -72,5 +72,5 @@ def filtered(gains: Tensor, images: Tensor) -> Tensor:
     """
     size = images.shape[-2:]
     waves = torch.fft.rfft2(images).permute(2, 3, 1, 0)
-    each = gains.to(images)[octaves(*size)[:, : waves.shape[1]]]
+    each = gains.to(images)[bands(*size)[:, : waves.shape[1]]]
     return torch.fft.irfft2((each.to(waves.dtype) @ waves).permute(3, 2, 0, 1), s=size)

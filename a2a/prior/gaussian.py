@@ -16,7 +16,7 @@ from a2a.common.errors import InputError
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.prior.denoiser import Times
-from a2a.prior.frequency_bands import octave_covariance
+from a2a.prior.frequency_bands import band_covariance
 from a2a.prior.schedule import NoiseSchedule
 
 
@@ -32,11 +32,11 @@ class Gaussian:
         """Standard deviation of each pixel, `(n, H, W)`."""
         return self.covariance.diagonal().clamp(min=0).sqrt().reshape(self.mean.shape)
 
-    def sample(self, rows: list[torch.Generator]) -> Tensor:
+    def sample(self, generators: list[torch.Generator]) -> Tensor:
         """Draw one stack for each generator, `(B, n, H, W)`."""
         values, vectors = torch.linalg.eigh(self.covariance)
         root = vectors * values.clamp(min=0).sqrt()
-        z = torch.stack([torch.randn(len(values), generator=g, dtype=torch.float64) for g in rows])
+        z = torch.stack([torch.randn(len(values), generator=g, dtype=torch.float64) for g in generators])
         return self.mean + (z @ root.T).reshape(-1, *self.mean.shape)
 
 
@@ -97,9 +97,9 @@ class GaussianPrior:
         return torch.linalg.eigh(self.covariance.double())
 
     @property
-    def levels(self) -> Literal["shared", "own"]:
+    def noise_levels(self) -> Literal["joint", "per-modality"]:
         """Each modality may have a noise level of its own."""
-        return "own"
+        return "per-modality"
 
     @property
     def like(self) -> Tensor:
@@ -134,12 +134,12 @@ class GaussianPrior:
         left = values * (1 - abar) / (4 * abar * values + 1 - abar)
         return (vectors.square() @ left).reshape(len(self.spec), -1).mean(dim=1)
 
-    def coupling(self, t: int) -> Tensor:
-        """Covariance of x_0 given x_t between modalities in each octave, `(K, n, n)`, squared image units."""
+    def error_covariance(self, t: int) -> Tensor:
+        """Covariance of x_0 given x_t between modalities in each frequency band, `(K, n, n)`, squared image units."""
         abar, (values, vectors) = self.schedule.abar(t), self._spectrum
         left = values * (1 - abar) / (4 * abar * values + 1 - abar)
         factor = (vectors * left.sqrt()).T.reshape(-1, *self.mean.shape)
-        return len(factor) * octave_covariance(factor)
+        return len(factor) * band_covariance(factor)
 
     def posterior(self, observation: Observation) -> Gaussian:
         r"""Return the exact posterior under the observation of one stack.

@@ -102,9 +102,9 @@ class Prior:
         return state_digest(self.network)
 
     @property
-    def levels(self) -> Literal["shared", "own"]:
+    def noise_levels(self) -> Literal["joint", "per-modality"]:
         """The noise levels that the network is told."""
-        return self.network.config.levels
+        return self.network.config.noise_levels
 
     @property
     def like(self) -> Tensor:
@@ -160,10 +160,10 @@ class Prior:
 
     def variance(self, t: int) -> Tensor:
         """Pixel variance of the validation error, `(n,)` in squared image units; see `Denoiser.variance`."""
-        return pixel_variance(self.coupling(t), self.size, self.size)
+        return pixel_variance(self.error_covariance(t), self.size, self.size)
 
-    def coupling(self, t: int) -> Tensor:
-        """Interpolate the stored validation error, `(K, n, n)` in squared image units; see `Denoiser.coupling`."""
+    def error_covariance(self, t: int) -> Tensor:
+        """Interpolate the stored validation error, `(K, n, n)` in squared image units; see `Denoiser.error_covariance`."""
         return self._errors[t]
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:

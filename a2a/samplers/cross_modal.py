@@ -1,4 +1,4 @@
-"""Data consistency for a clean estimate whose errors go together, between modalities and over an octave."""
+"""Data consistency for a clean estimate whose errors are correlated between modalities."""
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ from a2a.samplers.prior_weight import corrected
 _JITTER = 1e-6
 
 
-def coupled_estimate(part: Observation, image: Tensor, coupling: Tensor) -> Tensor:
-    r"""Move a clean estimate to where data and coupled errors agree.
+def cross_modal_estimate(part: Observation, image: Tensor, covariance: Tensor) -> Tensor:
+    r"""Move a clean estimate to where data and the cross-modal errors agree.
 
     .. math:: x_0^* = \arg\min_x \tfrac12 \|R^{-1/2}(y - A x)\|^2 + \tfrac12 (x - \hat x_0)^\top C^{-1} (x - \hat x_0)
 
-    C couples the modalities in each octave of spatial frequency and is blind to place. The problem is solved in
+    C couples the modalities in each band of spatial frequency and is blind to place. The problem is solved in
     turn: all modalities follow the clean ones, :math:`C_{\cdot c} (C_{cc} + R_c)^{-1} (y_c - \hat x_c)`; each
     measured one solves its own least-squares problem, its remaining errors taken for independent; and what is
     missing follows them by what C leaves between them when the clean ones are known.
@@ -26,8 +26,8 @@ def coupled_estimate(part: Observation, image: Tensor, coupling: Tensor) -> Tens
         B observed stacks.
     image
         Clean estimates ``(B, n, H, W)``, image units.
-    coupling
-        C, ``(K, n, n)``, squared image units, see `a2a.prior.frequency_bands.octave_covariance`.
+    covariance
+        C, ``(K, n, n)``, squared image units, see `a2a.prior.frequency_bands.band_covariance`.
 
     Returns
     -------
@@ -36,12 +36,12 @@ def coupled_estimate(part: Observation, image: Tensor, coupling: Tensor) -> Tens
     """
     clean, measured = (list(part.scenario.indices(kind)) for kind in ("clean", "measured"))
     noise = torch.tensor(part.noise_std, dtype=torch.float64).square()
-    gain = regression(coupling, clean, noise)
+    gain = regression(covariance, clean, noise)
     image = follow(image, clean, gain, part.adjoint - image)
     if not measured:
         return image
     solved = corrected(part, image)
-    gain = regression(coupling - gain @ coupling[:, clean], measured, torch.zeros_like(noise))
+    gain = regression(covariance - gain @ covariance[:, clean], measured, torch.zeros_like(noise))
     gain[:, clean + measured] = 0
     change = solved - image
     image = follow(image, measured, gain, change)
@@ -49,12 +49,12 @@ def coupled_estimate(part: Observation, image: Tensor, coupling: Tensor) -> Tens
     return image
 
 
-def regression(coupling: Tensor, given: list[int], noise: Tensor) -> Tensor:
+def regression(covariance: Tensor, given: list[int], noise: Tensor) -> Tensor:
     """How all modalities follow from errors of the given ones: ``C_.g (C_gg + R_g)^-1``, ``(K, n, |g|)``, float64."""
-    inner = coupling[:, given][:, :, given]
+    inner = covariance[:, given][:, :, given]
     scale = inner.diagonal(dim1=1, dim2=2).mean(dim=1) if given else inner.new_zeros(len(inner))
     ridge = noise[given] + (_JITTER * scale[:, None]).clamp(min=1e-12)
-    return torch.linalg.solve(inner + torch.diag_embed(ridge), coupling[:, given]).mT
+    return torch.linalg.solve(inner + torch.diag_embed(ridge), covariance[:, given]).mT
 
 
 def follow(image: Tensor, given: list[int], gain: Tensor, change: Tensor) -> Tensor:

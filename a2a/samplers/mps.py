@@ -1,35 +1,45 @@
 """MPS: ancestral sampling, steered by the gradient of the data misfit through the denoiser."""
 
-import math
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from a2a.common.errors import InputError, whole
 from a2a.common.units import to_image
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
-from a2a.prior.schedule import Spacing
 from a2a.samplers.matched import posterior_shift
-from a2a.samplers.reverse import Update, reverse
+from a2a.samplers.reverse import OnStep, Step, reverse
+from a2a.samplers.table import Restarts, Spacing, Steps, sampler
+
+Guidance = Annotated[
+    Literal["moment-matched", "norm"],
+    Field(description="how data steer: without a step size, or by the gradient of the residual's norm as in the paper"),
+]
+CGSteps = Annotated[int, Field(ge=1, description="conjugate-gradient steps of the moment-matched guidance")]
+Scale = Annotated[float, Field(ge=0, allow_inf_nan=False, description="step size of the norm guidance")]
 
 
+@sampler
 def mps(
     prior: Denoiser,
     observation: Observation,
     *,
-    steps: int = 100,
-    guidance: Literal["norm", "moment-matched"] = "moment-matched",
-    cg_steps: int = 1,
-    scale: float = 0.5,
+    steps: Steps = 100,
+    guidance: Guidance = "moment-matched",
+    cg_steps: CGSteps = 1,
+    scale: Scale = 0.5,
     spacing: Spacing = 1.0,
-    restarts: int = 0,
+    restarts: Restarts = 0,
     samples: int = 1,
-    rows: Sequence[torch.Generator] | None = None,
+    generators: Sequence[torch.Generator] | None = None,
     batch: int = 16,
+    on_step: OnStep | None = None,
 ) -> Completion:
     r"""Multimodal posterior sampling (Any2all, Gan, Wang et al. 2026); chapter "MPS".
 
@@ -47,8 +57,7 @@ def mps(
     guidance
         ``"moment-matched"`` has no step size: it adds the gradient of :math:`\log N(y; A \hat x_0, A C A^H + R)` to the
         score, C being the covariance of the clean estimate (the network's scaled Jacobian); see
-        `a2a.samplers.matched.posterior_shift`. The shift is applied to the clean estimate, so that it stays bounded
-        near t = T.
+        `a2a.samplers.matched.posterior_shift`. This is MMPS (Rozet et al. 2024), which the book applies to stacks.
         ``"norm"`` is the paper's: it subtracts :math:`\zeta \nabla_{x_t} \sum_i \|y_i - A_i \hat x_{0,i}\|` from
         each ancestral step, as DPS does (Chung et al. 2023), but normalised for each sample and each modality, so
         that k-space of eight coils does not drown an image.
@@ -59,54 +68,63 @@ def mps(
     scale
         :math:`\zeta` of ``"norm"`` for each of the T times, with residuals in image units; a step that skips k times
         takes :math:`k \zeta`, so that one value serves any number of steps.
-    spacing, restarts, samples, rows, batch
+    spacing, restarts, samples, generators, batch, on_step
         See `a2a.samplers.reverse.reverse`.
 
     Raises
     ------
     InputError
-        If `guidance` is neither of the two, `cg_steps` is not positive, or `scale` is negative or not finite.
+        If an option is out of its range.
     """
-    if guidance not in ("norm", "moment-matched"):
-        raise InputError(f"guidance: unknown value {guidance!r}; use 'norm' or 'moment-matched'.")
-    whole("cg_steps", cg_steps, 1)
-    if not 0 <= scale < math.inf:
-        raise InputError(f"scale: {scale} must be finite and not negative.")
 
-    def update_for(part: Observation) -> Update:
-        if guidance == "norm":
-            return _norm_update(prior, part, scale)
-        return _matched_update(prior, part, cg_steps)
+    def step_for(part: Observation) -> Step:
+        return NormStep(prior, part, scale) if guidance == "norm" else MatchedStep(prior, part, cg_steps)
 
     course = {"steps": steps, "spacing": spacing, "restarts": restarts}
-    common = {"samples": samples, "rows": rows, "batch": batch, "label": f"MPS, {observation.scenario}"}
-    return reverse(prior, observation, update_for, **course, **common)
+    much = {"samples": samples, "generators": generators, "batch": batch, "on_step": on_step}
+    return reverse(prior, observation, step_for, **course, **much, label=f"MPS, {observation.scenario}")
 
 
-def _norm_update(prior: Denoiser, part: Observation, scale: float) -> Update:
-    def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class NormStep:
+    """One step of MPS as in the paper, for some rows of `data`; `scale` is that of `mps`."""
+
+    prior: Denoiser
+    data: Observation
+    scale: float
+
+    def step(self, x: Tensor, z: Tensor, t: int, s: int) -> tuple[Tensor, Tensor]:
+        """See `a2a.samplers.reverse.Step`."""
         x = x.detach().requires_grad_(True)
-        x0 = prior.predict(x, t)
-        downhill = part.misfit_gradient(to_image(x0.detach())) / 2
+        x0 = self.prior.predict(x, t)
+        downhill = self.data.misfit_gradient(to_image(x0.detach())) / 2
         (gradient,) = torch.autograd.grad(x0, x, downhill)
-        return prior.schedule.ancestral(x0.detach(), x.detach(), z, t, s) - scale * (t - s) * gradient
+        x, x0 = x.detach(), x0.detach()
+        return self.prior.schedule.ancestral(x0, x, z, t, s) - self.scale * (t - s) * gradient, x0
 
-    return update
 
+@dataclass(frozen=True, eq=False)
+class MatchedStep:
+    """One step of moment-matched MPS for some rows of `data`; `cg_steps` is that of `mps`."""
 
-def _matched_update(prior: Denoiser, part: Observation, cg_steps: int) -> Update:
-    def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
-        abar = prior.schedule.abar(t)
+    prior: Denoiser
+    data: Observation
+    cg_steps: int
+
+    def step(self, x: Tensor, z: Tensor, t: int, s: int) -> tuple[Tensor, Tensor]:
+        """See `a2a.samplers.reverse.Step`."""
         x = x.detach().requires_grad_(True)
-        x0 = prior.predict(x, t)
+        guess = self.prior.predict(x, t)
+        covariance = partial(self.covariance, x, guess, t)
+        image, variance = to_image(guess.detach()), self.prior.variance(t).to(x)
+        shift = posterior_shift(self.data, image, variance, covariance, self.cg_steps)
+        x0 = self.prior.clamp(guess.detach() + 2 * shift)
+        return self.prior.schedule.ancestral(x0, x.detach(), z, t, s), x0
 
-        def covariance(u: Tensor) -> Tensor:
-            (gradient,) = torch.autograd.grad(x0, x, u, retain_graph=cg_steps > 1)
-            return (1 - abar) / abar**0.5 * gradient / 4
-
-        image, variance = to_image(x0.detach()), prior.variance(t).to(x)
-        shift = posterior_shift(part, image, variance, covariance, cg_steps)
-        corrected = prior.clamp(x0.detach() + 2 * shift)
-        return prior.schedule.ancestral(corrected, x.detach(), z, t, s)
-
-    return update
+    def covariance(self, x: Tensor, guess: Tensor, t: int, u: Tensor) -> Tensor:
+        r"""Multiply u by the covariance of the clean estimate,
+        :math:`\frac{1 - \bar\alpha_t}{\sqrt{\bar\alpha_t}} J^\top u`, J the Jacobian of the estimate; image units.
+        """
+        abar = self.prior.schedule.abar(t)
+        (gradient,) = torch.autograd.grad(guess, x, u, retain_graph=self.cg_steps > 1)
+        return (1 - abar) / abar**0.5 * gradient / 4

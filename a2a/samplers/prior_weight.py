@@ -12,7 +12,7 @@ def corrected(observation: Observation, image: Tensor) -> Tensor:
     .. math:: x_0^* = \arg\min_x \tfrac12 \|y - A x\|^2 + \sum_i \tfrac{\lambda_i}{2} \|x_i - \hat x_i\|^2,
               \qquad \lambda_i = \sigma_i^2 / V_i
 
-    with the variance V of `surprise`. Clean modalities become their data.
+    with the variance V of `residual_variance`. Clean modalities become their data.
 
     Parameters
     ----------
@@ -21,12 +21,12 @@ def corrected(observation: Observation, image: Tensor) -> Tensor:
     image
         Clean estimates `(B, n, H, W)`, image units.
     """
-    near = observation.around(image)
+    near = observation.data_fidelity(image)
     residual = (near.misfit() + observation.energy).clamp_min(0)
-    return near.solve(prior_weight(observation, surprise(observation, residual)))
+    return near.solve(prior_weight(observation, residual_variance(observation, residual)))
 
 
-def surprise(observation: Observation, residual: Tensor) -> Tensor:
+def residual_variance(observation: Observation, residual: Tensor) -> Tensor:
     r"""Estimate the variance of a clean estimate from how far it is from the data.
 
     If :math:`\hat x_i` has independent errors of variance V, its residual has the expectation

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from a2a.common.errors import InputError, whole
 from a2a.common.progress import progress
-from a2a.common.rng import generators, randn
+from a2a.common.rng import randn, spawn
 from a2a.common.units import to_image
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
@@ -18,8 +19,31 @@ from a2a.prior.schedule import NoiseSchedule, Spacing
 
 RESTART = 0.85  # share of the T times at which a restart begins: outlines are still open, the size of the head is not
 
-Update = Callable[[Tensor, Tensor, int, int], Tensor]
-"""One step of a sampler: ``update(x_t, z, t, s) -> x_s`` with fresh noise z; s is the next time."""
+OnStep = Callable[[int, Tensor, Tensor], None]
+"""``on_step(t, x, x0)`` is told of every step: the time that it began at, where it led, and the clean estimate that it
+took, both `(B, n, H, W)` in the model's range. It is told once for each batch of rows."""
+
+
+class Step(Protocol):
+    """What a sampler does to some rows in one step."""
+
+    def step(self, x: Tensor, z: Tensor, t: int, s: int) -> tuple[Tensor, Tensor]:
+        """Go from time t to the next time s.
+
+        Parameters
+        ----------
+        x
+            x_t, `(B, n, H, W)` in the model's range.
+        z
+            Fresh standard normal noise of the same shape.
+        t, s
+            This time and the next, `a2a.prior.schedule.END` after the last.
+
+        Returns
+        -------
+        tuple of Tensor
+            x_s, and the clean estimate that the step took.
+        """
 
 
 @torch.inference_mode(False)
@@ -27,17 +51,18 @@ Update = Callable[[Tensor, Tensor, int, int], Tensor]
 def reverse(
     prior: Denoiser,
     observation: Observation,
-    update_for: Callable[[Observation], Update],
+    step_for: Callable[[Observation], Step],
     *,
     steps: int,
     spacing: Spacing = 1.0,
     restarts: int = 0,
     samples: int,
-    rows: Sequence[torch.Generator] | None,
+    generators: Sequence[torch.Generator] | None,
     batch: int,
+    on_step: OnStep | None = None,
     label: str,
 ) -> Completion:
-    """Run a sampler's update from noise to completed stacks.
+    """Repeat a sampler's step from noise to completed stacks.
 
     Parameters
     ----------
@@ -45,8 +70,8 @@ def reverse(
         The denoiser.
     observation
         B observed stacks (all modalities missing: unconditional).
-    update_for
-        Makes the update for a part of the (sample, item) rows.
+    step_for
+        Makes the step for a part of the (sample, item) rows.
     steps
         Transitions, and network evaluations, of each sample, in all.
     spacing
@@ -54,14 +79,16 @@ def reverse(
     restarts
         How often a finished sample is noised again to t = 0.85 T and brought back (Xu et al. 2023). The evaluations are
         shared by all passes. A pass forgets part of what earlier ones decided too early, such as the brightness of a
-        missing modality, and leaves the posterior as it is if the update is exact.
+        missing modality, and leaves the posterior as it is if the step is exact.
     samples
         Posterior samples S for each of the B items.
-    rows
-        One generator for each of the S * B rows, sample by sample (default ``generators(0, B, S)``). A row's
+    generators
+        One generator for each of the S * B rows, sample by sample (default ``spawn(0, B, S)``). A row's
         result depends on its generator alone, not on `batch`.
     batch
         Rows that are computed together.
+    on_step
+        Is told of every step; None for nobody.
     label
         Text of the progress bar.
 
@@ -83,17 +110,18 @@ def reverse(
         raise InputError(f"observation: it is of {theirs}, but the prior is of {ours}.")
     for name, value in (("samples", samples), ("batch", batch)):
         whole(name, value, 1)
-    draws = list(rows) if rows is not None else generators(0, items, samples)
+    draws = list(generators) if generators is not None else spawn(0, items, samples)
     if not len(draws) == len(set(map(id, draws))) == samples * items:
-        raise InputError(f"rows: must hold samples * items = {samples * items} different generators, got {len(draws)}.")
+        wanted = f"samples * items = {samples * items} different generators"
+        raise InputError(f"generators: must hold {wanted}, got {len(draws)}.")
     everything, shape = observation.repeat(samples), (len(prior.spec), height, width)
     passes, parts = _passes(prior.schedule, steps, spacing, restarts), range(0, len(draws), batch)
     bar, done = iter(progress(range(len(parts) * steps), label)), []
     for first in parts:
         part = slice(first, first + batch)
         try:
-            update, noise = update_for(everything[part].to(prior.like)), _noise(shape, draws[part], prior.like)
-            done.append(to_image(prior.clamp(_walk(prior.schedule, passes, update, noise, bar))).cpu())
+            step, noise = step_for(everything[part].to(prior.like)), _noise(shape, draws[part], prior.like)
+            done.append(to_image(prior.clamp(_walk(prior.schedule, passes, step, noise, on_step, bar))).cpu())
         except torch.OutOfMemoryError as error:
             raise InputError(_too_large(len(draws[part]))) from error
     for _ in bar:
@@ -114,7 +142,12 @@ def _too_large(rows: int) -> str:
 
 
 def _walk(
-    schedule: NoiseSchedule, passes: list, update: Update, noise: Callable[[], Tensor], bar: Iterator[int]
+    schedule: NoiseSchedule,
+    passes: list[list[tuple[int, int]]],
+    step: Step,
+    noise: Callable[[], Tensor],
+    on_step: OnStep | None,
+    bar: Iterator[int],
 ) -> Tensor:
     """Take some rows from noise to the clean stack, in one pass or several."""
     x = noise()
@@ -124,7 +157,9 @@ def _walk(
             x = abar**0.5 * x + (1 - abar) ** 0.5 * noise()
         for t, s in transitions:
             next(bar)
-            x = update(x, noise(), t, s)
+            x, x0 = step.step(x, noise(), t, s)
+            if on_step is not None:
+                on_step(t, x.detach().clone(), x0.detach().clone())
     return x
 
 

@@ -1,6 +1,7 @@
 """DDPM and DDIM: samples of the prior itself."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
 from a2a.prior.schedule import Spacing
-from a2a.samplers.reverse import reverse
+from a2a.samplers.reverse import OnStep, reverse
 
 
 def ddim(
@@ -20,8 +21,9 @@ def ddim(
     eta: float = 0.0,
     spacing: Spacing = 1.0,
     samples: int = 1,
-    rows: Sequence[torch.Generator] | None = None,
+    generators: Sequence[torch.Generator] | None = None,
     batch: int = 16,
+    on_step: OnStep | None = None,
 ) -> Completion:
     """Sample the prior with DDIM (Song et al. 2021, Eq. 12); chapter "Unconditional samples".
 
@@ -33,19 +35,27 @@ def ddim(
         ``(B, H, W)`` of what to sample.
     steps, eta
         Transitions; noise level (0 deterministic, 1 ancestral).
-    spacing, samples, rows, batch
+    spacing, samples, generators, batch, on_step
         See `a2a.samplers.reverse.reverse`.
     """
     nothing = Observation.build(prior.spec, {}, {}, shape)
-
-    def update(x: Tensor, z: Tensor, t: int, s: int) -> Tensor:
-        with torch.no_grad():
-            x0 = prior.predict(x, t)
-        return prior.schedule.step(x0, prior.schedule.left_in(x, x0, t), z, t, s, eta)
-
+    much = {"samples": samples, "generators": generators, "batch": batch, "on_step": on_step}
     label = f"sampling, {steps} steps"
-    common = {"samples": samples, "rows": rows, "batch": batch, "label": label}
-    return reverse(prior, nothing, lambda _: update, steps=steps, spacing=spacing, **common)
+    return reverse(prior, nothing, lambda _: DDIMStep(prior, eta), steps=steps, spacing=spacing, **much, label=label)
+
+
+@dataclass(frozen=True)
+class DDIMStep:
+    """One step of DDIM with noise level `eta`."""
+
+    prior: Denoiser
+    eta: float
+
+    @torch.no_grad()
+    def step(self, x: Tensor, z: Tensor, t: int, s: int) -> tuple[Tensor, Tensor]:
+        """See `a2a.samplers.reverse.Step`."""
+        schedule, x0 = self.prior.schedule, self.prior.predict(x, t)
+        return schedule.step(x0, schedule.left_in(x, x0, t), z, t, s, self.eta), x0
 
 
 def ddpm(
@@ -54,12 +64,23 @@ def ddpm(
     *,
     steps: int | None = None,
     samples: int = 1,
-    rows: Sequence[torch.Generator] | None = None,
+    generators: Sequence[torch.Generator] | None = None,
     batch: int = 16,
 ) -> Completion:
     """Sample the prior with the ancestral DDPM sampler (Ho et al. 2020, Algorithm 2).
 
-    It is `ddim` with eta = 1, whose noise is the posterior variance, over all T times unless `steps` says fewer.
+    It is `ddim` with eta = 1, whose noise is the posterior variance.
+
+    Parameters
+    ----------
+    prior
+        The denoiser.
+    shape
+        ``(B, H, W)`` of what to sample.
+    steps
+        Transitions; None takes all T times.
+    samples, generators, batch
+        See `a2a.samplers.reverse.reverse`.
     """
     steps = prior.schedule.length if steps is None else steps
-    return ddim(prior, shape, steps=steps, eta=1.0, samples=samples, rows=rows, batch=batch)
+    return ddim(prior, shape, steps=steps, eta=1.0, samples=samples, generators=generators, batch=batch)

@@ -19,7 +19,7 @@ class NetworkSize(_Strict):
     attention: tuple[int, ...] = (4, 8)
     head_width: int = Field(32, ge=1)
     patch: int = Field(1, ge=1)
-    levels: Literal["shared", "own"] = "shared"
+    noise_levels: Literal["joint", "per-modality"] = "joint"
 
     @model_validator(mode="after")
     def _buildable(self) -> "NetworkSize":
@@ -113,7 +113,7 @@ class PriorConfig(TrainConfig):
         the clean estimate (Salimans and Ho 2022).
     given
         Share of the slices that show some of their modalities nearly clean, at low noise levels of their own, and are
-        scored on the others; a network with ``levels: own`` learns from them to complete. With 0 all share one level.
+        scored on the others; a network with ``noise_levels: per-modality`` learns from them to complete. With 0 all share one level.
     noisy
         Share of the slices that are shown in the noisiest fifth of the times, where a sample decides what head it will
         be; the others are shown at all times. There the paper's even times teach less than a linear estimate knows.
@@ -132,8 +132,8 @@ class PriorConfig(TrainConfig):
 
     @model_validator(mode="after")
     def _told(self) -> "PriorConfig":
-        if (self.given > 0) != (self.network.levels == "own"):
-            raise ValueError("given and network.levels go together: set both (given: 0.5, levels: own) or neither")
+        if (self.given > 0) != (self.network.noise_levels == "per-modality"):
+            raise ValueError("given and network.noise_levels go together: set both (given: 0.5, noise_levels: per-modality) or neither")
         return self
 
     @property

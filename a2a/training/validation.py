@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from a2a.common.progress import progress
-from a2a.common.rng import generators, randn
+from a2a.common.rng import randn, spawn
 from a2a.common.units import to_image, to_model
 from a2a.prior.calibration import Calibration
 from a2a.prior.denoiser import Denoiser
-from a2a.prior.frequency_bands import octave_covariance
+from a2a.prior.frequency_bands import band_covariance
 from a2a.prior.prior import Predicts, Prior
 from a2a.prior.schedule import NoiseSchedule
 
@@ -32,7 +32,7 @@ def validation_loss(
     """Return the training loss on fixed slices, times (evenly spread) and noise, in float32."""
     clean = to_model(_chosen(images))
     times = torch.linspace(0, schedule.length - 1, len(clean)).round().long()
-    noise = randn(clean.shape[1:], generators(0, len(clean)))
+    noise = randn(clean.shape[1:], spawn(0, len(clean)))
     target = noise if predicts == "noise" else schedule.velocity(clean, noise, times)
     device, total = next(network.parameters()).device, 0.0
     for rows in torch.arange(len(clean)).split(BATCH):
@@ -45,7 +45,7 @@ def validation_loss(
 def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     """Measure how far a prior's clean estimates can be trusted, and return it with that knowledge.
 
-    Measured on held-out slices is the covariance of the error over time, between modalities in each octave of spatial
+    Measured on held-out slices is the covariance of the error over time, between modalities in each frequency band of spatial
     frequency: the samplers know from it what an estimate is worth. Where the network predicts noise, so is, for each
     modality, the gain that brings the clean estimate closest to the truth when it is shrunk towards the mean training
     stack. Estimates from a velocity need none, and shrinking them would make samples alike.
@@ -76,18 +76,18 @@ def calibration_times(length: int) -> tuple[int, ...]:
 
 
 def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -> torch.Tensor:
-    r"""Measure the error :math:`x_0 - \hat x_0(x_t)` at `times`, see `a2a.prior.frequency_bands.octave_covariance`.
+    r"""Measure the error :math:`x_0 - \hat x_0(x_t)` at `times`, see `a2a.prior.frequency_bands.band_covariance`.
 
     Returns
     -------
     Tensor
-        The covariance between modalities in each octave at each time, `(times, K, n, n)`, squared image units.
+        The covariance between modalities in each frequency band at each time, `(times, K, n, n)`, squared image units.
     """
     return torch.stack([_error(x0, truth) for x0, truth in _estimates(prior, images, times)])
 
 
 def _error(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    return octave_covariance(estimate - truth).round(decimals=8)
+    return band_covariance(estimate - truth).round(decimals=8)
 
 
 def _gain(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -102,7 +102,7 @@ def _estimates(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Denoise the chosen slices at each time: clean estimates and truth, image units, float64."""
     truth, like = _chosen(images), prior.like
-    noise = randn(truth.shape[1:], generators(1, len(truth)))
+    noise = randn(truth.shape[1:], spawn(1, len(truth)))
     for t in progress(times, "measuring the clean estimate"):
         noisy = prior.schedule.diffuse(to_model(truth), torch.full((len(truth),), t), noise)
         estimates = [to_image(prior.predict(part.to(like), t)).cpu() for part in noisy.split(BATCH)]

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from a2a.benchmark import Experiment, Job, read_table, refusals, run, tables
-from a2a.benchmark.partial import Parts
+from a2a.benchmark.partial import PartialResults
 from a2a.benchmark.table import SCHEMA, write_table
 from a2a.cli import bench
 from a2a.common.errors import Failure, InputError
@@ -88,7 +88,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_table(prior, st
             target=measure_on_one_thread, args=(whole, prior, store, out), daemon=True
         )
         child.start()
-        while child.is_alive() and len(list(out.parent.glob(".t.parquet.parts/[!.]*.parquet"))) < finished:
+        while child.is_alive() and len(list(out.parent.glob(".t.parquet.partial/[!.]*.parquet"))) < finished:
             time.sleep(0.002)
         child.kill()
         child.join()
@@ -109,9 +109,9 @@ def test_what_is_done_is_not_done_again(prior, store, tmp_path):
 
 
 def test_two_benchmarks_do_not_write_one_table(prior, store, tmp_path):
-    with Parts(tmp_path / "t.parquet"), pytest.raises(Failure, match="Another a2a bench is writing .*t.parquet"):
+    with PartialResults(tmp_path / "t.parquet"), pytest.raises(Failure, match="Another a2a bench is writing .*t.parquet"):
         run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.parquet")
-    assert not (tmp_path / ".t.parquet.parts").exists()
+    assert not (tmp_path / ".t.parquet.partial").exists()
 
 
 @pytest.mark.parametrize("damage", ["cut off", "another schema", "another table", "text"])
@@ -150,7 +150,7 @@ def test_other_weights_begin_a_new_table(prior, store, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"steps": 0}, "jobs.0.steps"), ({"sampler": "dps"}, "jobs.0.sampler"), ({"stepz": 1}, "jobs.0.stepz")],
+    [({"steps": 0}, "jobs.0: steps"), ({"sampler": "dps"}, "jobs.0: sampler"), ({"stepz": 1}, "jobs.0: stepz")],
 )
 def test_bad_experiments_are_refused_by_field(tmp_path, change, words):
     path = tmp_path / "e.yaml"
@@ -184,7 +184,7 @@ def test_figures_have_three_profiles_and_the_settings_of_the_paper_in_full():
     for path in FIGURES:
         experiment = Experiment.load(path)
         assert set(experiment.profiles) == {"smoke", "ci", "full"}
-        steps = {job.sampler: job.steps for job in experiment.at("full").jobs if job.method == "any2all"}
+        steps = {job.sampler: job.evaluations for job in experiment.at("full").jobs if job.method == "any2all"}
         assert steps["mds"] == 150 and steps.get("mps", 1000) == 1000
 
 
@@ -204,7 +204,9 @@ def test_a_profile_says_what_a_job_leaves_open():
     methods = [{"sampler": "mds", "steps": 9}, {"sampler": "mps"}, {"method": "mmgan", "every": 2}]
     content = {"name": "e", "profiles": profiles, "settings": settings, "methods": methods}
     experiment = Experiment.model_validate(content)
-    assert [(j.steps, j.eta, j.every) for j in experiment.at(None).jobs] == [(9, 0.5, 3), (150, 1.0, 3), (150, 1.0, 2)]
+    assert [(j.evaluations, j.options, j.every) for j in experiment.at(None).jobs] == [
+        (9, {"steps": 9, "eta": 0.5}, 3), (100, {}, 3), (None, {}, 2)
+    ]
     full = experiment.at("full")
     assert [job.every for job in full.jobs] == [1, 1, 2] and full.data == Path("elsewhere")
     with pytest.raises(InputError, match="has no profile 'cy'; it has ci, full"):
@@ -280,10 +282,9 @@ def test_new_weights_of_a_method_replace_its_rows_and_keep_the_others(prior, sto
     "course, label",
     [
         ({"sampler": "mds"}, "any2all-mds"),
-        ({"sampler": "mds", "errors": "coupled"}, "any2all-mds-coupled"),
-        ({"sampler": "mds", "levels": "own"}, "any2all-mds-own"),
-        ({"sampler": "mds", "errors": "coupled", "levels": "own"}, "any2all-mds-coupled-own"),
-        ({"sampler": "mps", "errors": "coupled"}, "any2all-mps"),
+        ({"sampler": "mds", "covariance": "cross-modal"}, "any2all-mds-cross-modal"),
+        ({"sampler": "mds", "noise_levels": "per-modality"}, "any2all-mds-per-modality"),
+        ({"sampler": "mds", "covariance": "cross-modal", "noise_levels": "per-modality"}, "any2all-mds-cross-modal-per-modality"),
         ({"sampler": "mps", "guidance": "norm"}, "any2all-mps-norm"),
         ({"method": "mmgan"}, "mmgan"),
     ],

@@ -11,7 +11,7 @@ from a2a.common.errors import InputError
 from a2a.common.paths import repository
 from a2a.data.store.read import SliceStore
 from a2a.data.store.write import StoreWriter
-from a2a.methods.baselines import BASELINES
+from a2a.methods.recipes import trained_methods
 
 JOB = Job(given="y(T1)", targets=("T1", "CT"), steps=4)
 PLAN = Drift(experiment=Experiment(name="d", jobs=(JOB,)), tolerances={"psnr": 0.1, "ssim": 0.005})
@@ -76,7 +76,7 @@ def test_bad_plans_are_refused_by_field(tmp_path, text, words):
 
 def test_the_plan_of_the_repository_has_every_method_and_every_way_of_any2all():
     jobs = Drift.load(repository("experiments", "drift.yaml")).experiment.jobs
-    assert {job.method for job in jobs} == {"any2all", *BASELINES}
-    ways = {(job.sampler, job.errors, job.levels) for job in jobs if job.method == "any2all"}
-    plain = {(sampler, "independent", "shared") for sampler in ("mds", "mps")}
-    assert ways == plain | {("mds", "coupled", "shared"), ("mds", "independent", "own")}
+    assert {job.method for job in jobs} == {"any2all", *trained_methods()}
+    ways = {job.label for job in jobs if job.method == "any2all"}
+    plain = {"any2all-mds", "any2all-mps"}
+    assert ways == plain | {"any2all-mds-cross-modal", "any2all-mds-per-modality"}

@@ -19,7 +19,7 @@ from a2a.methods.references.regression import LinearRegression
 SPEC = StackSpec.of("T1", "T2")
 EXPERIMENT = """
 name: tiny
-sampling: {acceleration: 2, coils: 3}
+undersampling: {acceleration: 2, coils: 3}
 scenarios:
   - {given: "T1 + y(T2)", targets: [T2]}
   - {given: "T1", targets: [T2]}
@@ -83,7 +83,7 @@ def test_rows_say_where_they_come_from(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("coils: 3", "coil: 3"), "sampling.coil"),
+        (("coils: 3", "coil: 3"), "undersampling.coil"),
         (("targets: [T2]", "targets: []"), "scenarios.0.targets"),
         (("T1 + y(T2)", "T1 + y(PET)"), "PET"),
         (("targets: [T2]", "targets: [PET]"), "PET"),

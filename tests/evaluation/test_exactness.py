@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.evaluation.exactness import against_exact
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.prior.gaussian import Gaussian, GaussianPrior
 
 SPEC, STD = StackSpec.of("T1", "T2", "CT"), 0.15
@@ -18,12 +18,12 @@ SPEC, STD = StackSpec.of("T1", "T2", "CT"), 0.15
 def posterior() -> Gaussian:
     toy = GaussianPrior.correlated(SPEC, torch.full((3, 6, 6), 0.4), STD, 0.8, 1.0)
     x = torch.full((1, 3, 6, 6), 0.5, dtype=torch.float64)
-    return toy.posterior(Observation.simulate(x, "T1 + y(T2)", SPEC, Sampling(acceleration=2)))
+    return toy.posterior(Observation.simulate(x, "T1 + y(T2)", SPEC, Undersampling(acceleration=2)))
 
 
 @pytest.fixture(scope="module")
 def drawn(posterior) -> torch.Tensor:
-    return posterior.sample(generators(0, 4000))
+    return posterior.sample(spawn(0, 4000))
 
 
 def test_exact_samples_have_no_error(posterior, drawn):
@@ -44,7 +44,7 @@ def test_errors_are_seen_with_their_direction(posterior, drawn):
 def test_cross_covariance_is_that_with_the_first_modality():
     toy = GaussianPrior.correlated(SPEC, torch.full((3, 6, 6), 0.4), STD, 0.8, 1.0)
     prior = Gaussian(toy.mean, toy.covariance)
-    alone = torch.stack([prior.sample(generators(seed, 3000))[:, seed] for seed in range(3)], dim=1)
+    alone = torch.stack([prior.sample(spawn(seed, 3000))[:, seed] for seed in range(3)], dim=1)
     table = against_exact(alone, prior, SPEC, STD)
     assert table["cross"][1:].add(0.8).abs().max() < 0.05 and table["spread"].abs().max() < 0.03
 

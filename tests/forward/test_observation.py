@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError
-from a2a.common.rng import generator, generators
+from a2a.common.rng import generator, spawn
 from a2a.forward.masks import equispaced_mask
 from a2a.forward.measured import KSpace
 from a2a.forward.observation import Observation
 from a2a.forward.operators import fft2c
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling, birdcage_maps
+from a2a.forward.undersampling import Undersampling, birdcage_maps
 
 SPEC = StackSpec.of("T1", "T2FLAIR", "T2star", "CT")
 MIXED = "T1 + y(T2FLAIR) + y(T2star)"
@@ -50,7 +50,7 @@ def test_clean_data_do_not_alias_the_truth():
 
 def test_noise_on_sampled_lines_only_and_of_the_stated_size():
     x = stacks(8, 64, 64)
-    observation = simulated(x, sampling=Sampling(noise_std=0.02), clean_noise_std=0.1)
+    observation = simulated(x, undersampling=Undersampling(noise_std=0.02), clean_noise_std=0.1)
     exact = observation.operator.forward(x)
     mask = equispaced_mask(64, 4)
     noise = observation.data[1] - exact[1]
@@ -71,18 +71,18 @@ def test_a_modality_gets_the_same_noise_whatever_else_is_given():
 def test_generators_advance_alike_whatever_the_scenario():
     after = []
     for text in ("", MIXED):
-        rows = generators(1, 3)
-        simulated(text=text, rows=rows)
-        after.append([int(torch.randint(2**62, (), generator=g)) for g in rows])
+        generators = spawn(1, 3)
+        simulated(text=text, generators=generators)
+        after.append([int(torch.randint(2**62, (), generator=g)) for g in generators])
     assert after[0] == after[1]
 
 
 def test_an_items_noise_is_its_generators():
     x = stacks()
-    whole = simulated(x, rows=generators(3, 3))
-    part = simulated(x[1:2], rows=generators(3, [1]))
+    whole = simulated(x, generators=spawn(3, 3))
+    part = simulated(x[1:2], generators=spawn(3, [1]))
     assert torch.equal(whole.data[1][1:2], part.data[1])
-    assert not torch.equal(whole.data[1], simulated(x, rows=generators(4, 3)).data[1])
+    assert not torch.equal(whole.data[1], simulated(x, generators=spawn(4, 3)).data[1])
 
 
 def test_energy_and_residual_are_those_of_the_data():
@@ -104,7 +104,7 @@ def test_residual_in_single_precision_resolves_the_noise():
 
 def test_residual_of_exact_data_is_never_negative():
     x = stacks(32)
-    residual = simulated(x, sampling=Sampling(noise_std=0.0)).residual_norm2(x)
+    residual = simulated(x, undersampling=Undersampling(noise_std=0.0)).residual_norm2(x)
     assert float(residual.min()) >= 0 and float(residual.max()) < 1e-4
 
 
@@ -162,7 +162,7 @@ def test_own_data_are_observed_as_simulated_ones():
     x, maps, mask = stacks(), birdcage_maps(8, 16, 12), equispaced_mask(16, 4)
     full = fft2c(maps * x[:, 1:2])
     own = Observation.build(SPEC, {"t1": x[:, 0]}, {"FLAIR": KSpace(full, mask, maps, 0.0)})
-    same = simulated(x, text="T1 + y(T2FLAIR)", sampling=Sampling(noise_std=0.0))
+    same = simulated(x, text="T1 + y(T2FLAIR)", undersampling=Undersampling(noise_std=0.0))
     assert own.scenario == same.scenario and own.noise_std == same.noise_std
     torch.testing.assert_close(own.adjoint, same.adjoint)
     torch.testing.assert_close(own.energy, same.energy)
@@ -212,7 +212,7 @@ def test_own_data_that_do_not_fit_are_refused(images, kspace, message):
         ({"x": stacks() / 0}, "x must be finite"),
         ({"clean_noise_std": float("inf")}, "clean_noise_std = inf must be finite"),
         ({"text": "T1 + y(T7)"}, "character 8"),
-        ({"rows": generators(0, 2)}, "2 generators for 3 items"),
+        ({"generators": spawn(0, 2)}, "generators: got 2 for 3 items"),
         ({"clean_noise_std": -1.0}, "clean_noise_std"),
         ({"x": stacks(height=18)}, "R = 4 does not divide H = 18"),
     ],

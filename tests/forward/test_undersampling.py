@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from a2a.common.errors import InputError
 from a2a.forward.masks import equispaced_mask
-from a2a.forward.undersampling import Sampling, birdcage_maps
+from a2a.forward.undersampling import Undersampling, birdcage_maps
 
 
 @pytest.mark.parametrize(("coils", "height", "width", "radius"), [(8, 32, 32, 1.5), (5, 12, 20, 1.2), (1, 7, 9, 3.0)])
@@ -31,8 +31,8 @@ def test_a_conductor_on_the_corner_pixel_is_seen_there_alone():
         (lambda: birdcage_maps(0, 8, 8), "coils = 0"),
         (lambda: birdcage_maps(8, 8, 8, 1.0), "radius = 1.0"),
         (lambda: birdcage_maps(8, 8, 8, float("nan")), "radius"),
-        (lambda: Sampling(acceleration=3).mask(64, 64), "R = 3"),
-        (lambda: Sampling(pattern="random", offset=1).mask(64, 64), "offset = 1 has no meaning"),
+        (lambda: Undersampling(acceleration=3).mask(64, 64), "R = 3"),
+        (lambda: Undersampling(pattern="random", offset=1).mask(64, 64), "offset = 1 has no meaning"),
     ],
 )
 def test_impossible_maps_and_masks_are_refused(make, message):
@@ -56,13 +56,13 @@ def test_impossible_maps_and_masks_are_refused(make, message):
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
-        Sampling(**wrong)
+        Undersampling(**wrong)
 
 
 def test_settings_make_the_operator_and_share_it():
-    operator = Sampling().operator(32, 24)
+    operator = Undersampling().operator(32, 24)
     assert torch.equal(operator.mask, equispaced_mask(32, 4)) and torch.equal(operator.maps, birdcage_maps(8, 32, 24))
-    assert Sampling(acceleration=4).operator(32, 24) is operator
-    assert Sampling(offset=1).operator(32, 24) is not operator
-    assert Sampling(pattern="random").operator(32, 24).acceleration == 4
-    assert Sampling(pattern="poisson").mask(32, 24).shape == (32, 24)
+    assert Undersampling(acceleration=4).operator(32, 24) is operator
+    assert Undersampling(offset=1).operator(32, 24) is not operator
+    assert Undersampling(pattern="random").operator(32, 24).acceleration == 4
+    assert Undersampling(pattern="poisson").mask(32, 24).shape == (32, 24)

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from a2a.forward.operators import CartesianSense
 from a2a.forward.operators.fourier import fft2c, ifft2c
 from a2a.forward.operators.per_item import PerItem
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.networks.mcvarnet import Convolutions, MCVarNetNetwork, MCVarNetSize, PriorNet, Split, data_consistency
 
 SIDE = 16
 TINY = MCVarNetSize(features=2, iterations=4)
-EIGHT_COILS = Sampling().operator(SIDE, SIDE)
-ONE_COIL = CartesianSense(Sampling().mask(SIDE, SIDE), torch.ones(1, SIDE, SIDE, dtype=torch.complex128))
+EIGHT_COILS = Undersampling().operator(SIDE, SIDE)
+ONE_COIL = CartesianSense(Undersampling().mask(SIDE, SIDE), torch.ones(1, SIDE, SIDE, dtype=torch.complex128))
 
 
 def stacks(*counts: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -91,7 +91,7 @@ def test_one_step_restores_the_samples_of_one_coil_where_the_mask_is_symmetric()
 
 def test_full_sampling_gives_the_image_whatever_the_features():
     x, truth = stacks(3, 1)
-    operator = Sampling(acceleration=1).operator(SIDE, SIDE)
+    operator = Undersampling(acceleration=1).operator(SIDE, SIDE)
     b = operator.adjoint(operator.forward(truth[:, 0]))[:, None].expand(-1, 3, -1, -1)
     assert torch.allclose(data_consistency(x, b, operator), truth.expand(-1, 3, -1, -1), atol=1e-5)
 

@@ -46,7 +46,7 @@ def test_time_and_every_input_pixel_reach_the_output():
 
 
 def test_levels_of_their_own_are_told_apart():
-    network = trained_like(UNetConfig(3, width=8, multipliers=(1, 2), head_width=8, levels="own"))
+    network = trained_like(UNetConfig(3, width=8, multipliers=(1, 2), head_width=8, noise_levels="per-modality"))
     x, one = torch.randn(1, 3, 8, 8), torch.tensor([[5]])
     answers = [network(x, torch.tensor([times])) for times in ((5, 5, 5), (900, 5, 5), (5, 900, 5), (5, 5, 900))]
     assert torch.equal(network(x, one), answers[0])

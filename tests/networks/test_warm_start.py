@@ -20,7 +20,7 @@ def network() -> UNet:
 def test_levels_of_their_own_go_on_from_shared_ones(network):
     x, t = torch.randn(3, 2, 16, 16), torch.tensor([0, 400, 999])
     found = own_levels(network)
-    assert found.config.levels == "own"
+    assert found.config.noise_levels == "own"
     torch.testing.assert_close(found(x, t[:, None].expand(-1, 2)), network(x, t), atol=1e-5, rtol=0)
 
 
@@ -34,7 +34,7 @@ def test_a_folded_network_reads_the_mean_of_each_patch(network, patch):
 
 
 def test_both_at_once_and_nothing_that_is_not_asked_for(network):
-    both = grown(network, UNetConfig(2, width=8, multipliers=(1, 2), attention=(), patch=2, levels="own"))
-    assert (both.config.patch, both.config.levels) == (2, "own")
+    both = grown(network, UNetConfig(2, width=8, multipliers=(1, 2), attention=(), patch=2, noise_levels="per-modality"))
+    assert (both.config.patch, both.config.noise_levels) == (2, "own")
     wider = UNetConfig(2, width=16, multipliers=(1, 2), attention=())
     assert grown(network, wider) is network

@@ -11,7 +11,7 @@ from a2a.data.kspace.npz import write_kspace
 from a2a.data.phantom import PhantomConfig, generate_subject, stack_slices, stack_spec
 from a2a.data.volumes.nifti import write_volume
 from a2a.forward.operators import fft2c
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.patient.read import read_patient
 
 ORIENTATIONS = [("RAS", False), ("LAS", False), ("LPS", False), ("SPL", False), ("LPI", True), ("ASR", True)]
@@ -73,7 +73,7 @@ def test_whole_heads_of_a_prior_that_looked_for_them_are_centred_and_cut_alike(t
 
 
 def test_a_measured_image_is_undersampled_with_the_noise_that_was_asked_for(patient, tiny_prior):
-    sampling = Sampling(acceleration=3, coils=4, noise_std=0.02)
+    sampling = Undersampling(acceleration=3, coils=4, noise_std=0.02)
     acquired = read_patient("y(FLAIR)", {"flair": patient.write("T2FLAIR")}, tiny_prior, sampling, seed=1)
     file = acquired.simulated["T2FLAIR"]
     image = torch.from_numpy(acquired.scales["T2FLAIR"].forward(patient.images["T2FLAIR"])[1:25, 2:26].copy())

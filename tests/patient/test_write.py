@@ -19,7 +19,7 @@ FAST = {"samples": 2}
 
 
 def fast(prior, steps: int = 3) -> Any2all:
-    return Any2all(prior, "mps", steps)
+    return Any2all(prior, "mps", {"steps": steps})
 
 
 def maps(folder: Path) -> dict[str, np.ndarray]:

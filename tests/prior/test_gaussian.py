@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError
-from a2a.common.rng import generators, randn
+from a2a.common.rng import randn, spawn
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.prior.gaussian import GaussianPrior
 from a2a.prior.schedule import NoiseSchedule
 
@@ -40,8 +40,8 @@ def test_denoiser_is_the_conditional_mean(prior):
 
 def test_times_of_their_own_condition_on_what_is_less_noisy(prior):
     """Equal times are the common time; a modality at time 0 and one of pure noise are the posterior of the first."""
-    rows = generators(1, 2)
-    x = 2 * prior.posterior(Observation.build(SPEC, {}, {}, (1, 8, 4))).sample(rows) - 1
+    generators = spawn(1, 2)
+    x = 2 * prior.posterior(Observation.build(SPEC, {}, {}, (1, 8, 4))).sample(generators) - 1
     assert torch.allclose(prior.predict(x, 400), prior.predict(x, (400, 400)), atol=1e-9)
     seen = Observation.build(SPEC, {"T1": (x[:1, 0] / prior.schedule.abar(0) ** 0.5 + 1) / 2}, {})
     x0 = prior.predict(x[:1], (0, 999))
@@ -49,10 +49,10 @@ def test_times_of_their_own_condition_on_what_is_less_noisy(prior):
 
 
 def test_variance_is_the_mean_squared_error_of_the_estimate(prior):
-    rows = generators(0, 400)
-    x0 = prior.posterior(Observation.build(SPEC, {}, {}, (1, 8, 4))).sample(rows)
+    generators = spawn(0, 400)
+    x0 = prior.posterior(Observation.build(SPEC, {}, {}, (1, 8, 4))).sample(generators)
     for t in (100, 500, 800):
-        noisy = prior.schedule.diffuse(2 * x0 - 1, torch.full((400,), t), randn((2, 8, 4), rows, x0))
+        noisy = prior.schedule.diffuse(2 * x0 - 1, torch.full((400,), t), randn((2, 8, 4), generators, x0))
         error = ((prior.predict(noisy, t) + 1) / 2 - x0).square().mean(dim=(0, 2, 3))
         assert torch.allclose(error, prior.variance(t), rtol=0.06)
 
@@ -61,7 +61,7 @@ def test_variance_is_the_mean_squared_error_of_the_estimate(prior):
 def test_posterior_agrees_with_the_precision_form(prior, text):
     """Gain form against (C^-1 + A^T R^-1 A)^-1, with A^T A from the operators' own normal equations."""
     x = torch.rand(1, 2, 8, 4, dtype=torch.float64)
-    observation = Observation.simulate(x, text, SPEC, Sampling(coils=4), clean_noise_std=0.02)
+    observation = Observation.simulate(x, text, SPEC, Undersampling(coils=4), clean_noise_std=0.02)
     posterior, d = prior.posterior(observation), x.numel()
     weight = torch.tensor([s**-2 if s else 0 for s in observation.noise_std], dtype=torch.float64)[:, None, None]
     basis = torch.eye(d, dtype=torch.float64).reshape(d, 2, 8, 4)
@@ -76,7 +76,7 @@ def test_posterior_agrees_with_the_precision_form(prior, text):
 
 def test_samples_have_the_stated_moments(prior):
     gaussian = prior.posterior(Observation.build(SPEC, {}, {}, (1, 8, 4)))
-    x = gaussian.sample(generators(3, 5000)).flatten(1)
+    x = gaussian.sample(spawn(3, 5000)).flatten(1)
     assert torch.allclose(x.mean(0), prior.mean.flatten(), atol=4 * 0.2 / 5000**0.5)
     assert torch.allclose(torch.cov(x.T), prior.covariance, atol=5 * 0.04 / 5000**0.5)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError
-from a2a.common.rng import generators, randn
+from a2a.common.rng import randn, spawn
 from a2a.prior.schedule import END, NoiseSchedule
 
 
@@ -111,9 +111,9 @@ def test_the_last_step_lands_on_the_clean_estimate():
 
 
 def test_diffuse_has_the_stated_moments():
-    schedule, rows = NoiseSchedule(), generators(0, 4000)
+    schedule, generators = NoiseSchedule(), spawn(0, 4000)
     x0 = torch.full((4000, 1, 1, 1), 0.7, dtype=torch.float64)
-    noise = randn((1, 1, 1), rows, x0)
+    noise = randn((1, 1, 1), generators, x0)
     x = schedule.diffuse(x0, torch.full((4000,), 300), noise)
     assert float(x.mean()) == pytest.approx(schedule.abar(300) ** 0.5 * 0.7, abs=0.03)
     assert float(x.var()) == pytest.approx(1 - schedule.abar(300), rel=0.08)

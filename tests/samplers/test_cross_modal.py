@@ -5,17 +5,17 @@ import torch
 from torch import Tensor
 
 from a2a.common.errors import InputError
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.prior.frequency_bands import octaves
+from a2a.prior.frequency_bands import bands
 from a2a.prior.gaussian import GaussianPrior
 from a2a.samplers import mds
-from a2a.samplers.cross_modal import coupled_estimate, regression
-from a2a.samplers.prior_weight import prior_weight, surprise
+from a2a.samplers.cross_modal import cross_modal_estimate, regression
+from a2a.samplers.prior_weight import prior_weight, residual_variance
 
 SPEC, SIDE = StackSpec.of("T1", "T2FLAIR", "CT"), 8
-BANDS = int(octaves(SIDE, SIDE).max()) + 1
+BANDS = int(bands(SIDE, SIDE).max()) + 1
 SCENARIOS = ["nothing", "T1", "T1 + CT", "y(T1)", "T1 + y(CT)", "y(T1) + y(T2FLAIR)", "CT + y(T1) + y(T2FLAIR)"]
 
 
@@ -26,7 +26,7 @@ def random_coupling() -> Tensor:
 
 def observed(text: str) -> Observation:
     x = torch.rand(2, 3, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return Observation.simulate(x, text, SPEC, rows=generators(2, 2))
+    return Observation.simulate(x, text, SPEC, generators=spawn(2, 2))
 
 
 def stationary(coupling: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def stationary(coupling: Tensor) -> Tensor:
     d = 3 * SIDE**2
     basis = torch.eye(d, dtype=torch.float64).reshape(d, 3, SIDE, SIDE)
     waves = torch.fft.fft2(basis, norm="ortho")
-    mixed = torch.einsum("hwij,bjhw->bihw", coupling[octaves(SIDE, SIDE)].to(waves.dtype), waves)
+    mixed = torch.einsum("hwij,bjhw->bihw", coupling[bands(SIDE, SIDE)].to(waves.dtype), waves)
     return torch.fft.ifft2(mixed, norm="ortho").real.flatten(1)
 
 
@@ -43,7 +43,7 @@ def test_clean_data_give_the_conditional_mean_of_the_gaussian(text):
     coupling, observation = random_coupling(), observed(text)
     prior = GaussianPrior(torch.full((3, SIDE, SIDE), 0.4, dtype=torch.float64), stationary(coupling), SPEC)
     image = prior.mean.expand(2, -1, -1, -1)
-    found = coupled_estimate(observation, image, coupling)
+    found = cross_modal_estimate(observation, image, coupling)
     for item in range(2):
         exact = prior.posterior(observation[item : item + 1]).mean
         assert torch.allclose(found[item], exact, atol=1e-4)
@@ -54,16 +54,16 @@ def test_uncoupled_errors_are_the_plain_problem(text):
     observation = observed(text)
     image = torch.rand(2, 3, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     alone = 0.01 * torch.eye(3, dtype=torch.float64).expand(BANDS, 3, 3)
-    weight = prior_weight(observation, surprise(observation, observation.residual_norm2(image)))
+    weight = prior_weight(observation, residual_variance(observation, observation.residual_norm2(image)))
     plain = observation.operator.prox(image, observation.adjoint, weight)
-    assert torch.allclose(coupled_estimate(observation, image, alone), plain, atol=2e-6)
+    assert torch.allclose(cross_modal_estimate(observation, image, alone), plain, atol=2e-6)
 
 
 @pytest.mark.parametrize("text", SCENARIOS)
 def test_what_is_given_is_kept_and_what_is_missing_moves(text):
     observation = observed(text)
     image = torch.full((2, 3, SIDE, SIDE), 0.5, dtype=torch.float64)
-    found = coupled_estimate(observation, image, random_coupling())
+    found = cross_modal_estimate(observation, image, random_coupling())
     for channel, kind in enumerate(observation.kinds):
         if kind == "clean":
             assert torch.allclose(found[:, channel], observation.adjoint[:, channel], atol=1e-5)
@@ -74,9 +74,9 @@ def test_what_is_given_is_kept_and_what_is_missing_moves(text):
 def test_the_coupling_of_a_gaussian_is_its_conditional_covariance():
     coupling = random_coupling()
     prior = GaussianPrior(torch.full((3, SIDE, SIDE), 0.4, dtype=torch.float64), stationary(coupling), SPEC)
-    last = prior.coupling(prior.schedule.length - 1)
+    last = prior.error_covariance(prior.schedule.length - 1)
     assert torch.allclose(last, coupling, rtol=2e-2, atol=1e-5)
-    mean = last.diagonal(dim1=1, dim2=2) * octaves(SIDE, SIDE).flatten().bincount()[:, None] / SIDE**2
+    mean = last.diagonal(dim1=1, dim2=2) * bands(SIDE, SIDE).flatten().bincount()[:, None] / SIDE**2
     assert torch.allclose(mean.sum(dim=0), prior.variance(prior.schedule.length - 1))
 
 

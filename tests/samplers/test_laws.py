@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.operators import StackOperator
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.prior.gaussian import GaussianPrior
 from a2a.samplers import ddim, ddpm, mds, mps
 
@@ -40,7 +40,7 @@ def toy() -> GaussianPrior:
 
 def observe(text: str, clean_noise_std: float = 0.0) -> Observation:
     x = torch.stack([torch.full((8, 8), 0.45), torch.full((8, 8), 0.5)])[None].double()
-    return Observation.simulate(x, text, SPEC, Sampling(noise_std=0.02), clean_noise_std=clean_noise_std)
+    return Observation.simulate(x, text, SPEC, Undersampling(noise_std=0.02), clean_noise_std=clean_noise_std)
 
 
 def compare(completion, posterior):
@@ -85,19 +85,19 @@ def test_restarts_leave_the_exact_posterior_as_it_is(toy, case):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"steps": 0}, "steps: 0 must lie between 1 and 1000"),
+        ({"steps": 0}, "steps: .* got 0"),
         ({"steps": 1001}, "steps: 1001 must lie between 1 and 1000"),
         ({"samples": 0}, "samples: 0 must be 1 or more"),
         ({"batch": 0}, "batch: 0 must be 1 or more"),
-        ({"spacing": -1.0}, "spacing must be a positive number"),
-        ({"steps": 10, "restarts": -1}, "restarts: -1 must lie between 0 and 9"),
+        ({"spacing": -1.0}, "spacing: .* got -1.0"),
+        ({"steps": 10, "restarts": -1}, "restarts: .* got -1"),
         ({"steps": 3, "restarts": 3}, "restarts: 3 must lie between 0 and 2"),
-        ({"steps": 3, "restarts": 1.5}, "restarts: 1.5 must lie between 0 and 2, a whole number"),
-        ({"rows": []}, "rows: must hold samples . items = 1 different generators, got 0"),
-        ({"steps": -5}, "steps: -5 must lie between 1 and 1000"),
-        ({"steps": 2.5}, "steps: 2.5 must lie between 1 and 1000, a whole number"),
+        ({"steps": 3, "restarts": 1.5}, "restarts: .* got 1.5"),
+        ({"generators": []}, "generators: must hold samples . items = 1 different generators, got 0"),
+        ({"steps": -5}, "steps: .* got -5"),
+        ({"steps": 2.5}, "steps: .* got 2.5"),
         ({"steps": 1800, "restarts": 1}, "steps: 1800 must lie between 1 and 1000"),
-        ({"rows": [torch.Generator()] * 2, "samples": 2}, "rows: must hold samples . items = 2 different generators"),
+        ({"generators": [torch.Generator()] * 2, "samples": 2}, "generators: must hold samples . items = 2 different generators"),
     ],
 )
 def test_settings_out_of_range_are_refused(toy, sampler, options, complaint):
@@ -107,13 +107,13 @@ def test_settings_out_of_range_are_refused(toy, sampler, options, complaint):
 
 @pytest.mark.parametrize("eta", [-0.1, 1.1, float("nan")])
 def test_eta_out_of_range_is_refused(toy, eta):
-    with pytest.raises(InputError, match="eta must lie between 0 and 1"):
+    with pytest.raises(InputError, match="eta: .* got"):
         mds(toy, observe("T1"), steps=2, eta=eta)
 
 
 @pytest.mark.parametrize("cg_steps", [0, -1, 1.5])
 def test_cg_steps_must_be_positive(toy, cg_steps):
-    with pytest.raises(InputError, match="cg_steps: .* must be 1 or more"):
+    with pytest.raises(InputError, match="cg_steps: .* got"):
         mps(toy, observe("T1"), cg_steps=cg_steps)
 
 
@@ -151,7 +151,7 @@ def test_another_stack_is_refused(toy):
 @pytest.mark.parametrize(("sampler", "option"), [(mds, "weight"), (mps, "scale")])
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
 def test_step_sizes_out_of_range_are_refused(toy, sampler, option, value):
-    with pytest.raises(InputError, match=f"{option}: .* must be finite and not negative"):
+    with pytest.raises(InputError, match=f"{option}: .* got {value}"):
         sampler(toy, observe("T1"), steps=2, **{option: value})
 
 
@@ -168,7 +168,7 @@ def five() -> GaussianPrior:
 def test_more_cg_steps_are_exact_for_five_modalities_of_correlated_pixels(five, text, noise):
     """Neighbouring pixels are no new draws: a mean of 300 x 64 correlated values is uncertain by 0.02 of the std."""
     x = torch.full((1, 5, 8, 8), 0.5, dtype=torch.float64)
-    observation = Observation.simulate(x, text, five.spec, Sampling(noise_std=0.02), clean_noise_std=noise)
+    observation = Observation.simulate(x, text, five.spec, Undersampling(noise_std=0.02), clean_noise_std=noise)
     exact = five.posterior(observation)
     drawn = mps(five, observation, steps=150, cg_steps=6, samples=300, batch=300).samples[:, 0]
     mean = (drawn.mean(0) - exact.mean).mean(dim=(1, 2)) / STD
@@ -253,14 +253,14 @@ def test_batch_size_changes_nothing(toy, name, text):
     observation = Observation.simulate(x, text, SPEC)
     together = SAMPLERS[name](toy, observation, samples=2, batch=16).samples
     assert torch.allclose(SAMPLERS[name](toy, observation, samples=2, batch=1).samples, together, atol=1e-10)
-    alone = SAMPLERS[name](toy, observation[1:2], rows=generators(0, [1], 2), samples=2).samples
+    alone = SAMPLERS[name](toy, observation[1:2], generators=spawn(0, [1], 2), samples=2).samples
     assert torch.allclose(alone[:, 0], together[:, 1], atol=1e-10)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_seeds_decide(toy, name):
     observation = observe("T1")
-    runs = [SAMPLERS[name](toy, observation, rows=generators(seed, 1)).samples for seed in (0, 0, 1)]
+    runs = [SAMPLERS[name](toy, observation, generators=spawn(seed, 1)).samples for seed in (0, 0, 1)]
     assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])
 
 
@@ -314,10 +314,10 @@ def test_numbers_of_numpy_are_numbers(toy):
 
 
 def test_unknown_guidance_is_refused(toy):
-    with pytest.raises(InputError, match="'norm' or 'moment-matched'"):
+    with pytest.raises(InputError, match="guidance: .*'moment-matched' or 'norm'"):
         mps(toy, observe("T1"), guidance="dps")
 
 
 def test_wrong_number_of_generators_is_refused(toy):
     with pytest.raises(ValueError, match="3 different generators"):
-        mds(toy, observe("T1"), samples=3, rows=generators(0, 2))
+        mds(toy, observe("T1"), samples=3, generators=spawn(0, 2))

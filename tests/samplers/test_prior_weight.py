@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.operators import StackOperator
 from a2a.forward.stack import StackSpec
 from a2a.prior.gaussian import GaussianPrior
 from a2a.samplers import mds
-from a2a.samplers.prior_weight import surprise
+from a2a.samplers.prior_weight import residual_variance
 
 SPEC = StackSpec.of("T1", "T2")
 
@@ -33,13 +33,13 @@ def seen() -> Observation:
 @pytest.mark.parametrize("factor", [1e-3, 0.1, 10.0])
 def test_the_unit_of_the_data_does_not_matter(seen, factor):
     image, other = torch.full((2, 2, 8, 8), 0.5, dtype=torch.float64), scaled(seen, factor)
-    found = [surprise(part, part.residual_norm2(image)) for part in (seen, other)]
+    found = [residual_variance(part, part.residual_norm2(image)) for part in (seen, other)]
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=0)
     toy = GaussianPrior.correlated(SPEC, image[0], std=0.2, correlation=0.8, length=0.0)
-    drawn = [mds(toy, part, steps=5, rows=generators(0, 2)).samples for part in (seen, other)]
+    drawn = [mds(toy, part, steps=5, generators=spawn(0, 2)).samples for part in (seen, other)]
     torch.testing.assert_close(drawn[1], drawn[0], rtol=0, atol=1e-6)
 
 
 def test_an_estimate_without_data_has_no_variance(seen):
     image = torch.full((2, 2, 8, 8), 0.5, dtype=torch.float64)
-    assert torch.equal(surprise(seen, seen.residual_norm2(image))[:, 1], torch.zeros(2, dtype=torch.float64))
+    assert torch.equal(residual_variance(seen, seen.residual_norm2(image))[:, 1], torch.zeros(2, dtype=torch.float64))

@@ -58,7 +58,7 @@ def test_times_are_uniform_and_noise_is_standard_normal(objective):
 @pytest.fixture
 def giving(config, store) -> PriorObjective:
     """A prior that learns levels of their own."""
-    network = config.network.model_copy(update={"levels": "own"})
+    network = config.network.model_copy(update={"noise_levels": "per-modality"})
     return PriorObjective(config.model_copy(update={"network": network, "given": 0.5}), store)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.common.units import to_image
 from a2a.forward.stack import StackSpec
 from a2a.networks.warm_start import own_levels
@@ -23,7 +23,7 @@ SPEC = StackSpec.of("T1", "CT")
 
 def test_denoising_error_is_the_exact_one_of_a_gaussian_prior():
     prior = GaussianPrior.correlated(SPEC, torch.full((2, 8, 8), 0.5), std=0.1, correlation=0.7, length=1.5)
-    images = Gaussian(prior.mean, prior.covariance).sample(generators(0, 48)).numpy()
+    images = Gaussian(prior.mean, prior.covariance).sample(spawn(0, 48)).numpy()
     times = range(0, 1000, 90)
     error = [pixel_variance(rows, 8, 8).numpy() for rows in denoising_error(prior, images, times)]
     exact = np.array([prior.variance(t).numpy() for t in times])

@@ -3,7 +3,7 @@
 Explained in the chapter "The formulation".
 """
 
-from a2a.forward.operators.base import Correcting, Correction, Identity, LinearOperator, Missing
+from a2a.forward.operators.base import DataFidelity, FidelityAt, Identity, LinearOperator, Missing
 from a2a.forward.operators.fourier import fft2c, ifft2c
 from a2a.forward.operators.per_item import PerItem
 from a2a.forward.operators.sense import CartesianSense
@@ -13,7 +13,7 @@ from a2a.forward.operators.stack import StackOperator
 __all__ = [
     "CGResult",
     "CartesianSense",
-    "Correcting",
+    "DataFidelity",
     "Correction",
     "Identity",
     "LinearOperator",

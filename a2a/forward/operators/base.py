@@ -13,7 +13,7 @@ from a2a.forward.operators.solvers import dot
 
 
 @dataclass(frozen=True)
-class Correction:
+class FidelityAt:
     """What data say of estimates z: how far they are from them, and where they move them, for every weight of z.
 
     Both need A^H A z, which is computed once for the two.
@@ -30,8 +30,8 @@ class Correction:
     solve: Callable[[float | torch.Tensor], torch.Tensor]
 
 
-Correcting = Callable[[torch.Tensor], Correction]
-"""What data say of any estimate, see `LinearOperator.toward`."""
+DataFidelity = Callable[[torch.Tensor], FidelityAt]
+"""What data say of any estimate, see `LinearOperator.data_fidelity`."""
 
 
 class LinearOperator(Protocol):
@@ -39,7 +39,7 @@ class LinearOperator(Protocol):
 
     Operators are immutable and live on no device: they follow the dtype (float32 or float64) and device of
     their input. Images are real, so the adjoint is that of the real inner product Re<., .>, and every solve is
-    one of the real normal equations. An operator has a `prox`, or a `toward` where the solution shares work with the
+    one of the real normal equations. An operator has a `prox`, or a `data_fidelity` where the solution shares work with the
     misfit; either follows from the other. Explained in the chapters "The formulation" and "An operator of your own".
     """
 
@@ -55,7 +55,7 @@ class LinearOperator(Protocol):
         """Re(A^H A x): real images ``(B, H, W)``."""
         ...
 
-    def numbers(self, height: int, width: int) -> int:
+    def measurements(self, height: int, width: int) -> int:
         """How many real numbers are measured of one image; a complex number counts twice."""
         ...
 
@@ -81,16 +81,16 @@ class LinearOperator(Protocol):
         InputError
             If lam is negative, not finite or of another shape, or the images do not fit the operator.
         """
-        return self.toward(b)(z).solve(checked_weight(lam, z))
+        return self.data_fidelity(b)(z).solve(checked_weight(lam, z))
 
-    def toward(self, b: torch.Tensor) -> Correcting:
-        """Return ``around(z)``, the misfit of z and its `prox` for every weight; what b alone decides is done once."""
+    def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
+        """Return ``at(z)``, the misfit of z and its `prox` for every weight; what b alone decides is done once."""
 
-        def around(z: torch.Tensor) -> Correction:
+        def at(z: torch.Tensor) -> FidelityAt:
             misfit = partial(dot, z, self.normal(z).double().sub(b, alpha=2))
-            return Correction(misfit, lambda lam: self.prox(z, b, lam))
+            return FidelityAt(misfit, lambda lam: self.prox(z, b, lam))
 
-        return around
+        return at
 
 
 def checked_weight(lam: float | torch.Tensor, like: torch.Tensor) -> float | torch.Tensor:
@@ -134,7 +134,7 @@ class Identity(LinearOperator):
         """Return x."""
         return x
 
-    def numbers(self, height: int, width: int) -> int:
+    def measurements(self, height: int, width: int) -> int:
         """Return H W: every pixel."""
         return height * width
 
@@ -142,14 +142,14 @@ class Identity(LinearOperator):
         """Return H W."""
         return float(height * width)
 
-    def toward(self, b: torch.Tensor) -> Correcting:
+    def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
         """Misfit ||z||^2 - 2 <z, b>, and (b + lam z) / (1 + lam), which for lam = 0 is b, bit for bit."""
 
-        def around(z: torch.Tensor) -> Correction:
+        def at(z: torch.Tensor) -> FidelityAt:
             exact = z.double()
-            return Correction(lambda: dot(exact, exact.sub(b, alpha=2)), lambda lam: torch.lerp(b, z, lam / (1 + lam)))
+            return FidelityAt(lambda: dot(exact, exact.sub(b, alpha=2)), lambda lam: torch.lerp(b, z, lam / (1 + lam)))
 
-        return around
+        return at
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class Missing(LinearOperator):
         """Return zeros ``(B, H, W)``."""
         return torch.zeros_like(x)
 
-    def numbers(self, height: int, width: int) -> int:
+    def measurements(self, height: int, width: int) -> int:
         """Return 0."""
         return 0
 
@@ -180,6 +180,6 @@ class Missing(LinearOperator):
         """Return 0."""
         return 0.0
 
-    def toward(self, b: torch.Tensor) -> Correcting:
+    def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
         """No misfit, and z for every weight: nothing was measured that could correct it."""
-        return lambda z: Correction(lambda: z.new_zeros(len(z), dtype=torch.float64), lambda lam: z)
+        return lambda z: FidelityAt(lambda: z.new_zeros(len(z), dtype=torch.float64), lambda lam: z)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from a2a.common.errors import InputError
-from a2a.forward.operators.base import Correcting, Correction, LinearOperator
+from a2a.forward.operators.base import DataFidelity, FidelityAt, LinearOperator
 from a2a.forward.operators.sense import CartesianSense
 
 
@@ -59,24 +59,24 @@ class PerItem(LinearOperator):
         """Re(A^H A x) of real images ``(B, H, W)``."""
         return self._each(lambda op, part: op.normal(part), x)
 
-    def toward(self, b: torch.Tensor) -> Correcting:
-        """Item by item, see `a2a.forward.operators.LinearOperator.toward`."""
-        each = [op.toward(part) for op, part in self._items(b)]
+    def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
+        """Item by item, see `a2a.forward.operators.LinearOperator.data_fidelity`."""
+        each = [op.data_fidelity(part) for op, part in self._items(b)]
 
-        def around(z: torch.Tensor) -> Correction:
+        def at(z: torch.Tensor) -> FidelityAt:
             items = [near(part) for near, (_, part) in zip(each, self._items(z), strict=True)]
 
             def solve(lam: float | torch.Tensor) -> torch.Tensor:
                 weights = torch.as_tensor(lam, dtype=z.dtype, device=z.device).expand(len(z), 1, 1)
                 return torch.cat([item.solve(w) for item, w in zip(items, weights.split(1), strict=True)])
 
-            return Correction(lambda: torch.cat([item.misfit() for item in items]), solve)
+            return FidelityAt(lambda: torch.cat([item.misfit() for item in items]), solve)
 
-        return around
+        return at
 
-    def numbers(self, height: int, width: int) -> int:
+    def measurements(self, height: int, width: int) -> int:
         """Real numbers measured of one image."""
-        return self.operators[0].numbers(height, width)
+        return self.operators[0].measurements(height, width)
 
     def trace(self, height: int, width: int) -> torch.Tensor:
         """Trace of Re(A^H A) for each item, float64 ``(B,)``."""

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from a2a.common.errors import InputError
-from a2a.forward.operators.base import Correcting, Correction, LinearOperator
+from a2a.forward.operators.base import DataFidelity, FidelityAt, LinearOperator
 from a2a.forward.operators.convolution import Convolution
 from a2a.forward.operators.fourier import fft2c, ifft2c
 from a2a.forward.operators.solvers import cg, dot
@@ -20,7 +20,7 @@ _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-12}  # far below the noise 
 
 @dataclass(frozen=True, eq=False)
 class CartesianSense(LinearOperator):
-    """Sampling operator A = M F S: coil sensitivities S, centred orthonormal Fourier transform F, mask M.
+    """Undersampling operator A = M F S: coil sensitivities S, centred orthonormal Fourier transform F, mask M.
 
     The phase-encode axis is H. Masks along H alone are solved exactly (see `a2a.forward.operators.spectrum`): R x R systems
     for equispaced lines, H x H systems for any other. Masks that vary along W too are solved by conjugate gradients, to
@@ -128,7 +128,7 @@ class CartesianSense(LinearOperator):
             return self._convolution(x).normal(x)
         return self._spectrum(x.dtype, x.device).normal(x)
 
-    def numbers(self, height: int, width: int) -> int:
+    def measurements(self, height: int, width: int) -> int:
         """Return 2 coils times the sampled positions."""
         return round(2 * len(self.maps) * height * width / self.acceleration)
 
@@ -136,31 +136,31 @@ class CartesianSense(LinearOperator):
         """Return the sum of ``|s|^2`` over coils and pixels, divided by the acceleration."""
         return self._trace
 
-    def toward(self, b: torch.Tensor) -> Correcting:
+    def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
         """Misfit of z, and the solution of (Re(A^H A) + lam) x = b + lam z, of real images ``(B, H, W)``.
 
         Exact for any lam >= 0 where the mask is along H alone. With lam = 0 it is the least-squares solution nearest
-        to z. See `LinearOperator.toward`.
+        to z. See `LinearOperator.data_fidelity`.
         """
         near = self._near(self._checked(b))
 
-        def around(z: torch.Tensor) -> Correction:
+        def at(z: torch.Tensor) -> FidelityAt:
             if self._checked(z).shape != b.shape:
                 raise InputError(f"b has shape {tuple(b.shape)} and z {tuple(z.shape)}; they must agree.")
             return near(z)
 
-        return around
+        return at
 
-    def _near(self, b: torch.Tensor) -> Correcting:
+    def _near(self, b: torch.Tensor) -> DataFidelity:
         if self._lines is not None:
-            return self._spectrum(b.dtype, b.device).toward(b)
+            return self._spectrum(b.dtype, b.device).data_fidelity(b)
         product = self._convolution(b).normal
 
-        def around(z: torch.Tensor) -> Correction:
+        def at(z: torch.Tensor) -> FidelityAt:
             change = b - product(z)
-            return Correction(lambda: -dot(z, b + change), lambda lam: self._iterated(z, b, change, lam))
+            return FidelityAt(lambda: -dot(z, b + change), lambda lam: self._iterated(z, b, change, lam))
 
-        return around
+        return at
 
     def _iterated(
         self, z: torch.Tensor, b: torch.Tensor, change: torch.Tensor, lam: float | torch.Tensor

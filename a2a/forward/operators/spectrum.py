@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from a2a.forward.operators.base import Correcting, Correction
+from a2a.forward.operators.base import DataFidelity, FidelityAt
 from a2a.forward.operators.solvers import dot
 
 ELEMENTWISE_UP_TO = 32
@@ -53,7 +53,7 @@ class Spectrum:
         """Re(A^H A x) for images ``(B, H, W)``."""
         return self._synthesise(self.values * self._analyse(x)).reshape(x.shape)
 
-    def toward(self, b: torch.Tensor) -> Correcting:
+    def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
         """z + (N + lam)^-1 (b - N z) with N = Re(A^H A) for every lam, and the misfit; of images ``(B, H, W)``.
 
         Directions without data keep z.
@@ -61,16 +61,16 @@ class Spectrum:
         target = self._analyse(b)
         known = self.values.where(self.values > 0, torch.inf)
 
-        def around(z: torch.Tensor) -> Correction:
+        def at(z: torch.Tensor) -> FidelityAt:
             start = self._analyse(z)
             change = torch.addcmul(target, self.values, start, value=-1)
 
             def solve(lam: float | torch.Tensor) -> torch.Tensor:
                 return self._synthesise(torch.addcdiv(start, change, known + lam)).reshape(z.shape)
 
-            return Correction(lambda: -dot(start, target + change), solve)
+            return FidelityAt(lambda: -dot(start, target + change), solve)
 
-        return around
+        return at
 
     def _analyse(self, x: torch.Tensor) -> torch.Tensor:
         """Coefficients V^T x, ``(B, K, P)``."""

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from a2a.common.errors import InputError
-from a2a.forward.operators.base import Correcting, Correction, LinearOperator, Missing, checked_values
+from a2a.forward.operators.base import DataFidelity, FidelityAt, LinearOperator, Missing, checked_values
 from a2a.forward.operators.per_item import PerItem
 from a2a.forward.operators.sense import CartesianSense
 
@@ -80,14 +80,14 @@ class StackOperator:
         InputError
             If shapes do not fit or a weight is negative.
         """
-        return self.toward(b)(z).solve(checked_values(torch.as_tensor(lam)))
+        return self.data_fidelity(b)(z).solve(checked_values(torch.as_tensor(lam)))
 
-    def toward(self, b: torch.Tensor) -> Correcting:
-        """Return ``around(z)``: misfit of each modality, ``(B, n)``, and `prox` for every weight, which is trusted."""
+    def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
+        """Return ``at(z)``: misfit of each modality, ``(B, n)``, and `prox` for every weight, which is trusted."""
         self._check(b)
-        each = [block.toward(part) for block, part in self._parts(b)]
+        each = [block.data_fidelity(part) for block, part in self._parts(b)]
 
-        def around(z: torch.Tensor) -> Correction:
+        def at(z: torch.Tensor) -> FidelityAt:
             self._check(z)
             parts = [near(part) for near, (_, part) in zip(each, self._parts(z), strict=True)]
 
@@ -98,9 +98,9 @@ class StackOperator:
                 weights = self._parts(self._weights(lam, z))
                 return self._put([part.solve(w) for part, (_, w) in zip(parts, weights, strict=True)], z.clone())
 
-            return Correction(misfit, solve)
+            return FidelityAt(misfit, solve)
 
-        return around
+        return at
 
     def _weights(self, lam: float | torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """One weight for each image of z, ``(B, n, 1, 1)``."""

@@ -103,9 +103,9 @@ class Adversarial(Synthesis):
         """Map the range of the network to [0, 1]."""
         return answer
 
-    def fill_in(self, images: Tensor, given: Tensor, rows: Sequence[torch.Generator]) -> Tensor:
+    def fill_in(self, images: Tensor, given: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Complete rows that may have different modalities given."""
-        entered = network_input(self.to_network(images), given, self.fill, rows)
+        entered = network_input(self.to_network(images), given, self.fill, generators)
         return self.to_images(passed_through(self.network(entered), entered, given))
 
 

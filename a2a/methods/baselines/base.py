@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically, write_json
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
@@ -76,8 +76,8 @@ class Baseline(ABC):
         """Whether all samples of a completion would be the same."""
 
     @abstractmethod
-    def predict(self, observation: Observation, rows: Sequence[torch.Generator]) -> Tensor:
-        """Complete some rows: ``(len(rows), n, H, W)`` in image units, NaN in modalities the method does not give."""
+    def predict(self, observation: Observation, generators: Sequence[torch.Generator]) -> Tensor:
+        """Complete some rows: ``(len(generators), n, H, W)`` in image units, NaN in modalities the method does not give."""
 
     @property
     def evaluations(self) -> int:
@@ -101,7 +101,7 @@ class Baseline(ABC):
 
     @torch.no_grad()
     def complete(
-        self, observation: Observation, samples: int = 1, rows: Sequence[torch.Generator] | None = None
+        self, observation: Observation, samples: int = 1, generators: Sequence[torch.Generator] | None = None
     ) -> Completion:
         """Complete the stacks; clean modalities come back bit for bit.
 
@@ -111,8 +111,8 @@ class Baseline(ABC):
             B observed stacks.
         samples
             Completions S of each; more than one only where they differ.
-        rows
-            One generator for each of the S * B rows, sample by sample (default ``generators(0, B, S)``).
+        generators
+            One generator for each of the S * B rows, sample by sample (default ``spawn(0, B, S)``).
 
         Returns
         -------
@@ -130,7 +130,7 @@ class Baseline(ABC):
         started = time.perf_counter()
         if samples > 1 and self.deterministic(observation):
             raise InputError(f"samples: {self.name} gives one answer to {observation.scenario!s}; ask for 1.")
-        draws = list(rows) if rows is not None else generators(0, observation.shape[0], samples)
+        draws = list(generators) if generators is not None else spawn(0, observation.shape[0], samples)
         everything, like = observation.repeat(samples), next(self.network.parameters())
         parts = [slice(first, first + self.batch) for first in range(0, len(draws), self.batch)]
         stacks = torch.cat([self.predict(everything[part].to(like), draws[part]).cpu() for part in parts]).clamp(0, 1)

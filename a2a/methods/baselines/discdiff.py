@@ -23,6 +23,7 @@ from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.entropy import entropies, rows_of_entropy
 from a2a.methods.baselines.learned_variance import log_variance, variational_bound
 from a2a.methods.baselines.reconstruction import Reconstruction, ReconstructionConfig, ReconstructionObjective, channels
+from a2a.methods.registry import method
 from a2a.networks.discdiff import DisCDiffNetwork
 from a2a.networks.unet import UNetConfig
 from a2a.prior.schedule import END, NoiseSchedule
@@ -150,6 +151,7 @@ class DisCDiffObjective(ReconstructionObjective):
         return terms.mean()
 
 
+@method
 @dataclass(frozen=True, eq=False)
 class DisCDiff(Reconstruction):
     """Reconstructs by diffusion of the target, given its zero-filled image and the reference; several samples differ.
@@ -187,14 +189,14 @@ class DisCDiff(Reconstruction):
         return False
 
     def reconstruct(
-        self, zero_filled: Tensor, reference: Tensor, operator: LinearOperator, rows: Sequence[torch.Generator]
+        self, zero_filled: Tensor, reference: Tensor, operator: LinearOperator, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Sample by ancestral steps, the clean estimate clipped to [-1, 1]; the operator is not used."""
         schedule, given = self.config.noise, (to_model(zero_filled), to_model(reference))
-        x = randn(zero_filled.shape[1:], rows, zero_filled)
+        x = randn(zero_filled.shape[1:], generators, zero_filled)
         for t, s in schedule.transitions(self.config.sampling_steps):
             out = self.network(x, torch.full((len(x),), t, device=x.device), *given).out.float()
-            abar, noise = schedule.abar(t), randn(x.shape[1:], rows, x)
+            abar, noise = schedule.abar(t), randn(x.shape[1:], generators, x)
             clean = ((x - (1 - abar) ** 0.5 * out[:, :1]) / abar**0.5).clamp(-1, 1)
             if self.config.variance == "fixed" or s == END:
                 x = schedule.ancestral(clean, x, noise, t, s)

@@ -18,6 +18,7 @@ from a2a.common.units import to_image, to_model
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.synthesis import Synthesis, SynthesisConfig, draw_given, passed_through, validation_error
+from a2a.methods.registry import method
 from a2a.networks.m2dn import M2DNNetwork, M2DNSize
 from a2a.prior.schedule import NoiseSchedule
 from a2a.training.config import Schedule
@@ -87,7 +88,7 @@ def inpaint(
     estimate: Callable[[Tensor, int], Tensor],
     stack: Tensor,
     given: Tensor,
-    rows: Sequence[torch.Generator],
+    generators: Sequence[torch.Generator],
     steps: int,
 ) -> Tensor:
     """Draw the missing modalities, from noise to clean images in `steps` evaluations of ``estimate(x_t, t)``.
@@ -103,10 +104,10 @@ def inpaint(
         bool ``(b, n)``.
     """
     shape = stack.shape[1:]
-    x = passed_through(randn(shape, rows, stack), stack, given)
+    x = passed_through(randn(shape, generators, stack), stack, given)
     for t, s in schedule.transitions(steps):
         x0 = estimate(x, t).clamp(-1, 1)
-        x = passed_through(schedule.ancestral(x0, x, randn(shape, rows, stack), t, s), stack, given)
+        x = passed_through(schedule.ancestral(x0, x, randn(shape, generators, stack), t, s), stack, given)
     return x
 
 
@@ -147,6 +148,7 @@ class M2DNObjective(Objective):
         return M2DN(network.eval(), self.config, self.store.spec, self.store.size, card)
 
 
+@method
 @dataclass(frozen=True, eq=False)
 class M2DN(Synthesis):
     """Completes by diffusion of the missing modalities; several samples differ. See `M2DNConfig`."""
@@ -182,10 +184,10 @@ class M2DN(Synthesis):
         """Only if nothing is missing is there nothing to draw."""
         return not observation.scenario.indices("missing")
 
-    def fill_in(self, images: Tensor, given: Tensor, rows: Sequence[torch.Generator]) -> Tensor:
+    def fill_in(self, images: Tensor, given: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Complete rows by `inpaint`, see `a2a.methods.baselines.synthesis.Synthesis.fill_in`."""
 
         def estimate(x: Tensor, t: int) -> Tensor:
             return self.network(x, torch.full((len(x),), t, device=x.device), (~given).to(x.dtype)).float()
 
-        return to_image(inpaint(self.config.noise, estimate, to_model(images), given, rows, self.config.sampling_steps))
+        return to_image(inpaint(self.config.noise, estimate, to_model(images), given, generators, self.config.sampling_steps))

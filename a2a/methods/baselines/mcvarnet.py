@@ -20,6 +20,7 @@ from a2a.methods.baselines.reconstruction import (
     ReconstructionObjective,
     channels,
 )
+from a2a.methods.registry import method
 from a2a.networks.mcvarnet import MCVarNetNetwork, MCVarNetSize
 from a2a.training.config import TrainConfig
 from a2a.training.objective import Objective
@@ -56,10 +57,11 @@ class MCVarNetObjective(ReconstructionObjective):
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """``mean |x_T - truth|``."""
         zero_filled, reference, truth = inputs
-        operator = self.config.sampling.operator(*zero_filled.shape[-2:])
+        operator = self.config.undersampling.operator(*zero_filled.shape[-2:])
         return (networks[name](zero_filled, reference, operator).float() - truth).abs().mean()
 
 
+@method
 @dataclass(frozen=True, eq=False)
 class MCVarNet(Reconstruction):
     """MC-VarNet with its weights; see `a2a.methods.baselines.base.Baseline`."""
@@ -88,7 +90,7 @@ class MCVarNet(Reconstruction):
         )
 
     def reconstruct(
-        self, zero_filled: Tensor, reference: Tensor, operator: LinearOperator, rows: Sequence[torch.Generator]
+        self, zero_filled: Tensor, reference: Tensor, operator: LinearOperator, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Return the last iterate; generators are not used."""
         return self.network(zero_filled, reference, operator)

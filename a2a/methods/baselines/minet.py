@@ -20,6 +20,7 @@ from a2a.methods.baselines.reconstruction import (
     ReconstructionObjective,
     channels,
 )
+from a2a.methods.registry import method
 from a2a.networks.minet import MINetNetwork, MINetSize
 from a2a.training.config import TrainConfig
 from a2a.training.objective import Objective
@@ -91,6 +92,7 @@ class MINetObjective(ReconstructionObjective):
         return config.target_weight * target_error + config.reference_weight * reference_error
 
 
+@method
 @dataclass(frozen=True, eq=False)
 class MINet(Reconstruction):
     """MINet with its weights; see `a2a.methods.baselines.base.Baseline`."""
@@ -108,7 +110,7 @@ class MINet(Reconstruction):
         return MINetNetwork(MINetSize(config.features, config.groups, config.blocks, config.reduction))
 
     def reconstruct(
-        self, zero_filled: Tensor, reference: Tensor, operator: LinearOperator, rows: Sequence[torch.Generator]
+        self, zero_filled: Tensor, reference: Tensor, operator: LinearOperator, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Return the network's target; operator and generators are not used."""
         units = Units.of(zero_filled, self.config.normalise)

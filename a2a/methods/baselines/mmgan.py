@@ -12,6 +12,7 @@ from torch import nn
 
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.adversarial import Adversarial, AdversarialConfig, AdversarialObjective
+from a2a.methods.registry import method
 from a2a.networks.pix2pix import Head, Pix2PixUNet
 
 
@@ -55,6 +56,7 @@ class MmGANObjective(AdversarialObjective):
         return MmGAN
 
 
+@method
 @dataclass(frozen=True, eq=False)
 class MmGAN(Adversarial):
     """mmGAN with trained weights: one pass through the generator completes a stack.

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from a2a.common.units import to_image, to_model
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.adversarial import Adversarial, AdversarialConfig, AdversarialObjective
+from a2a.methods.registry import method
 from a2a.networks.resvit import ResViT, ResViTSize
 
 
@@ -86,6 +87,7 @@ class MmResViTObjective(AdversarialObjective):
         return generator(entered, bool(joined.all()))
 
 
+@method
 @dataclass(frozen=True, eq=False)
 class MmResViT(Adversarial):
     """mmResViT with trained weights: one pass through the generator completes a stack.

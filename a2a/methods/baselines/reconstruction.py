@@ -14,12 +14,12 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.operators import LinearOperator
 from a2a.forward.operators.per_item import PerItem
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.methods.baselines.base import Baseline
 from a2a.training.config import TrainConfig
 from a2a.training.objective import Objective
@@ -36,13 +36,13 @@ class ReconstructionConfig(TrainConfig):
         Name of the modality that is given clean.
     target
         Name of the modality that is given as k-space, and reconstructed.
-    sampling
+    undersampling
         How the target's k-space is acquired in training.
     """
 
     reference: str = "T1"
     target: str = "T2FLAIR"
-    sampling: Sampling = Sampling()
+    undersampling: Undersampling = Undersampling()
 
     @property
     def scenario(self) -> str:
@@ -72,7 +72,7 @@ class Reconstruction(Baseline):
 
     @abstractmethod
     def reconstruct(
-        self, zero_filled: Tensor, reference: Tensor, operator: LinearOperator, rows: Sequence[torch.Generator]
+        self, zero_filled: Tensor, reference: Tensor, operator: LinearOperator, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Reconstruct the target.
 
@@ -84,7 +84,7 @@ class Reconstruction(Baseline):
             Clean images ``(b, 1, H, W)`` in [0, 1].
         operator
             A of the target.
-        rows
+        generators
             One generator for each row.
 
         Returns
@@ -104,7 +104,7 @@ class Reconstruction(Baseline):
         if observation.kinds != _kinds(len(self.spec), reference, target):
             return f"the weights are for {self.config.scenario} alone"
         found = _mask(observation.operator.blocks[target])
-        wanted = _mask(self.config.sampling.operator(self.size, self.size))
+        wanted = _mask(self.config.undersampling.operator(self.size, self.size))
         if not self.knows_mask and not torch.equal(found.cpu(), wanted):
             return f"the k-space is sampled at {_words(found)}, the weights are for {_words(wanted)}"
         return None
@@ -113,13 +113,13 @@ class Reconstruction(Baseline):
         """Whether one network evaluation without randomness decides the answer; a sampler overrides this."""
         return True
 
-    def predict(self, observation: Observation, rows: Sequence[torch.Generator]) -> Tensor:
-        """Reconstruct the target of some rows: ``(len(rows), n, H, W)``, NaN in every other modality."""
+    def predict(self, observation: Observation, generators: Sequence[torch.Generator]) -> Tensor:
+        """Reconstruct the target of some rows: ``(len(generators), n, H, W)``, NaN in every other modality."""
         reference, target = self.channels
         images, operator = observation.adjoint.float(), observation.operator.blocks[target]
         stack = torch.full_like(images, torch.nan)
         pair = images[:, target : target + 1], images[:, reference : reference + 1]
-        stack[:, target : target + 1] = self.reconstruct(*pair, operator, rows).to(stack)
+        stack[:, target : target + 1] = self.reconstruct(*pair, operator, generators).to(stack)
         return stack
 
 
@@ -150,7 +150,7 @@ class ReconstructionObjective(Objective):
         """
         spec, config = self.store.spec, self.config
         reference, target = channels(config, spec)
-        observation = Observation.simulate(clean, config.scenario, spec, config.sampling, draws)
+        observation = Observation.simulate(clean, config.scenario, spec, config.undersampling, draws)
         zero_filled = observation.adjoint[:, target : target + 1]
         return zero_filled, clean[:, reference : reference + 1], clean[:, target : target + 1]
 
@@ -161,8 +161,8 @@ class ReconstructionObjective(Objective):
         images, target = self.store.split("val").images, channels(config, self.store.spec)[1]
         rows = np.unique(np.linspace(0, len(images) - 1, min(VALIDATION_SLICES, len(images))).round().astype(int))
         clean = torch.from_numpy(np.asarray(images[rows], dtype=np.float32))
-        observation = Observation.simulate(clean, config.scenario, self.store.spec, config.sampling)
-        samples = method.complete(observation, rows=generators(0, len(rows))).samples
+        observation = Observation.simulate(clean, config.scenario, self.store.spec, config.undersampling)
+        samples = method.complete(observation, generators=spawn(0, len(rows))).samples
         return float((samples[0, :, target] - clean[:, target]).abs().mean())
 
     def finished(self, network: nn.Module, card: dict) -> Reconstruction:

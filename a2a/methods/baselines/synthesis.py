@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from a2a.common.rng import generator, generators, randn
+from a2a.common.rng import generator, randn, spawn
 from a2a.data.store.read import Split
 from a2a.forward.observation import Observation
 from a2a.methods.baselines.base import Baseline
@@ -115,7 +115,7 @@ class Synthesis(Baseline):
     config: SynthesisConfig
 
     @abstractmethod
-    def fill_in(self, images: Tensor, given: Tensor, rows: Sequence[torch.Generator]) -> Tensor:
+    def fill_in(self, images: Tensor, given: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Complete rows that may have different modalities given.
 
         Parameters
@@ -124,7 +124,7 @@ class Synthesis(Baseline):
             ``(b, n, H, W)`` in [0, 1]; missing modalities hold anything.
         given
             bool ``(b, n)``.
-        rows
+        generators
             A generator for each row.
 
         Returns
@@ -146,11 +146,11 @@ class Synthesis(Baseline):
         """The noise in place of an empty input is the only randomness; methods that draw more say so."""
         return bool(observation.scenario.indices("clean"))
 
-    def predict(self, observation: Observation, rows: Sequence[torch.Generator]) -> Tensor:
+    def predict(self, observation: Observation, generators: Sequence[torch.Generator]) -> Tensor:
         """Complete rows that are observed alike."""
         images = observation.adjoint
         given = torch.tensor([kind == "clean" for kind in observation.kinds], device=images.device)
-        return self.fill_in(images, given.expand(len(images), -1), rows)
+        return self.fill_in(images, given.expand(len(images), -1), generators)
 
 
 @torch.no_grad()
@@ -163,8 +163,8 @@ def validation_error(method: Synthesis, split: Split) -> float:
     chosen = np.unique(np.linspace(0, len(split) - 1, min(SLICES, len(split))).round().astype(int))
     clean = torch.from_numpy(np.asarray(split.images[chosen], dtype=np.float32))
     vectors, device = scenario_vectors(len(method.spec))[1:], next(method.network.parameters()).device
-    given, rows = vectors[torch.arange(len(clean)) % len(vectors)], generators(0, len(clean))
+    given, generators = vectors[torch.arange(len(clean)) % len(vectors)], spawn(0, len(clean))
     parts = [slice(first, first + method.batch) for first in range(0, len(clean), method.batch)]
-    answers = [method.fill_in(clean[part].to(device), given[part].to(device), rows[part]).cpu() for part in parts]
+    answers = [method.fill_in(clean[part].to(device), given[part].to(device), generators[part]).cpu() for part in parts]
     error = (torch.cat(answers).clamp(0, 1) - clean).abs().mean(dim=(2, 3))
     return float(error[~given].mean())

@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a2a.common.errors import InputError
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.methods.references.regression import TreesConfig
 
 
@@ -43,7 +43,7 @@ class ReferencesConfig(_Strict):
     ----------
     name
         Name of the experiment.
-    sampling
+    undersampling
         How k-space is acquired.
     scenarios
         The blocks of the table.
@@ -54,7 +54,7 @@ class ReferencesConfig(_Strict):
     """
 
     name: str
-    sampling: Sampling = Sampling()
+    undersampling: Undersampling = Undersampling()
     scenarios: tuple[ScenarioTargets, ...] = Field(min_length=1)
     seed: int = Field(0, ge=0)
     profiles: Mapping[str, TreesConfig]

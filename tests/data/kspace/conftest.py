@@ -9,7 +9,7 @@ import torch
 
 from a2a.data.kspace.grid import Grid, centred, transform
 from a2a.forward.measured import KSpace
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.patient.read import simulate_kspace
 
 SIZE, FIELD = 48, 192.0
@@ -57,7 +57,7 @@ def image() -> torch.Tensor:
 @pytest.fixture
 def kspace(image: torch.Tensor) -> KSpace:
     """Half of the k-space of the head with 16 central lines, 6 coils, little noise."""
-    return simulate_kspace(image, Sampling(acceleration=2, acs=16, coils=6, noise_std=0.002))
+    return simulate_kspace(image, Undersampling(acceleration=2, acs=16, coils=6, noise_std=0.002))
 
 
 @pytest.fixture

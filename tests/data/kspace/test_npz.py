@@ -13,7 +13,7 @@ from a2a.data.kspace.file import read_kspace
 from a2a.data.kspace.grid import Grid
 from a2a.data.kspace.npz import KSpaceFile, write_kspace
 from a2a.data.volumes.normalisation import Normalisation
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.patient.read import simulate_kspace
 
 SHAPE = (3, 16, 16)
@@ -24,7 +24,7 @@ GRID = Grid(3, 16, 192.0)
 def file(tmp_path: Path) -> Path:
     """A k-space file of three slices."""
     image = torch.rand(SHAPE, generator=generator(1))
-    content = KSpaceFile(simulate_kspace(image, Sampling(coils=4)), Normalisation(-5.0, 95.0))
+    content = KSpaceFile(simulate_kspace(image, Undersampling(coils=4)), Normalisation(-5.0, 95.0))
     write_kspace(tmp_path / "y.npz", content)
     return tmp_path / "y.npz"
 
@@ -50,7 +50,7 @@ def change(file: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize("scale", [None, Normalisation(0.0, 300.0)])
 def test_round_trip_bit_for_bit(tmp_path, pattern, scale):
     image = torch.rand(SHAPE, generator=generator(2))
-    kspace = simulate_kspace(image, Sampling(acceleration=2, coils=4, noise_std=0.013, pattern=pattern))
+    kspace = simulate_kspace(image, Undersampling(acceleration=2, coils=4, noise_std=0.013, pattern=pattern))
     write_kspace(tmp_path / "y.npz", KSpaceFile(kspace, scale))
     again = read_kspace(tmp_path / "y.npz", "T1", GRID)
     assert torch.equal(again.kspace.data, kspace.data) and torch.equal(again.kspace.maps, kspace.maps)

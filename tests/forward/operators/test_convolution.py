@@ -7,7 +7,7 @@ from a2a.common.rng import generator
 from a2a.forward.operators import CartesianSense, cg
 from a2a.forward.operators.convolution import Convolution
 from a2a.forward.operators.fourier import fft2c
-from a2a.forward.undersampling import Sampling, birdcage_maps
+from a2a.forward.undersampling import Undersampling, birdcage_maps
 
 SIDE = 12
 
@@ -60,7 +60,7 @@ def test_no_weight_and_no_coil_leave_a_residual_alone(operator):
 
 
 def test_half_as_many_iterations_suffice():
-    operator = Sampling(pattern="poisson", acs=8).operator(64, 64)
+    operator = Undersampling(pattern="poisson", acs=8).operator(64, 64)
     z, lam = images(side=64).float(), 0.01
     convolution = Convolution.of(operator.mask.float(), operator.maps)
     b = convolution.normal(images(side=64, seed=3).float())

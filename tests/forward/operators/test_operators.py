@@ -112,7 +112,7 @@ class TestEveryOperator:
 
     def test_one_correction_serves_the_misfit_and_every_weight(self, operator):
         z, b = images(operator, 0), operator.adjoint(data_like(operator, images(operator)))
-        near = operator.toward(b)(z)
+        near = operator.data_fidelity(b)(z)
         data = operator.forward(z).reshape(len(z), -1)
         expected = torch.view_as_real(data) if data.is_complex() else data
         expected = expected.flatten(1).square().sum(dim=1) - 2 * (z * b).sum(dim=(1, 2))

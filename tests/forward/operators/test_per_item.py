@@ -11,7 +11,7 @@ from a2a.forward.observation import Observation
 from a2a.forward.operators import CartesianSense, PerItem
 from a2a.forward.stack import StackSpec
 from a2a.forward.undersampling import birdcage_maps
-from a2a.samplers.prior_weight import surprise
+from a2a.samplers.prior_weight import residual_variance
 
 MASKS = {"exact": equispaced_mask(8, 2, acs=4), "conjugate gradients": poisson_mask((8, 8), 2)}
 MAPS = torch.stack([birdcage_maps(4, 8, 8, radius) * scale for radius, scale in ((1.5, 1.0), (2.0, 0.5), (1.2, 1.5))])
@@ -35,7 +35,7 @@ def test_every_item_is_measured_by_its_own_operator(operator):
         assert torch.equal(y[one], alone.forward(x[one])) and torch.equal(b[one], alone.adjoint(y[one]))
         assert torch.equal(n[one], alone.normal(x[one])) and torch.equal(q[one], alone.prox(z[one], x[one], 0.3))
         assert torch.equal(p[one], alone.prox(z[one], x[one], float(lam[i])))
-        assert operator.trace(8, 8)[i] == alone.trace(8, 8) and operator.numbers(8, 8) == alone.numbers(8, 8)
+        assert operator.trace(8, 8)[i] == alone.trace(8, 8) and operator.measurements(8, 8) == alone.measurements(8, 8)
 
 
 def test_the_adjoint_is_the_adjoint(operator):
@@ -57,7 +57,7 @@ def test_parts_and_repetitions_of_an_observation_keep_their_operators():
     guess = torch.rand(3, 2, 8, 8, generator=generator(6))
     residual = whole.residual_norm2(guess)
     assert torch.equal(whole[2:].residual_norm2(guess[2:]), residual[2:])
-    assert torch.equal(surprise(whole[2:], residual[2:]), surprise(whole, residual)[2:])
+    assert torch.equal(residual_variance(whole[2:], residual[2:]), residual_variance(whole, residual)[2:])
 
 
 @pytest.mark.parametrize(

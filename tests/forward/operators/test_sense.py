@@ -11,7 +11,7 @@ import torch
 from a2a.common.rng import generator, randn
 from a2a.forward.masks import equispaced_mask, random_mask
 from a2a.forward.operators import CartesianSense, fft2c, ifft2c
-from a2a.forward.undersampling import Sampling, birdcage_maps
+from a2a.forward.undersampling import Undersampling, birdcage_maps
 
 
 def random_complex(seed, *shape):
@@ -45,7 +45,7 @@ HARD, EASY = (1461, 17.4), (16.8, 30.0)
 def test_the_offset_decides_how_hard_real_images_are(offset, facts):
     """Eight coils, R = 4, 256 lines, noise 0.01: condition number and PSNR (dB) of least squares, peak 1."""
     condition, psnr = facts
-    operator = Sampling(offset=offset).operator(256, 256)
+    operator = Undersampling(offset=offset).operator(256, 256)
     values = operator.eigenvalues()
     assert float(values[-1] / values[0]) == pytest.approx(condition, rel=1e-3)
     assert -10 * math.log10(0.01**2 * float((1 / values).mean())) == pytest.approx(psnr, abs=0.05)
@@ -53,7 +53,7 @@ def test_the_offset_decides_how_hard_real_images_are(offset, facts):
 
 @pytest.mark.parametrize("offset", [0, 1])
 def test_least_squares_noise_is_what_the_eigenvalues_say(offset):
-    operator = Sampling(offset=offset).operator(64, 64)
+    operator = Undersampling(offset=offset).operator(64, 64)
     expected = 0.01**2 * float((1 / operator.eigenvalues()).mean())
     truth = torch.rand(20, 64, 64, dtype=torch.float64, generator=generator(1))
     noise = 0.01 * randn((2, 8, 64, 64), [generator(2, i) for i in range(20)], truth)

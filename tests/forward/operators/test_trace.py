@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from a2a.forward.operators import CartesianSense, Identity, Missing
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 
 MASKS = {
-    "equispaced": Sampling(coils=3).operator(8, 4),
-    "offset": Sampling(coils=3, offset=1).operator(8, 4),
-    "calibrated": Sampling(coils=3, acs=3).operator(8, 4),
+    "equispaced": Undersampling(coils=3).operator(8, 4),
+    "offset": Undersampling(coils=3, offset=1).operator(8, 4),
+    "calibrated": Undersampling(coils=3, acs=3).operator(8, 4),
     "2-D": CartesianSense(
-        torch.rand(8, 4, generator=torch.Generator().manual_seed(0)) > 0.5, Sampling(coils=2).operator(8, 4).maps
+        torch.rand(8, 4, generator=torch.Generator().manual_seed(0)) > 0.5, Undersampling(coils=2).operator(8, 4).maps
     ),
 }
 
@@ -23,4 +23,4 @@ def test_numbers_and_trace_are_those_of_the_matrix(operator):
     data = operator.forward(torch.rand(50, 8, 4, dtype=torch.float64) + 0.1)
     real = torch.view_as_real(data) if data.is_complex() else data
     assert operator.trace(8, 4) == pytest.approx(float(normal.trace()), rel=1e-6)
-    assert operator.numbers(8, 4) == int((real != 0).any(dim=0).sum())
+    assert operator.measurements(8, 4) == int((real != 0).any(dim=0).sum())

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError, UnsupportedObservation
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.methods.baselines import MmGAN, MmResViT
 from a2a.methods.baselines.adversarial import Adversarial, pixel_loss, selective_loss
+from a2a.methods.baselines.mmgan import MmGAN
+from a2a.methods.baselines.mmresvit import MmResViT
 from a2a.methods.baselines.synthesis import scenario_vectors, validation_error
 from a2a.training.loop import train
 
@@ -92,9 +93,9 @@ def test_missing_modalities_do_not_reach_the_answer(method):
     trained, given = made(method), torch.tensor([[1, 0, 1]]).bool()
     images = torch.rand(1, 3, 32, 32)
     other = torch.where(given[:, :, None, None], images, torch.rand_like(images))
-    rows = generators(0, 1)
-    assert torch.equal(trained.fill_in(images, given, rows), trained.fill_in(other, given, rows))
-    assert not torch.equal(trained.fill_in(images, given, rows), trained.fill_in(1 - images, given, rows))
+    generators = spawn(0, 1)
+    assert torch.equal(trained.fill_in(images, given, generators), trained.fill_in(other, given, generators))
+    assert not torch.equal(trained.fill_in(images, given, generators), trained.fill_in(1 - images, given, generators))
 
 
 @both
@@ -114,7 +115,7 @@ def test_one_answer_to_what_is_given(method):
     trained, observation = made(method), observed("T1 + CT")
     with pytest.raises(InputError, match="gives one answer"):
         trained.complete(observation, samples=2)
-    answers = [trained.complete(observation, rows=generators(seed, 3)).samples for seed in (0, 1)]
+    answers = [trained.complete(observation, generators=spawn(seed, 3)).samples for seed in (0, 1)]
     assert torch.equal(*answers)
 
 
@@ -151,7 +152,7 @@ def test_weights_return_and_those_of_another_fill_or_method_are_refused(method, 
 def test_the_losses_update_their_own_network_and_the_whole_input_reaches_them(method, make_store):
     objective = method.Objective(method.Config(**RUN | SIZES[method] | {"curriculum": "none"}), make_store(size=32))
     networks = objective.networks()
-    inputs = objective.inputs(torch.rand(4, 3, 32, 32), generators(0, 4), 11)
+    inputs = objective.inputs(torch.rand(4, 3, 32, 32), spawn(0, 4), 11)
     for name, other in (("generator", "discriminator"), ("discriminator", "generator")):
         networks[name].requires_grad_(True), networks[other].requires_grad_(False)
         objective.loss(name, networks, inputs).backward()
@@ -165,7 +166,7 @@ def test_the_discriminator_sees_what_it_is_told_to(method, condition, make_store
     objective = method.Objective(method.Config(**RUN | SIZES[method] | {"d_condition": condition}), make_store(size=32))
     networks, seen = objective.networks(), []
     networks["discriminator"].register_forward_hook(lambda _, stacks, __: seen.append(stacks))
-    truth, entered, *rest = objective.inputs(torch.rand(4, 3, 32, 32), generators(0, 4), 0)
+    truth, entered, *rest = objective.inputs(torch.rand(4, 3, 32, 32), spawn(0, 4), 0)
     objective.loss("discriminator", networks, (truth, entered, *rest))
     wanted = truth if condition == "truth" else entered
     assert all(torch.equal(beside, wanted) for _, beside in seen) and torch.equal(seen[1][0], truth)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from a2a.common.errors import InputError, UnsupportedObservation
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.methods.baselines.discdiff import DisCDiff, DisCDiffConfig, DisCDiffObjective, charbonnier, disentanglement
 from a2a.methods.baselines.m2dn import M2DN
 from a2a.training import train
@@ -20,7 +20,7 @@ from a2a.training.loader import Steps
 SPEC = StackSpec.of("T1", "T2FLAIR", "CT")
 CONFIG = DisCDiffConfig(
     name="tiny", data="discs", network=NetworkSize(width=16, multipliers=(1, 2), attention=(2,), head_width=16),
-    sampling=Sampling(coils=4), variance="fixed", sampling_steps=3, steps=40, batch=4, lr=4e-3, warmup=10, ema=0.9,
+    undersampling=Undersampling(coils=4), variance="fixed", sampling_steps=3, steps=40, batch=4, lr=4e-3, warmup=10, ema=0.9,
     precision="float32", checkpoint_every=20,
 )  # fmt: skip
 LEARNED = CONFIG.model_copy(update={"variance": "learned"})
@@ -47,7 +47,7 @@ def truth() -> torch.Tensor:
 
 @pytest.fixture
 def observation(truth) -> Observation:
-    return Observation.simulate(truth, SCENARIO, SPEC, CONFIG.sampling)
+    return Observation.simulate(truth, SCENARIO, SPEC, CONFIG.undersampling)
 
 
 @pytest.mark.parametrize("scale", [0.1, 3.0, 50.0])
@@ -131,8 +131,8 @@ def test_it_says_what_it_cannot_use(truth):
     method = speaking(CONFIG)
     for scenario in ("T1", "y(T2FLAIR)", "T1 + CT + y(T2FLAIR)", "T2FLAIR + y(T1)"):
         with pytest.raises(UnsupportedObservation, match="for T1 \\+ y\\(T2FLAIR\\) alone"):
-            method.complete(Observation.simulate(truth, scenario, SPEC, CONFIG.sampling))
-    shifted = CONFIG.sampling.model_copy(update={"offset": 1})
+            method.complete(Observation.simulate(truth, scenario, SPEC, CONFIG.undersampling))
+    shifted = CONFIG.undersampling.model_copy(update={"offset": 1})
     with pytest.raises(UnsupportedObservation, match="sampled at"):
         method.complete(Observation.simulate(truth, SCENARIO, SPEC, shifted))
 

@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from a2a.common.errors import InputError, UnsupportedObservation
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.m2dn import M2DN, M2DNConfig, M2DNObjective, diffuse_missing, inpaint
@@ -60,7 +60,7 @@ def test_given_modalities_are_bit_identical_at_every_time(given):
 def test_an_oracle_brings_the_sampler_to_the_truth(steps, given, truth):
     stack, masks = 2 * truth - 1, torch.tensor([given]).expand(3, -1)
     hidden = torch.where(masks[:, :, None, None], stack, torch.nan)
-    found = inpaint(SCHEDULE, lambda x, t: stack, hidden, masks, generators(0, 3), steps)
+    found = inpaint(SCHEDULE, lambda x, t: stack, hidden, masks, spawn(0, 3), steps)
     assert torch.equal(found, stack)
 
 

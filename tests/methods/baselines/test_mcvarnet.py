@@ -6,7 +6,7 @@ import torch
 from a2a.common.errors import InputError
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.methods.baselines.mcvarnet import MCVarNet, MCVarNetConfig
 from a2a.methods.recipes import objective
 
@@ -39,7 +39,7 @@ def test_the_mask_of_the_observation_is_the_one_that_is_used():
     method = MCVarNet(MCVarNet.build(config, SPEC, 16).eval().requires_grad_(False), config, SPEC, 16)
     observation = Observation.simulate(torch.rand(1, 2, 16, 16), "T1 + y(T2FLAIR)", SPEC)
     b, r = observation.adjoint[:, 1:], observation.adjoint[:, :1]
-    operators = [Sampling(acceleration=a).operator(16, 16) for a in (2, 4)]
+    operators = [Undersampling(acceleration=a).operator(16, 16) for a in (2, 4)]
     two, four = (method.reconstruct(b, r, operator, []) for operator in operators)
     assert torch.equal(method.complete(observation).samples[0, :, 1:], four.clamp(0, 1))
     assert not torch.allclose(two, four, atol=1e-3)

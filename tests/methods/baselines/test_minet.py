@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.minet import MINet, MINetConfig, Units
 from a2a.methods.recipes import objective
@@ -46,7 +46,7 @@ def test_the_loss_weighs_two_absolute_errors(normalise, make_store):
         config = MINetConfig(**RUN, target_weight=target, reference_weight=reference, normalise=normalise)
         task = objective(config, store)
         torch.manual_seed(0)
-        return task.loss("network", task.networks(), task.inputs(clean, generators(0, 2), 0))
+        return task.loss("network", task.networks(), task.inputs(clean, spawn(0, 2), 0))
 
     assert torch.allclose(loss(0.7, 0.3), 0.7 * loss(1, 0) + 0.3 * loss(0, 1))
     assert not torch.allclose(loss(1, 0), loss(0, 1))

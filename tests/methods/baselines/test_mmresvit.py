@@ -6,10 +6,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.stack import StackSpec
-from a2a.methods.baselines import MmResViT
-from a2a.methods.baselines.mmresvit import MmResViTConfig
+from a2a.methods.baselines.mmresvit import MmResViT, MmResViTConfig
 from a2a.methods.recipes import load_config
 from a2a.training.loop import train
 
@@ -35,7 +34,7 @@ def test_images_and_the_range_of_the_network_are_maps_of_each_other(make_store):
     clean = torch.rand(2, 3, 16, 16)
     assert torch.allclose(MmResViT.to_images(MmResViT.to_network(clean)), clean, atol=1e-6)
     truth, entered, given, _ = MmResViT.Objective(MmResViTConfig(**TINY), make_store()).inputs(
-        clean, generators(0, 2), 0
+        clean, spawn(0, 2), 0
     )
     assert truth.min() < 0 and torch.equal(entered[given], truth[given]) and (entered[~given] == -1).all()
 
@@ -43,7 +42,7 @@ def test_images_and_the_range_of_the_network_are_maps_of_each_other(make_store):
 @pytest.mark.parametrize(("first", "joins"), [(1 / 3, 3), (0.0, 0), (1.0, 9)])
 def test_the_transformer_joins_after_its_share_of_the_steps(first, joins, make_store):
     objective = MmResViT.Objective(MmResViTConfig(**TINY, convolutions_first=first), make_store())
-    joined = [objective.inputs(torch.rand(2, 3, 16, 16), generators(0, 2), step)[3] for step in range(9)]
+    joined = [objective.inputs(torch.rand(2, 3, 16, 16), spawn(0, 2), step)[3] for step in range(9)]
     assert [bool(flag.all()) for flag in joined] == [step >= joins for step in range(9)]
 
 

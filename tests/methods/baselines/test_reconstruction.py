@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError, UnsupportedObservation
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.methods.baselines.mcvarnet import MCVarNet, MCVarNetConfig
 from a2a.methods.baselines.minet import MINet, MINetConfig
 from a2a.methods.baselines.reconstruction import Reconstruction, ReconstructionConfig
@@ -20,7 +20,7 @@ from a2a.methods.recipes import objective
 from a2a.training.loop import train
 
 SPEC, SIDE = StackSpec.of("T1", "T2FLAIR", "CT"), 16
-NOISELESS = {"sampling": {"noise_std": 0.0}, "augmentation": {"flip": 0.0}}
+NOISELESS = {"undersampling": {"noise_std": 0.0}, "augmentation": {"flip": 0.0}}
 RUN = {"name": "tiny", "data": "discs", "batch": 4, "lr": 3e-3, "warmup": 5, "ema": 0.0, "precision": "float32"}
 MINET = MINetConfig(**RUN, steps=100, features=12, groups=1, blocks=1, reduction=4)
 MCVARNET = MCVarNetConfig(**RUN | {"lr": 4e-3}, steps=80, features=12)
@@ -35,10 +35,10 @@ def made(method: type[Reconstruction], spec: StackSpec = SPEC, **changes) -> Rec
     return method(method.build(config, spec, SIDE).eval().requires_grad_(False), config, spec, SIDE)
 
 
-def observed(text: str = "T1 + y(T2FLAIR)", sampling: Sampling | None = None, spec: StackSpec = SPEC) -> Observation:
+def observed(text: str = "T1 + y(T2FLAIR)", undersampling: Undersampling | None = None, spec: StackSpec = SPEC) -> Observation:
     """Three random stacks, acquired."""
     torch.manual_seed(4)
-    return Observation.simulate(torch.rand(3, len(spec), SIDE, SIDE), text, spec, sampling or Sampling())
+    return Observation.simulate(torch.rand(3, len(spec), SIDE, SIDE), text, spec, undersampling or Undersampling())
 
 
 @METHODS
@@ -64,17 +64,17 @@ def test_the_two_modalities_are_those_of_the_configuration(method):
         turned.complete(observed())
 
 
-@pytest.mark.parametrize("other", [Sampling(acceleration=2), Sampling(offset=1), Sampling(pattern="poisson")])
+@pytest.mark.parametrize("other", [Undersampling(acceleration=2), Undersampling(offset=1), Undersampling(pattern="poisson")])
 def test_a_method_that_is_not_told_the_mask_takes_that_of_training_alone(other):
-    given = Sampling().mask(SIDE, SIDE).sum() * SIDE
-    assert f"the weights are for {given} of 256 positions" in made(MINet).accepts(observed(sampling=other))
-    assert made(MINet, sampling=other).accepts(observed(sampling=other)) is None
-    assert made(MCVarNet).accepts(observed(sampling=other)) is None
+    given = Undersampling().mask(SIDE, SIDE).sum() * SIDE
+    assert f"the weights are for {given} of 256 positions" in made(MINet).accepts(observed(undersampling=other))
+    assert made(MINet, undersampling=other).accepts(observed(undersampling=other)) is None
+    assert made(MCVarNet).accepts(observed(undersampling=other)) is None
 
 
 @METHODS
 def test_more_noise_and_other_coils_are_not_refused(method):
-    assert made(method).accepts(observed(sampling=Sampling(noise_std=0.1, coils=4))) is None
+    assert made(method).accepts(observed(undersampling=Undersampling(noise_std=0.1, coils=4))) is None
 
 
 @METHODS
@@ -92,7 +92,7 @@ def test_the_target_alone_is_given_and_clean_images_come_back_bit_for_bit(method
     assert samples.shape == (1, 3, 3, SIDE, SIDE)
     assert torch.equal(samples[0, :, 0], observation.adjoint[:, 0])
     assert torch.isfinite(samples[0, :, 1]).all() and torch.isnan(samples[0, :, 2]).all()
-    predicted = made(method).predict(observation, generators(0, 3))
+    predicted = made(method).predict(observation, spawn(0, 3))
     assert torch.isnan(predicted[:, [0, 2]]).all()
 
 
@@ -100,7 +100,7 @@ def test_the_target_alone_is_given_and_clean_images_come_back_bit_for_bit(method
 def test_neither_seed_nor_batch_changes_the_answer(method):
     one = made(method)
     whole = one.complete(observed()).samples[0, :, 1]
-    again = one.complete(observed(), rows=generators(7, 3)).samples[0, :, 1]
+    again = one.complete(observed(), generators=spawn(7, 3)).samples[0, :, 1]
     parts = torch.cat([one.complete(observed()[i : i + 1]).samples[0, :, 1] for i in range(3)])
     assert torch.equal(whole, again) and torch.allclose(whole, parts, atol=1e-5)
     with pytest.raises(InputError, match="one answer .* ask for 1"):
@@ -120,11 +120,11 @@ def test_answers_follow_reference_and_data(method):
 @CASES
 def test_inputs_are_the_zero_filled_target_the_reference_and_the_truth(method, config, make_store):
     task, clean = objective(config, make_store()), torch.rand(2, 3, SIDE, SIDE)
-    zero_filled, reference, truth = task.inputs(clean, generators(5, 2), 0)
-    expected = Observation.simulate(clean, "T1 + y(T2FLAIR)", SPEC, Sampling(), generators(5, 2)).adjoint[:, 1:2]
+    zero_filled, reference, truth = task.inputs(clean, spawn(5, 2), 0)
+    expected = Observation.simulate(clean, "T1 + y(T2FLAIR)", SPEC, Undersampling(), spawn(5, 2)).adjoint[:, 1:2]
     assert torch.equal(zero_filled, expected)
     assert torch.equal(reference, clean[:, :1]) and torch.equal(truth, clean[:, 1:2])
-    assert not torch.equal(zero_filled, task.inputs(clean, generators(6, 2), 0)[0])
+    assert not torch.equal(zero_filled, task.inputs(clean, spawn(6, 2), 0)[0])
 
 
 @CASES
@@ -148,7 +148,7 @@ def test_four_images_are_learned_by_heart(method, config, make_store, tmp_path):
     clean = torch.from_numpy(np.asarray(task.store.split("train").images, dtype=np.float32))
     torch.manual_seed(0)
     networks = task.networks()
-    first = float(task.loss("network", networks, task.inputs(clean, generators(0, 4), 0)).detach())
+    first = float(task.loss("network", networks, task.inputs(clean, spawn(0, 4), 0)).detach())
     assert last < 0.1 * first
     card = method.load(weights, SPEC).card
     assert card["parameters"] == sum(p.numel() for p in networks["network"].parameters())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.common.rng import generators
+from a2a.common.rng import spawn
 from a2a.methods.baselines.synthesis import (
     SynthesisConfig,
     draw_given,
@@ -60,27 +60,27 @@ def test_without_curriculum_the_first_step_knows_all_and_nothing_can_be_left_out
 
 
 def test_scenarios_are_drawn_evenly_for_slices_and_shared_in_a_step_if_wanted():
-    each = draw_given(config(curriculum="none"), 3, 0, generators(0, 2100))
+    each = draw_given(config(curriculum="none"), 3, 0, spawn(0, 2100))
     counts = np.unique(each.numpy(), axis=0, return_counts=True)[1]
     assert len(counts) == 7 and abs(counts - 300).max() < 5 * 300**0.5
-    shared = [draw_given(config(curriculum="none", scenario_for="step"), 3, t, generators(0, 4)) for t in range(40)]
+    shared = [draw_given(config(curriculum="none", scenario_for="step"), 3, t, spawn(0, 4)) for t in range(40)]
     assert all((given == given[0]).all() for given in shared)
     assert len({tuple(given[0].tolist()) for given in shared}) == 7
 
 
 def test_a_slice_keeps_its_scenario_whoever_is_in_the_batch():
-    whole = draw_given(config(), 5, 50, generators(4, 6))
-    parts = [draw_given(config(), 5, 50, generators(4, [i])) for i in range(6)]
+    whole = draw_given(config(), 5, 50, spawn(4, 6))
+    parts = [draw_given(config(), 5, 50, spawn(4, [i])) for i in range(6)]
     assert torch.equal(whole, torch.cat(parts))
 
 
 def test_missing_modalities_are_filled_and_empty_rows_are_noise_of_their_own():
     stack, given = torch.rand(3, 4, 32, 32), torch.tensor([[1, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]).bool()
-    entered = network_input(stack, given, -1.0, generators(0, 3))
+    entered = network_input(stack, given, -1.0, spawn(0, 3))
     assert torch.equal(entered[0, given[0]], stack[0, given[0]]) and (entered[0, ~given[0]] == -1).all()
     noise = entered[1:]
     assert abs(noise.mean()) < 0.05 and abs(noise.std() - 1) < 0.05 and not torch.equal(noise[0], noise[1])
-    assert torch.equal(network_input(-stack, given, -1.0, generators(0, 3))[1:], noise)
+    assert torch.equal(network_input(-stack, given, -1.0, spawn(0, 3))[1:], noise)
 
 
 def test_what_is_given_passes_bit_for_bit_and_the_rest_is_the_answer():

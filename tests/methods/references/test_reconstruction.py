@@ -8,11 +8,11 @@ from a2a.common.errors import InputError
 from a2a.evaluation.metrics import psnr
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.forward.undersampling import Sampling
+from a2a.forward.undersampling import Undersampling
 from a2a.methods.references import tikhonov_sense, tune_lambda, zero_filled
 
 SPEC = StackSpec.of("T1", "T2", "FLAIR")
-SAMPLING = Sampling(acceleration=4, coils=6)
+SAMPLING = Undersampling(acceleration=4, coils=6)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_clean_is_kept_missing_is_zero_and_measured_is_the_adjoint(stacks):
 
 
 def test_zero_filled_of_fully_sampled_data_is_the_image(stacks):
-    full = Sampling(acceleration=1, coils=6, noise_std=0.0)
+    full = Undersampling(acceleration=1, coils=6, noise_std=0.0)
     observation = Observation.simulate(stacks, "y(T1) + y(T2) + y(FLAIR)", SPEC, full)
     torch.testing.assert_close(zero_filled(observation), stacks)
 
@@ -60,7 +60,7 @@ def test_tuned_lambda_is_the_best_of_the_grid_and_beats_zero_filling(stacks):
 
 def test_more_noise_wants_more_regularisation(stacks):
     def best(noise: float) -> float:
-        sampling = Sampling(acceleration=4, coils=6, noise_std=noise)
+        sampling = Undersampling(acceleration=4, coils=6, noise_std=noise)
         return tune_lambda(Observation.simulate(stacks, "y(T1)", SPEC, sampling), stacks)
 
     assert best(0.001) < best(0.1)
