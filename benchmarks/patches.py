@@ -1,8 +1,8 @@
 """What folding pixels into patches costs in quality: networks for 128 x 128 that trained for equally long.
 
 Patches of P x P pixels make a network P^2 times cheaper, so in the same time it takes P^2 as many steps. Each network
-has the size of the shipped prior for 64 x 64 and begins with its weights (`a2a.networks.warm_start`), trains for as many
-minutes of one core, and then completes test slices of the phantom by MDS with levels of their own::
+has the size of the shipped prior for 64 x 64 and begins with its weights (`a2a.networks.warm_start`), trains for as
+many minutes of one core, and then completes test slices of the phantom by MDS with levels of their own::
 
     a2a prepare phantom-any2all --profile full --size 128 --out runs/data/phantom-any2all-128-full
     python benchmarks/patches.py --out results/patches.csv
@@ -92,7 +92,8 @@ def quality(prior: Prior, store: SliceStore, every: int) -> pd.DataFrame:
     rows = test.thinned(every)
     truth = torch.from_numpy(np.float32(test.images[rows]))
     given = Observation.simulate(truth, GIVEN, store.spec)
-    done = mds(prior, given, steps=EVALUATIONS, noise_levels="per-modality", generators=spawn(0, rows.tolist())).samples[0]
+    options = {"steps": EVALUATIONS, "noise_levels": "per-modality"}
+    done = mds(prior, given, **options, generators=spawn(0, rows.tolist())).samples[0]
     missing = [name for name, kind in zip(store.spec.names, given.kinds, strict=True) if kind == "missing"]
     table = subject_table(truth, done, test.subjects[rows], store.spec, missing)
     wide = table.pivot_table("value", "modality", "metric")[["psnr", "ssim"]].loc[missing].round(3)

@@ -1,6 +1,7 @@
 """Execution of chapters by papermill: strict parameters, one folder a run, and a key that says when to run again.
 
-The key covers what an output can depend on: code cells, parameters, and what `a2a.common.provenance.fingerprint` watches.
+The key covers what an output can depend on: code cells, parameters, and what `a2a.common.provenance.fingerprint`
+watches.
 """
 
 import hashlib

@@ -91,7 +91,8 @@ class Plan(BaseModel):
         Parameters
         ----------
         *files
-            Files and folders that count beside the data card, the package but for `a2a.common.floors.PAGES_ONLY`, and the versions.
+            Files and folders that count beside the data card, the package but for `a2a.common.floors.PAGES_ONLY`, and
+            the versions.
         """
         code = sorted(path for path in repository("a2a").iterdir() if path.name not in PAGES_ONLY)
         card = repository("data_cards", f"{self.card}.yaml")

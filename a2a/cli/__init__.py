@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _is_bad_setting(error: Exception) -> bool:
-    """Whether settings that were built from options, such as `a2a.forward.undersampling.Undersampling`, refused a value."""
+    """Whether settings that were built from options, such as those of undersampling, refused a value."""
     from pydantic import ValidationError  # only where something went wrong: it slows every command down
 
     return isinstance(error, ValidationError)

@@ -15,7 +15,7 @@ from pathlib import Path
 import a2a
 
 NO_SOURCE = {"book", "notebooks", "tests", "workflow", "benchmarks", "runs", "build", "Makefile"}
-"""What lies at the top of a clone and no output of a chapter depends on, beside its own text, hidden files and pages."""
+"""What lies at the top of a clone without any output of a chapter depending on it, but for its own text."""
 
 LEFT_BEHIND = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
 EDITORS = ("~", ".swp", ".swo", ".orig", ".bak")
@@ -25,7 +25,8 @@ PACKAGES = ("torch", "lightning-fabric", "numpy", "scipy", "nibabel", "papermill
 def sources(root: Path) -> list[str]:
     """Return the names of all files and folders at the top of a clone that an output can depend on, but for its text.
 
-    Everything counts that is not known to be without influence, so a new folder can make too much anew, never too little.
+    Everything counts that is not known to be without influence, so a new folder can make too much anew, never too
+    little.
     """
     names = (path.name for path in root.iterdir() if path.is_dir() or path.name == "requirements.txt")
     return sorted(name for name in names if name not in NO_SOURCE and not name.startswith((".", "_")) and _counts(name))

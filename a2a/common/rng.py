@@ -45,7 +45,9 @@ def spawn(seed: int, items: Sequence[int] | int, samples: int = 1) -> list[torch
     return [generator(seed, s, int(i)) for s in range(samples) for i in ids]
 
 
-def randn(shape: Sequence[int], generators: Sequence[torch.Generator], like: torch.Tensor | None = None) -> torch.Tensor:
+def randn(
+    shape: Sequence[int], generators: Sequence[torch.Generator], like: torch.Tensor | None = None
+) -> torch.Tensor:
     """Draw standard normal noise of shape ``(len(generators), *shape)``, each row from its own generator.
 
     The numbers are drawn on the CPU in float32 and moved to the device and dtype of `like`, so a GPU

@@ -17,7 +17,7 @@ ANY2ALL = "any2all"
 
 
 class Weights(Protocol):
-    """What is for a certain stack and grid: its modalities, its size, and a model card that says how data are prepared."""
+    """What was made for a certain stack and grid, with a model card that says how its data were prepared."""
 
     @property
     def spec(self) -> StackSpec: ...

@@ -64,7 +64,7 @@ def methods() -> dict[str, type[Loadable]]:
         importlib.import_module(module.name)
     for entry in entry_points(group=GROUP):
         entry.load()
-    return dict(_METHODS)
+    return dict(sorted(_METHODS.items()))
 
 
 def shipped(name: str) -> Path:

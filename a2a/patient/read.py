@@ -103,7 +103,8 @@ def read_patient(
     seed
         Of the simulated noise.
     maps
-        Files of coil maps for k-space of a scanner, by modality (`a2a.data.kspace.coil_maps`); estimated where none is named.
+        Files of coil maps for k-space of a scanner, by modality (`a2a.data.kspace.coil_maps`); estimated where none is
+        named.
     axes
         Towards where readout, phase encoding and slices of k-space run, such as ``"PLS"``, where its file does not say.
 

@@ -22,8 +22,8 @@ class Calibration:
     times
         Time indices of the rows, increasing.
     error
-        Covariance of the error of the clean estimate between modalities in each frequency band, `(times, K, n, n)` in squared
-        image units; see `a2a.prior.frequency_bands`.
+        Covariance of the error of the clean estimate between modalities in each frequency band, `(times, K, n, n)` in
+        squared image units; see `a2a.prior.frequency_bands`.
     gain
         Shrinkage of the clean estimate towards `mean`, `(times, n)` in [0, 1]; None where there is no mean.
     mean

@@ -49,7 +49,7 @@ class Denoiser(Protocol):
         """Mean squared error of the clean estimate at time t, `(n,)` in squared image units."""
 
     def error_covariance(self, t: int) -> Tensor:
-        """Covariance of that error between modalities in each frequency band, `(K, n, n)`; see `a2a.prior.frequency_bands`."""
+        """Covariance of that error between modalities in each band, `(K, n, n)`; see `a2a.prior.frequency_bands`."""
 
     def clamp(self, x: Tensor) -> Tensor:
         """Bring `x` (model range) into the range that data can have, with a straight-through gradient."""

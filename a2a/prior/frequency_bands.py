@@ -44,7 +44,7 @@ def band_covariance(images: Tensor) -> Tensor:
 
 
 def white(variance: Sequence[float], height: int, width: int) -> Tensor:
-    """Covariance in each frequency band of noise that is independent in all modalities and pixels, ``(K, n, n)``, float64."""
+    """Covariance in each band of noise that is independent in all modalities and pixels, ``(K, n, n)``, float64."""
     count = int(bands(height, width).max()) + 1
     return torch.diag(torch.tensor(variance, dtype=torch.float64)).expand(count, -1, -1)
 

@@ -163,7 +163,7 @@ class Prior:
         return pixel_variance(self.error_covariance(t), self.size, self.size)
 
     def error_covariance(self, t: int) -> Tensor:
-        """Interpolate the stored validation error, `(K, n, n)` in squared image units; see `Denoiser.error_covariance`."""
+        """Interpolate the stored error, `(K, n, n)` in squared image units; see `Denoiser.error_covariance`."""
         return self._errors[t]
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:

@@ -15,8 +15,8 @@ def posterior_shift(
     r"""Move a clean estimate by what the data say, :math:`C A^H (A C A^H + R)^{-1} (y - A \hat x_0)`.
 
     This is the shift of the mean of :math:`x_0 \sim N(\hat x_0, C)` under data with noise R, by conjugate gradients,
-    preconditioned with the covariance V I of each modality, for which `a2a.forward.operators` solve exactly. Data vectors
-    are written as A v and met only in products with :math:`N = A^H A`, so the system becomes
+    preconditioned with the covariance V I of each modality, for which `a2a.forward.operators` solve exactly. Data
+    vectors are written as A v and met only in products with :math:`N = A^H A`, so the system becomes
 
     .. math:: (C N + R)\, v = A^+ y - \hat x_0
 

@@ -49,9 +49,8 @@ def prediction(prior: Denoiser, part: Observation, noise_levels: NoiseLevels) ->
     clean = [kind == "clean" for kind in part.kinds]
     for name, known, std in zip(part.spec.names, clean, part.noise_std, strict=True):
         if known and std:
-            raise InputError(
-                f"noise_levels: {name} has noise_std = {std}; use 'joint', for 'per-modality' takes images without noise."
-            )
+            why = f"{name} has noise_std = {std}"
+            raise InputError(f"noise_levels: {why}; use 'joint', for 'per-modality' takes images without noise.")
     if not any(clean):
         return prior.predict
     given = prior.schedule.abar(0) ** 0.5 * to_model(part.adjoint.to(prior.like))

@@ -84,16 +84,16 @@ class Sampler:
             raise InputError(f"{option}: {first['msg']}, got {first['input']!r} ({self.name}).") from None
 
     def label(self, given: Mapping[str, Any]) -> str:
-        """Name in tables: ``any2all-NAME``, and each named choice that is not the default, as in ``any2all-mps-norm``."""
+        """Name in tables, with each choice that is not the default: ``any2all-mps``, ``any2all-mps-norm``."""
         options = self.options(given)
-        chosen = [options[name] for name, field in self.model.model_fields.items() if is_choice(field.annotation)
-                  and options[name] != field.default]  # fmt: skip
+        choices = {name: field for name, field in self.model.model_fields.items() if is_choice(field.annotation)}
+        chosen = [options[name] for name, field in choices.items() if options[name] != field.default]
         return "-".join(["any2all", self.name, *chosen])
 
     def unusual(self, given: Mapping[str, Any]) -> str:
         """Return what else differs from the defaults, but for the number of steps, in words: ``"eta 0.85"``."""
-        options, fields = self.options(given), self.model.model_fields
-        names = [n for n, f in fields.items() if not is_choice(f.annotation) and n != "steps" and options[n] != f.default]
+        options, fields = self.options(given), {n: f for n, f in self.model.model_fields.items() if n != "steps"}
+        names = [n for n, field in fields.items() if not is_choice(field.annotation) and options[n] != field.default]
         return ", ".join(f"{name} {v if isinstance(v := options[name], str) else f'{v:g}'}" for name in names)
 
 

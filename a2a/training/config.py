@@ -106,14 +106,15 @@ class PriorConfig(TrainConfig):
         Weights (.safetensors) to begin with, a path from the working directory; None draws them from the seed.
         They must have this network and schedule, and the modalities of the data in their order, by name or alias: what
         simulated heads have taught goes on with real ones. Weights with shared levels may begin a network with its own,
-        and weights without patches one that folds them, see `a2a.networks.warm_start`; where they predict something else,
-        the last layer begins at zero.
+        and weights without patches one that folds them, see `a2a.networks.warm_start`; where they predict something
+        else, the last layer begins at zero.
     predicts
         What the network predicts: ``noise``, as in the paper, or ``velocity``, which amplifies no error on the way to
         the clean estimate (Salimans and Ho 2022).
     given
         Share of the slices that show some of their modalities nearly clean, at low noise levels of their own, and are
-        scored on the others; a network with ``noise_levels: per-modality`` learns from them to complete. With 0 all share one level.
+        scored on the others; a network with ``noise_levels: per-modality`` learns from them to complete. With 0 all
+        share one level.
     noisy
         Share of the slices that are shown in the noisiest fifth of the times, where a sample decides what head it will
         be; the others are shown at all times. There the paper's even times teach less than a linear estimate knows.
@@ -133,7 +134,7 @@ class PriorConfig(TrainConfig):
     @model_validator(mode="after")
     def _told(self) -> "PriorConfig":
         if (self.given > 0) != (self.network.noise_levels == "per-modality"):
-            raise ValueError("given and network.noise_levels go together: set both (given: 0.5, noise_levels: per-modality) or neither")
+            raise ValueError("given and network.noise_levels go together: set both (0.5, per-modality) or neither")
         return self
 
     @property

@@ -45,10 +45,10 @@ def validation_loss(
 def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     """Measure how far a prior's clean estimates can be trusted, and return it with that knowledge.
 
-    Measured on held-out slices is the covariance of the error over time, between modalities in each frequency band of spatial
-    frequency: the samplers know from it what an estimate is worth. Where the network predicts noise, so is, for each
-    modality, the gain that brings the clean estimate closest to the truth when it is shrunk towards the mean training
-    stack. Estimates from a velocity need none, and shrinking them would make samples alike.
+    Measured on held-out slices is the covariance of the error over time, between modalities in each frequency band of
+    spatial frequency: the samplers know from it what an estimate is worth. Where the network predicts noise, so is, for
+    each modality, the gain that brings the clean estimate closest to the truth when it is shrunk towards the mean
+    training stack. Estimates from a velocity need none, and shrinking them would make samples alike.
 
     Parameters
     ----------

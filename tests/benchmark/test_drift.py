@@ -53,7 +53,8 @@ def test_a_value_that_is_no_number_has_drifted(reference, tiny_prior, store):
 
 
 def test_another_plan_needs_another_reference(reference, tiny_prior, store, tmp_path):
-    other = PLAN.model_copy(update={"experiment": Experiment(name="d", jobs=(JOB.model_copy(update={"steps": 5}),))})
+    jobs = (JOB.model_copy(update={"options": {"steps": 5}}),)
+    other = PLAN.model_copy(update={"experiment": Experiment(name="d", jobs=jobs)})
     with pytest.raises(InputError, match="rows are not those of the plan; write it anew with --update"):
         compare_with(reference, measure(other, tiny_prior, store), other)
     with pytest.raises(InputError, match="gone.csv: no such file; write it with --update"):

@@ -34,7 +34,8 @@ def test_a_folded_network_reads_the_mean_of_each_patch(network, patch):
 
 
 def test_both_at_once_and_nothing_that_is_not_asked_for(network):
-    both = grown(network, UNetConfig(2, width=8, multipliers=(1, 2), attention=(), patch=2, noise_levels="per-modality"))
-    assert (both.config.patch, both.config.noise_levels) == (2, "own")
+    size = {"width": 8, "multipliers": (1, 2), "attention": (), "patch": 2}
+    both = grown(network, UNetConfig(2, **size, noise_levels="per-modality"))
+    assert (both.config.patch, both.config.noise_levels) == (2, "per-modality")
     wider = UNetConfig(2, width=16, multipliers=(1, 2), attention=())
     assert grown(network, wider) is network

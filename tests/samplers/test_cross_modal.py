@@ -1,4 +1,4 @@
-"""Coupled errors: exact for clean data and a true covariance; the plain estimate where nothing is coupled."""
+"""Cross-modal errors: exact for clean data and a true covariance; the plain estimate where nothing is coupled."""
 
 import pytest
 import torch
@@ -85,14 +85,15 @@ def test_coupled_mds_comes_closer_to_the_exact_posterior_of_a_missing_modality()
     observation = observed("T1")
     exact = torch.stack([prior.posterior(observation[i : i + 1]).mean for i in range(2)])
     errors = {}
-    for kind in ("independent", "coupled"):
-        done = mds(prior, observation, steps=25, errors=kind, samples=64)
+    for kind in ("independent", "cross-modal"):
+        done = mds(prior, observation, steps=25, covariance=kind, samples=64)
         errors[kind] = float((done.mean - exact)[:, 1:].square().mean())
-    assert errors["coupled"] < 0.7 * errors["independent"]
+    assert errors["cross-modal"] < 0.7 * errors["independent"]
 
 
 @pytest.mark.parametrize(
-    "options, words", [({"errors": "correlated"}, "'correlated'"), ({"errors": "coupled", "weight": 0.1}, "weight")]
+    ("options", "words"),
+    [({"covariance": "correlated"}, "'correlated'"), ({"covariance": "cross-modal", "weight": 0.1}, "weight")],
 )
 def test_wrong_options_are_refused(options, words):
     prior = GaussianPrior(torch.full((3, SIDE, SIDE), 0.5, dtype=torch.float64), stationary(random_coupling()), SPEC)

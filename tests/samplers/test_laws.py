@@ -97,7 +97,7 @@ def test_restarts_leave_the_exact_posterior_as_it_is(toy, case):
         ({"steps": -5}, "steps: .* got -5"),
         ({"steps": 2.5}, "steps: .* got 2.5"),
         ({"steps": 1800, "restarts": 1}, "steps: 1800 must lie between 1 and 1000"),
-        ({"generators": [torch.Generator()] * 2, "samples": 2}, "generators: must hold samples . items = 2 different generators"),
+        ({"generators": [torch.Generator()] * 2, "samples": 2}, "generators: must hold samples . items = 2 different"),
     ],
 )
 def test_settings_out_of_range_are_refused(toy, sampler, options, complaint):

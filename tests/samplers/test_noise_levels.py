@@ -96,5 +96,5 @@ def test_wrong_levels_are_refused(toy, tiny_prior):
     with pytest.raises(InputError, match="noise_levels: T1 has noise_std = 0.05"):
         mds(toy, observed("T1", 0.05), noise_levels="per-modality")
     nothing = Observation.build(tiny_prior.spec, {}, {}, (1, 16, 16))
-    with pytest.raises(InputError, match="knows one noise level"):
+    with pytest.raises(InputError, match="knows one for all"):
         mds(tiny_prior, nothing, steps=2, noise_levels="per-modality")

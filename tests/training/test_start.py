@@ -38,7 +38,8 @@ def test_weights_with_shared_levels_begin_a_run_with_its_own(config, store, firs
     network = config.network.model_copy(update={"noise_levels": "per-modality"})
     onward = config.model_copy(update={"start": first, "network": network, "given": 0.5})
     last = Prior.load(train(PriorObjective(onward, store), tmp_path / "run"))
-    assert last.noise_levels == "per-modality" and last.predict(torch.zeros(1, 2, 16, 16), (3, 500)).shape == (1, 2, 16, 16)
+    assert last.noise_levels == "per-modality"
+    assert last.predict(torch.zeros(1, 2, 16, 16), (3, 500)).shape == (1, 2, 16, 16)
 
 
 def test_weights_without_a_training_in_their_card_are_refused(config, store, first, tmp_path):

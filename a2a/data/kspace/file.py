@@ -47,8 +47,8 @@ def read_kspace(path: Path, name: str, grid: Grid, maps: Path | None = None, axe
     grid
         Where it is needed.
     maps
-        Coil maps for a scanner's file, see `a2a.data.kspace.coil_maps.read_maps`; by default those in the file, and where
-        there are none they are estimated.
+        Coil maps for a scanner's file, see `a2a.data.kspace.coil_maps.read_maps`; by default those in the file, and
+        where there are none they are estimated.
     axes
         Towards where readout, phase encoding and slices run, such as ``"PLS"``, for files that do not say.
 

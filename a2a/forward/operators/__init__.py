@@ -14,7 +14,7 @@ __all__ = [
     "CGResult",
     "CartesianSense",
     "DataFidelity",
-    "Correction",
+    "FidelityAt",
     "Identity",
     "LinearOperator",
     "Missing",

@@ -39,8 +39,9 @@ class LinearOperator(Protocol):
 
     Operators are immutable and live on no device: they follow the dtype (float32 or float64) and device of
     their input. Images are real, so the adjoint is that of the real inner product Re<., .>, and every solve is
-    one of the real normal equations. An operator has a `prox`, or a `data_fidelity` where the solution shares work with the
-    misfit; either follows from the other. Explained in the chapters "The formulation" and "An operator of your own".
+    one of the real normal equations. An operator has a `prox`, or a `data_fidelity` where the solution shares work with
+    the misfit; either follows from the other. Explained in the chapters "The formulation" and "An operator of your
+    own".
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -22,9 +22,9 @@ _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-12}  # far below the noise 
 class CartesianSense(LinearOperator):
     """Undersampling operator A = M F S: coil sensitivities S, centred orthonormal Fourier transform F, mask M.
 
-    The phase-encode axis is H. Masks along H alone are solved exactly (see `a2a.forward.operators.spectrum`): R x R systems
-    for equispaced lines, H x H systems for any other. Masks that vary along W too are solved by conjugate gradients, to
-    a relative residual of 1e-4 in float32 and 1e-12 in float64.
+    The phase-encode axis is H. Masks along H alone are solved exactly (see `a2a.forward.operators.spectrum`): R x R
+    systems for equispaced lines, H x H systems for any other. Masks that vary along W too are solved by conjugate
+    gradients, to a relative residual of 1e-4 in float32 and 1e-12 in float64.
 
     Parameters
     ----------

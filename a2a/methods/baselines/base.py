@@ -77,7 +77,7 @@ class Baseline(ABC):
 
     @abstractmethod
     def predict(self, observation: Observation, generators: Sequence[torch.Generator]) -> Tensor:
-        """Complete some rows: ``(len(generators), n, H, W)`` in image units, NaN in modalities the method does not give."""
+        """Complete some rows: ``(rows, n, H, W)`` in image units, NaN in modalities the method does not give."""
 
     @property
     def evaluations(self) -> int:

@@ -190,4 +190,5 @@ class M2DN(Synthesis):
         def estimate(x: Tensor, t: int) -> Tensor:
             return self.network(x, torch.full((len(x),), t, device=x.device), (~given).to(x.dtype)).float()
 
-        return to_image(inpaint(self.config.noise, estimate, to_model(images), given, generators, self.config.sampling_steps))
+        steps, clean = self.config.sampling_steps, to_model(images)
+        return to_image(inpaint(self.config.noise, estimate, clean, given, generators, steps))

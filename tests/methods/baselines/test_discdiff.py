@@ -20,8 +20,8 @@ from a2a.training.loader import Steps
 SPEC = StackSpec.of("T1", "T2FLAIR", "CT")
 CONFIG = DisCDiffConfig(
     name="tiny", data="discs", network=NetworkSize(width=16, multipliers=(1, 2), attention=(2,), head_width=16),
-    undersampling=Undersampling(coils=4), variance="fixed", sampling_steps=3, steps=40, batch=4, lr=4e-3, warmup=10, ema=0.9,
-    precision="float32", checkpoint_every=20,
+    undersampling=Undersampling(coils=4), variance="fixed", sampling_steps=3, steps=40, batch=4, lr=4e-3, warmup=10,
+    ema=0.9, precision="float32", checkpoint_every=20,
 )  # fmt: skip
 LEARNED = CONFIG.model_copy(update={"variance": "learned"})
 SCENARIO = "T1 + y(T2FLAIR)"

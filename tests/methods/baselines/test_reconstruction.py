@@ -35,7 +35,9 @@ def made(method: type[Reconstruction], spec: StackSpec = SPEC, **changes) -> Rec
     return method(method.build(config, spec, SIDE).eval().requires_grad_(False), config, spec, SIDE)
 
 
-def observed(text: str = "T1 + y(T2FLAIR)", undersampling: Undersampling | None = None, spec: StackSpec = SPEC) -> Observation:
+def observed(
+    text: str = "T1 + y(T2FLAIR)", undersampling: Undersampling | None = None, spec: StackSpec = SPEC
+) -> Observation:
     """Three random stacks, acquired."""
     torch.manual_seed(4)
     return Observation.simulate(torch.rand(3, len(spec), SIDE, SIDE), text, spec, undersampling or Undersampling())
@@ -64,8 +66,9 @@ def test_the_two_modalities_are_those_of_the_configuration(method):
         turned.complete(observed())
 
 
-@pytest.mark.parametrize("other", [Undersampling(acceleration=2), Undersampling(offset=1), Undersampling(pattern="poisson")])
-def test_a_method_that_is_not_told_the_mask_takes_that_of_training_alone(other):
+@pytest.mark.parametrize("change", [{"acceleration": 2}, {"offset": 1}, {"pattern": "poisson"}])
+def test_a_method_that_is_not_told_the_mask_takes_that_of_training_alone(change):
+    other = Undersampling(**change)
     given = Undersampling().mask(SIDE, SIDE).sum() * SIDE
     assert f"the weights are for {given} of 256 positions" in made(MINet).accepts(observed(undersampling=other))
     assert made(MINet, undersampling=other).accepts(observed(undersampling=other)) is None
