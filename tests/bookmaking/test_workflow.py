@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from a2a.bookmaking.workflow import CONFIG, Plan
-from a2a.common.floors import PAGES_ONLY
 from a2a.common.errors import InputError
+from a2a.common.floors import PAGES_ONLY
 from a2a.common.paths import repository
 
 CONTENT = yaml.safe_load(repository(CONFIG).read_text(encoding="utf-8"))

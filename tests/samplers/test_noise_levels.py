@@ -1,4 +1,4 @@
-"""A noise level for each modality: clean data condition the prior itself, so that MDS becomes exact where it was biased."""
+"""A noise level for each modality: clean data condition the prior itself, and MDS becomes exact where it was biased."""
 
 import pytest
 import torch
