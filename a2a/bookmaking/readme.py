@@ -35,8 +35,8 @@ METHODS = {
     "linear-regression": "regression",
     "boosted-trees": "trees",
     "any2all-mds": "MDS",
-    "any2all-mds-cross-modal": "MDS coupled",
-    "any2all-mds-per-modality": "MDS own",
+    "any2all-mds-cross-modal": "MDS cross-modal",
+    "any2all-mds-per-modality": "MDS per modality",
     "any2all-mps": "MPS",
 }
 

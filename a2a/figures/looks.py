@@ -35,9 +35,9 @@ _BLUE, _RED, _GREEN, _PINK, _ORANGE, _SKY = theme.PALETTE
 METHODS = {
     "any2all-mds": Look("Any2all MDS", _BLUE, "circle"),
     "any2all-mps": Look("MPS, moment-matched", _RED, "diamond", "dash"),
-    "any2all-mds-cross-modal": Look("MDS, coupled errors", "#1b365d", "star", "longdash"),
-    "any2all-mds-per-modality": Look("MDS, own levels", "#0b6e6e", "star-diamond", "solid"),
-    "any2all-mds-cross-modal-per-modality": Look("MDS, coupled, own levels", "#00a3a3", "hexagram", "dot"),
+    "any2all-mds-cross-modal": Look("MDS, cross-modal errors", "#1b365d", "star", "longdash"),
+    "any2all-mds-per-modality": Look("MDS, levels per modality", "#0b6e6e", "star-diamond", "solid"),
+    "any2all-mds-cross-modal-per-modality": Look("MDS, coupled, levels per modality", "#00a3a3", "hexagram", "dot"),
     "any2all-mps-norm": Look("MPS, norm guidance", "#8c2d04", "hexagon", "dot"),
     "mmgan": Look("mmGAN", _GREEN, "square", "dot"),
     "mmresvit": Look("mmResViT", _PINK, "triangle-up", "dashdot"),
