@@ -119,7 +119,7 @@ def public(tree: ast.Module) -> list[ast.AST]:
 @MODULES
 def test_modules_are_short_and_everything_public_is_documented(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 250
+    assert len(text.splitlines()) <= 300
     tree = ast.parse(text)
     assert ast.get_docstring(tree) or not text.strip(), "the module has no docstring"
     assert [node.name for node in public(tree) if not ast.get_docstring(node)] == []

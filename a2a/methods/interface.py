@@ -20,36 +20,32 @@ class Weights(Protocol):
     """What was made for a certain stack and grid, with a model card that says how its data were prepared."""
 
     @property
-    def spec(self) -> StackSpec: ...
+    def spec(self) -> StackSpec:
+        """Its modalities."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Height and width of its slices."""
 
     @property
-    def card(self) -> dict: ...
+    def card(self) -> dict:
+        """Model card."""
 
 
 class Method(Protocol):
-    """Maps an observation to completed stacks.
-
-    Attributes
-    ----------
-    name
-        In tables and on the command line.
-    spec
-        Its modalities.
-    size
-        Height and width of its slices.
-    """
+    """Maps an observation to completed stacks."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name in tables and on the command line."""
 
     @property
-    def spec(self) -> StackSpec: ...
+    def spec(self) -> StackSpec:
+        """Its modalities."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Height and width of its slices."""
 
     def deterministic(self, observation: Observation) -> bool:
         """Whether all samples of a completion would be the same."""
