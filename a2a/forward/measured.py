@@ -4,16 +4,18 @@ Explained in the chapter "The formulation".
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from a2a.common.errors import InputError
-from a2a.common.rng import randn
-from a2a.forward.operators import CartesianSense, Identity, LinearOperator, Missing, PerItem
+from a2a.forward.operators import CartesianSense, LinearOperator, PerItem
+from a2a.forward.operators.iterative import adjoint_error
 
 _PLAUSIBLE = (-1.0, 2.0)
+
+ADJOINT_TOLERANCE = 1e-4
+"""Relative difference of <A x, y> and <x, A^H y> up to which an operator is taken for consistent, in float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,62 @@ class KSpace:
         return operator, operator.sampled(self.data)
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Data of one modality with an operator of the user's, for `a2a.forward.observation.Observation.build`.
+
+    Parameters
+    ----------
+    operator
+        The operator.
+    data
+        Its data ``(B, ...)`` of images in [0, 1].
+    noise_std
+        Noise standard deviation of each real number, in the unit of the data.
+    """
+
+    operator: LinearOperator
+    data: torch.Tensor
+    noise_std: float
+
+    def measurement(self, name: str) -> tuple[LinearOperator, torch.Tensor]:
+        """Return operator and data; `name` is the modality's, for messages.
+
+        Raises
+        ------
+        InputError
+            If the data are not finite, the noise level is negative or not finite, or the operator's adjoint is none.
+        """
+        if not bool(torch.isfinite(self.data).all()):
+            raise InputError(f"Data of {name} have values that are not finite.")
+        if not 0 <= self.noise_std < math.inf:
+            raise InputError(f"noise_std of {name} is {self.noise_std}; it must be finite, and 0 or positive.")
+        height, width = self.operator.adjoint(self.data[:1]).shape[-2:]
+        return consistent(name, self.operator, height, width), self.data
+
+
+def consistent(name: str, operator: LinearOperator, height: int, width: int) -> LinearOperator:
+    """Return an operator of images ``(H, W)`` whose `adjoint` is the adjoint of its `forward`, or refuse it.
+
+    Parameters
+    ----------
+    name
+        For the message.
+    operator, height, width
+        The operator, and the size of its images.
+
+    Raises
+    ------
+    InputError
+        If <A x, y> and <x, A^H y> differ, with the number.
+    """
+    error = adjoint_error(operator.forward, operator.adjoint, height, width)
+    if not error < ADJOINT_TOLERANCE:
+        gap = f"<A x, y> and <x, A^H y> differ by {error:.1e} of ||A x|| ||y||, more than {ADJOINT_TOLERANCE:g}"
+        raise InputError(f"The operator of {name} is not consistent: {gap}; its adjoint must be that of forward.")
+    return operator
+
+
 def scaled_image(name: str, image: torch.Tensor) -> torch.Tensor:
     """Return a clean image ``(B, H, W)`` if it can be one in [0, 1]; noise and ringing may leave that range.
 
@@ -81,33 +139,6 @@ def scaled_image(name: str, image: torch.Tensor) -> torch.Tensor:
     if not (_PLAUSIBLE[0] <= low and high <= _PLAUSIBLE[1]):
         raise InputError(f"Image of {name} has values from {low:g} to {high:g}; scale it to [0, 1] first.")
     return image
-
-
-def noisy(y: torch.Tensor, block: LinearOperator, std: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """Add noise of standard deviation std to every real number that an operator measures.
-
-    Parameters
-    ----------
-    y
-        Exact data of `block`: image ``(B, H, W)``, k-space ``(B, coils, H, W)`` or empty.
-    block
-        The operator; k-space gets noise in its real and its imaginary part, on sampled positions only.
-    std
-        In image units, >= 0.
-    generators
-        One generator for each item.
-
-    Returns
-    -------
-    torch.Tensor
-        New data of the same shape and dtype.
-    """
-    if isinstance(block, Missing):
-        return y
-    if isinstance(block, Identity):
-        return y + std * randn(y.shape[1:], generators, y)
-    noise = std * randn((2, *y.shape[1:]), generators, y.real)
-    return y + block.sampled(torch.complex(noise[:, 0], noise[:, 1]))
 
 
 def norm2(y: torch.Tensor) -> torch.Tensor:

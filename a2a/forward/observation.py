@@ -11,7 +11,7 @@ import torch
 
 from a2a.common.errors import InputError
 from a2a.common.rng import generator, spawn
-from a2a.forward.measured import KSpace, noisy, norm2, scaled_image
+from a2a.forward.measured import KSpace, Measured, consistent, norm2, scaled_image
 from a2a.forward.operators import DataFidelity, Identity, LinearOperator, Missing, StackOperator
 from a2a.forward.scenario import Kind, Scenario
 from a2a.forward.stack import StackSpec
@@ -31,7 +31,8 @@ class Observation:
     operator
         A, with one block for each modality.
     data
-        y: for each modality an image ``(B, H, W)``, k-space ``(B, coils, H, W)``, or empty ``(B, 0, H, W)``.
+        y: for each modality an image ``(B, H, W)``, k-space ``(B, coils, H, W)``, data ``(B, ...)`` of another
+        operator, or empty ``(B, 0, H, W)``.
     noise_std
         For each modality, of the image or of each real and imaginary part of k-space, in image units; 0 where exact
         or missing.
@@ -51,9 +52,9 @@ class Observation:
 
     def __post_init__(self) -> None:
         counts = {len(self.spec), len(self.scenario.kinds), len(self.operator), len(self.data), len(self.noise_std)}
-        sizes = {(len(y), *y.shape[-2:]) for y in self.data}
-        if len(counts) > 1 or len(sizes) > 1:
-            raise InputError(f"An observation needs data of one size for each of its modalities, got sizes {sizes}.")
+        if len(counts) > 1 or len({len(y) for y in self.data}) > 1:
+            batches = ", ".join(str(len(y)) for y in self.data)
+            raise InputError(f"An observation needs data of one batch for each of its modalities, got {batches}.")
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -69,7 +70,7 @@ class Observation:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(B, H, W)."""
-        return (len(self.data[0]), *self.data[0].shape[-2:])
+        return (len(self.adjoint), *self.adjoint.shape[-2:])
 
     @cached_property
     def adjoint(self) -> torch.Tensor:
@@ -158,6 +159,7 @@ class Observation:
         undersampling: Undersampling = Undersampling(),  # noqa: B008 - frozen, so one default serves all calls
         generators: Sequence[torch.Generator] | None = None,
         clean_noise_std: float = 0.0,
+        operators: Mapping[str, tuple[LinearOperator, float]] | None = None,
     ) -> "Observation":
         """Simulate the acquisition of complete stacks.
 
@@ -178,11 +180,14 @@ class Observation:
             One generator for each item, see `a2a.common.rng.generators`; by default those of seed 0.
         clean_noise_std
             Standard deviation of the noise on clean images.
+        operators
+            Operators that the scenario names, as ``"CT@20views"`` does, with the standard deviation of their noise.
 
         Raises
         ------
         InputError
-            If the scenario, x or the number of generators is wrong, or the mask cannot be made.
+            If the scenario, x or the number of generators is wrong, the mask cannot be made, or an operator is not
+            there or is not consistent.
         """
         scenario = Scenario.parse(text, spec)
         if x.ndim != 4 or not len(x) or x.shape[1] != len(spec) or not bool(x.isfinite().all()):
@@ -192,13 +197,16 @@ class Observation:
         generators = spawn(0, len(x)) if generators is None else generators
         if len(generators) != len(x):
             raise InputError(f"generators: got {len(generators)} for {len(x)} items; one for each is needed.")
-        blocks = tuple(_block(kind, undersampling, *x.shape[-2:]) for kind in scenario.kinds)
-        stds = {"clean": clean_noise_std, "measured": undersampling.noise_std, "missing": 0.0}
-        noise_std = tuple(stds[kind] for kind in scenario.kinds)
+        named = _named(scenario, operators or {}, *x.shape[-2:])
+        given = {"clean": (Identity(), clean_noise_std), "missing": (Missing(), 0.0)}
+        if any(kind == "measured" and not label for kind, label in zip(scenario.kinds, scenario.labels, strict=True)):
+            given["measured"] = (undersampling.operator(*x.shape[-2:]), undersampling.noise_std)
+        each = zip(scenario.kinds, scenario.labels, strict=True)
+        blocks, noise_std = zip(*(named[label] if label else given[kind] for kind, label in each), strict=True)
         operator = StackOperator(blocks)
         seeds = [int(torch.randint(2**62, (), generator=g)) for g in generators]
         data = tuple(
-            noisy(y, block, std, [generator(seed, i) for seed in seeds])
+            block.noisy(y, std, [generator(seed, i) for seed in seeds])
             for i, (y, block, std) in enumerate(zip(operator.forward(x), blocks, noise_std, strict=True))
         )
         return cls(spec, scenario, operator, data, noise_std)
@@ -208,7 +216,7 @@ class Observation:
         cls,
         spec: StackSpec,
         images: Mapping[str, torch.Tensor],
-        kspace: Mapping[str, KSpace],
+        measured: Mapping[str, KSpace | Measured],
         shape: tuple[int, int, int] | None = None,
     ) -> "Observation":
         """Observe what a user has; modalities that are not named are missing.
@@ -219,8 +227,8 @@ class Observation:
             The stack.
         images
             Clean images ``(B, H, W)`` in [0, 1], by modality name or alias.
-        kspace
-            k-space, by modality name or alias.
+        measured
+            k-space, or data with an operator of their own, by modality name or alias.
         shape
             (B, H, W); only needed where nothing is given.
 
@@ -231,15 +239,15 @@ class Observation:
             finite, or an image is not scaled to [0, 1].
         """
         parts: dict[int, tuple[Kind, LinearOperator, torch.Tensor, float]] = {}
-        for name in (*images, *kspace):
+        for name in (*images, *measured):
             index = spec.index(name)
-            if index in parts or (name in images and name in kspace):
+            if index in parts or (name in images and name in measured):
                 raise InputError(f"{spec.names[index]} is given twice; give it either as an image or as k-space.")
             if name in images:
                 parts[index] = ("clean", Identity(), scaled_image(name, images[name]), 0.0)
             else:
-                parts[index] = ("measured", *kspace[name].measurement(name), float(kspace[name].noise_std))
-        sizes = {spec.names[i]: (len(y), *y.shape[-2:]) for i, (_, _, y, _) in sorted(parts.items())}
+                parts[index] = ("measured", *measured[name].measurement(name), float(measured[name].noise_std))
+        sizes = {spec.names[i]: tuple(block.adjoint(y).shape) for i, (_, block, y, _) in sorted(parts.items())}
         shape = shape or next(iter(sizes.values()), None)
         if shape is None:
             raise InputError("Nothing is given, so shape = (B, H, W) must say what to complete.")
@@ -251,6 +259,11 @@ class Observation:
         return cls(spec, Scenario(spec.names, kinds), StackOperator(blocks), data, noise_std)
 
 
-def _block(kind: Kind, undersampling: Undersampling, height: int, width: int) -> LinearOperator:
-    given = {"clean": Identity(), "missing": Missing()}
-    return given[kind] if kind in given else undersampling.operator(height, width)
+def _named(
+    scenario: Scenario, operators: Mapping[str, tuple[LinearOperator, float]], height: int, width: int
+) -> dict[str, tuple[LinearOperator, float]]:
+    """Return the operators that a scenario names, each with its noise level; refuse what is missing or inconsistent."""
+    wanted = dict.fromkeys(label for label in scenario.labels if label)
+    if unknown := [label for label in wanted if label not in operators]:
+        raise InputError(f"operators: the scenario {scenario!s} names {unknown[0]!r}, but it is not there.")
+    return {label: (consistent(label, operators[label][0], height, width), operators[label][1]) for label in wanted}

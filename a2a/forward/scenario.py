@@ -17,8 +17,9 @@ _TOKEN = re.compile(r"\s*(?:(?P<word>[^\s+&()]+)|(?P<sign>[+&()])|$)")
 class Scenario:
     """How each modality of a stack is given: as a clean image, as measured k-space, or not at all.
 
-    Written as terms joined by ``+`` or ``&``; a term is a modality for its clean image or ``y(modality)`` for its
-    k-space. Nothing at all is ``""`` or ``"nothing"``. Explained in the chapter "The formulation".
+    Written as terms joined by ``+`` or ``&``; a term is a modality for its clean image, ``y(modality)`` for its
+    k-space, or ``modality@name`` for data of another operator. Nothing at all is ``""`` or ``"nothing"``. Explained in
+    the chapter "The formulation".
 
     Parameters
     ----------
@@ -26,6 +27,8 @@ class Scenario:
         Canonical modality names, in stack order.
     kinds
         ``"clean"``, ``"measured"`` or ``"missing"`` for each of them.
+    labels
+        For each of them the name of the operator that measures it, None for k-space and what is not measured.
 
     Examples
     --------
@@ -36,11 +39,19 @@ class Scenario:
 
     names: tuple[str, ...]
     kinds: tuple[Kind, ...]
+    labels: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.labels:
+            object.__setattr__(self, "labels", (None,) * len(self.names))
         if len(self.names) != len(self.kinds) or set(self.kinds) - {"clean", "measured", "missing"}:
             wanted = "one of clean, measured and missing for each"
             raise InputError(f"Kinds {self.kinds} do not describe modalities {self.names}; expected {wanted}.")
+        measured = [kind == "measured" for kind in self.kinds]
+        if len(self.labels) != len(self.names) or any(
+            label and not known for label, known in zip(self.labels, measured, strict=True)
+        ):
+            raise InputError(f"Labels {self.labels} do not fit {self.kinds}; only what is measured has one.")
 
     @classmethod
     def parse(cls, text: str, spec: StackSpec) -> "Scenario":
@@ -49,7 +60,7 @@ class Scenario:
         Parameters
         ----------
         text
-            term ((+|&) term)*, with term = name | y(name); names may be aliases.
+            term ((+|&) term)*, with term = name | y(name) | name@operator; names may be aliases.
         spec
             The stack whose modalities the names are looked up in.
 
@@ -61,7 +72,12 @@ class Scenario:
         """
         kinds: list[Kind] = ["missing"] * len(spec)
         terms = [] if text.strip().casefold() in ("", "nothing") else list(_terms(text))
-        for position, name, kind in terms:
+        labels: list[str | None] = [None] * len(spec)
+        for position, term, kind in terms:
+            name, at, label = term.partition("@")
+            if at and (kind == "measured" or not label):
+                wanted = "modality@operator, or y(modality) for k-space"
+                raise InputError(f"Scenario {text!r}, character {position}: expected {wanted}, found {term!r}.")
             try:
                 index = spec.index(name)
             except InputError as error:
@@ -69,12 +85,15 @@ class Scenario:
             if kinds[index] != "missing":
                 twice = f"{spec.names[index]} is given twice; name each modality once"
                 raise InputError(f"Scenario {text!r}, character {position}: {twice}.")
-            kinds[index] = kind
-        return cls(spec.names, tuple(kinds))
+            kinds[index], labels[index] = ("measured", label) if at else (kind, None)
+        return cls(spec.names, tuple(kinds), tuple(labels))
 
     def __str__(self) -> str:
-        given = ((name, kind) for name, kind in zip(self.names, self.kinds, strict=True) if kind != "missing")
-        return " + ".join(name if kind == "clean" else f"y({name})" for name, kind in given) or "nothing"
+        terms = []
+        for name, kind, label in zip(self.names, self.kinds, self.labels, strict=True):
+            if kind != "missing":
+                terms.append(f"{name}@{label}" if label else name if kind == "clean" else f"y({name})")
+        return " + ".join(terms) or "nothing"
 
     def indices(self, kind: Kind) -> tuple[int, ...]:
         """Channels of the modalities that are given as `kind`."""

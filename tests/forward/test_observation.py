@@ -224,7 +224,7 @@ def test_bad_simulations_are_refused(options, message):
 
 def test_parts_must_agree():
     good = simulated()
-    with pytest.raises(InputError, match="one size"):
+    with pytest.raises(InputError, match="one batch"):
         Observation(SPEC, good.scenario, good.operator, good.data[:3], good.noise_std)
-    with pytest.raises(InputError, match="one size"):
+    with pytest.raises(InputError, match="one batch"):
         Observation(SPEC, good.scenario, good.operator, (good.data[0][:1], *good.data[1:]), good.noise_std)

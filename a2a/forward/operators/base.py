@@ -1,7 +1,7 @@
 """What every measurement operator can do, and the two trivial ones: a clean and a missing modality."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 
 from a2a.common.errors import InputError
+from a2a.common.rng import randn
+from a2a.forward.operators.iterative import estimated_trace, solved
 from a2a.forward.operators.solvers import dot
 
 
@@ -35,13 +37,13 @@ DataFidelity = Callable[[torch.Tensor], FidelityAt]
 
 
 class LinearOperator(Protocol):
-    """A linear map A from real images ``(B, H, W)`` to data, with the operations that samplers need.
+    """A linear map A from real images ``(B, H, W)`` to data of any shape ``(B, ...)``.
 
-    Operators are immutable and live on no device: they follow the dtype (float32 or float64) and device of
-    their input. Images are real, so the adjoint is that of the real inner product Re<., .>, and every solve is
-    one of the real normal equations. An operator has a `prox`, or a `data_fidelity` where the solution shares work with
-    the misfit; either follows from the other. Explained in the chapters "The formulation" and "An operator of your
-    own".
+    `forward` and `adjoint` are all that must be written. The rest follows from them by conjugate gradients, and is
+    overridden where an operator knows better. Operators are immutable and live on no device: they follow the
+    dtype (float32 or float64) and device of their input. Images are real, so the adjoint is that of the real inner
+    product Re<., .>, and every solve is one of the real normal equations. Explained in the chapters "The formulation"
+    and "An operator of your own".
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -54,15 +56,33 @@ class LinearOperator(Protocol):
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Re(A^H A x): real images ``(B, H, W)``."""
-        ...
+        return self.adjoint(self.forward(x))
+
+    def noisy(self, y: torch.Tensor, std: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """Add noise to every real number that is measured.
+
+        Parameters
+        ----------
+        y
+            Exact data.
+        std
+            Standard deviation, also of real and imaginary parts each; >= 0.
+        generators
+            One for each item.
+        """
+        if not y.is_complex():
+            return y + std * randn(y.shape[1:], generators, y)
+        noise = std * randn((2, *y.shape[1:]), generators, y.real)
+        return y + torch.complex(noise[:, 0], noise[:, 1])
 
     def measurements(self, height: int, width: int) -> int:
         """How many real numbers are measured of one image; a complex number counts twice."""
-        ...
+        data = self.forward(torch.zeros(1, height, width))
+        return data.numel() * (2 if data.is_complex() else 1)
 
     def trace(self, height: int, width: int) -> float | torch.Tensor:
         """Trace of Re(A^H A), the sum of ||A e||^2 over all pixels e; ``(B,)`` where it differs between items."""
-        ...
+        return estimated_trace(self.normal, height, width)
 
     def prox(self, z: torch.Tensor, b: torch.Tensor, lam: float | torch.Tensor) -> torch.Tensor:
         """argmin_x 1/2 ||y - A x||^2 + lam/2 ||x - z||^2, where b = adjoint(y).
@@ -72,7 +92,7 @@ class LinearOperator(Protocol):
         z
             Where the solution is pulled to, ``(B, H, W)``.
         b
-            ``adjoint(y)``, computed once by the caller: a step of a sampler then needs no k-space.
+            ``adjoint(y)``, computed once by the caller: a step of a sampler then needs no data.
         lam
             Weight >= 0: a number, or a tensor with one value per image, ``(B, 1, 1)``. lam = 0 means the limit
             lam -> 0: of all least-squares solutions the one nearest to z.
@@ -85,11 +105,15 @@ class LinearOperator(Protocol):
         return self.data_fidelity(b)(z).solve(checked_weight(lam, z))
 
     def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
-        """Return ``at(z)``, the misfit of z and its `prox` for every weight; what b alone decides is done once."""
+        """Return ``at(z)``, the misfit of z and its `prox` for every weight; what b alone decides is done once.
+
+        An operator with a solution of its own overrides this one, from which `prox` follows.
+        """
 
         def at(z: torch.Tensor) -> FidelityAt:
-            misfit = partial(dot, z, self.normal(z).double().sub(b, alpha=2))
-            return FidelityAt(misfit, lambda lam: self.prox(z, b, lam))
+            image = self.normal(z)
+            misfit = partial(dot, z, image.double().sub(b, alpha=2))
+            return FidelityAt(misfit, lambda lam: z + solved(self.normal, b - image, lam))
 
         return at
 
@@ -160,6 +184,10 @@ class Missing(LinearOperator):
     Its data are an empty k-space ``(B, 0, H, W)``, one with no coil at all: zero numbers, yet batch and image size
     are known, so that a stack with everything missing is an observation like any other.
     """
+
+    def noisy(self, y: torch.Tensor, std: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """Return y: nothing is measured that could be noisy."""
+        return y
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return empty data ``(B, 0, H, W)``."""

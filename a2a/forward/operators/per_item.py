@@ -1,6 +1,6 @@
 """An operator for each item of a batch: slices that were measured alike, each with coil maps of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +50,10 @@ class PerItem(LinearOperator):
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Re(A^H y): real images ``(B, H, W)`` of k-space ``(B, coils, H, W)``."""
         return self._each(lambda op, part: op.adjoint(part), y)
+
+    def noisy(self, y: torch.Tensor, std: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """Add noise where something is sampled, see `a2a.forward.operators.LinearOperator.noisy`."""
+        return self.operators[0].noisy(y, std, generators)
 
     def sampled(self, y: torch.Tensor) -> torch.Tensor:
         """M y: the k-space ``(B, coils, H, W)`` with zeros where nothing was sampled."""

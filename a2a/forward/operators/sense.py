@@ -1,6 +1,7 @@
 """Multi-coil Cartesian sampling of a real image: A = M F S."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -115,6 +116,10 @@ class CartesianSense(LinearOperator):
             raise InputError(f"k-space is {y.dtype} of shape {tuple(y.shape)}; the coil maps ask for {wanted}.")
         _, maps = self._mask_and_maps(y.real)
         return (maps.conj() * ifft2c(self.sampled(y))).sum(dim=1).real
+
+    def noisy(self, y: torch.Tensor, std: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """Add noise to the real and the imaginary part of what is sampled, see `LinearOperator.noisy`."""
+        return self.sampled(super().noisy(y, std, generators))
 
     def sampled(self, y: torch.Tensor) -> torch.Tensor:
         """M y: the k-space ``(B, coils, H, W)`` with zeros where the mask does not sample."""

@@ -49,7 +49,7 @@ class StackOperator:
         return StackOperator(tuple(change(b) if isinstance(b, PerItem) else b for b in self.blocks))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Data of each modality: image ``(B, H, W)``, k-space ``(B, coils, H, W)``, or empty ``(B, 0, H, W)``."""
+        """Data of each modality, ``(B, ...)`` as its operator makes them; empty ``(B, 0, H, W)`` where missing."""
         self._check(x)
         return tuple(block.forward(x[:, i]) for i, block in enumerate(self.blocks))
 
@@ -57,7 +57,11 @@ class StackOperator:
         """Stack ``(B, n, H, W)`` of Re(A_i^H y_i); zeros where a modality is missing."""
         if len(data) != len(self):
             raise InputError(f"Got data of {len(data)} modalities for a stack of {len(self)}.")
-        return torch.stack([block.adjoint(y) for block, y in zip(self.blocks, data, strict=True)], dim=1)
+        images = [block.adjoint(y) for block, y in zip(self.blocks, data, strict=True)]
+        if len({image.shape for image in images}) > 1:
+            sizes = ", ".join(" x ".join(map(str, image.shape)) for image in images)
+            raise InputError(f"An observation needs images of one size (B, H, W) for all modalities, got {sizes}.")
+        return torch.stack(images, dim=1)
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Stack ``(B, n, H, W)`` of Re(A_i^H A_i x_i)."""
