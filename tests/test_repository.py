@@ -125,6 +125,23 @@ def test_modules_are_short_and_everything_public_is_documented(path):
     assert [node.name for node in public(tree) if not ast.get_docstring(node)] == []
 
 
+INHERITED = {"noisy", "fill_in", "inputs", "loss", "build", "reconstruct", "complete", "step"}
+"""Methods whose parameters the class explains that first asks for them."""
+
+
+@MODULES
+def test_functions_of_three_arguments_explain_them(path):
+    functions = [n for n in public(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.FunctionDef)]
+    several = [f for f in functions if len([*f.args.args, *f.args.kwonlyargs]) - bool(f.args.args) * is_method(f) >= 3]
+    silent = {f.name for f in several if "Parameters\n" not in (ast.get_docstring(f) or "")}
+    assert silent <= (INHERITED | {path.stem, "fetch"} if path.parent.name == "cli" else INHERITED)
+
+
+def is_method(function: ast.FunctionDef) -> bool:
+    """Whether a function begins with the object or class that it belongs to."""
+    return bool(function.args.args) and function.args.args[0].arg in ("self", "cls")
+
+
 @MODULES
 def test_functions_are_short(path):
     functions = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.FunctionDef)]

@@ -59,22 +59,56 @@ class Table:
         return False if f"{method}: {scenario}" in self._refused else None
 
     def mean(self, place: Place, method: str, metric: str) -> float:
-        """Mean of the turned values; NaN where there are none."""
+        """Mean of the turned values; NaN where there are none.
+
+        Parameters
+        ----------
+        place
+            Data set, scenario and modality.
+        method, metric
+            Their names in the table.
+        """
         found = self._turned(place, method, metric)
         return np.nan if found is None else float(found.mean())
 
     def between(self, place: Place, a: str, b: str, metric: str) -> Interval:
-        """How much better method a is than method b."""
+        """How much better method a is than method b.
+
+        Parameters
+        ----------
+        place
+            Data set, scenario and modality.
+        a, b
+            Names of the methods.
+        metric
+            Name of the metric.
+        """
         return self._interval([(1, place, a), (-1, place, b)], metric)
 
     def step(self, former: Place, latter: Place, method: str, metric: str) -> Interval:
-        """How much better a method is in the latter place."""
+        """How much better a method is in the latter place.
+
+        Parameters
+        ----------
+        former, latter
+            The two places.
+        method, metric
+            Their names in the table.
+        """
         return self._interval([(1, latter, method), (-1, former, method)], metric)
 
     def step_difference(
         self, first: tuple[Place, Place], second: tuple[Place, Place], method: str, metric: str
     ) -> Interval:
-        """How much larger the first step is than the second."""
+        """How much larger the first step is than the second.
+
+        Parameters
+        ----------
+        first, second
+            Two steps, each from a place to a place.
+        method, metric
+            Their names in the table.
+        """
         terms = [(1, first[1], method), (-1, first[0], method), (-1, second[1], method), (1, second[0], method)]
         return self._interval(terms, metric)
 

@@ -58,7 +58,17 @@ class Drift(Strict):
 
 
 def measure(plan: Drift, prior: Prior, store: SliceStore) -> pd.DataFrame:
-    """Run the experiment anew and return its rows of the metrics that have a tolerance."""
+    """Run the experiment anew and return its rows of the metrics that have a tolerance.
+
+    Parameters
+    ----------
+    plan
+        Experiment and tolerances.
+    prior
+        The trained prior.
+    store
+        Its test split is completed.
+    """
     with TemporaryDirectory() as folder:
         run(plan.experiment, prior, store, Path(folder) / "drift.parquet")
         table = tables([Path(folder) / "drift.parquet"])
@@ -67,6 +77,15 @@ def measure(plan: Drift, prior: Prior, store: SliceStore) -> pd.DataFrame:
 
 def compare_with(reference: Path, found: pd.DataFrame, plan: Drift) -> pd.DataFrame:
     """Set new values beside those of the committed table.
+
+    Parameters
+    ----------
+    reference
+        The committed table.
+    found
+        What `measure` returned.
+    plan
+        Experiment and tolerances.
 
     Returns
     -------

@@ -83,7 +83,21 @@ def _key(config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests:
 def write_references(
     out: Path, config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]
 ) -> pd.DataFrame:
-    """Write the rows of `reference_table`, scenario by scenario; those that `out` or a killed run holds are kept."""
+    """Write the rows of `reference_table`, scenario by scenario; those that `out` or a killed run holds are kept.
+
+    Parameters
+    ----------
+    out
+        The Parquet file.
+    config
+        Scenarios and undersampling.
+    trees
+        Settings of the boosted trees.
+    train
+        Store whose training split is learned from.
+    tests
+        Stores whose test splits are predicted.
+    """
     _check(config, train, tests)
     single = [config.model_copy(update={"scenarios": (block,)}) for block in config.scenarios]
     blocks = {_key(one, trees, train, tests): one for one in single}

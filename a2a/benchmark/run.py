@@ -81,6 +81,15 @@ def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batc
 def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFrame:
     """Complete the test split as a job says and measure single samples and, of several, their mean.
 
+    Parameters
+    ----------
+    job
+        Scenario, method and settings.
+    runners
+        The methods.
+    store
+        The slices.
+
     Returns
     -------
     pandas.DataFrame

@@ -70,7 +70,17 @@ def test_digest(store: SliceStore) -> str:
 
 
 def origin(experiment: str, seed: int, store: SliceStore) -> dict[str, object]:
-    """Columns that say where rows come from that were measured just now."""
+    """Columns that say where rows come from that were measured just now.
+
+    Parameters
+    ----------
+    experiment
+        Its name.
+    seed
+        Its seed.
+    store
+        The slices that were measured.
+    """
     return {
         "dataset": f"{store.manifest['card']}/{store.manifest['profile']}",
         "store": test_digest(store),

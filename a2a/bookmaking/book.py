@@ -87,6 +87,15 @@ class Book:
     def settings(self, chapter: Chapter, profile: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the value of every parameter: the given one, else the profile's, else the default.
 
+        Parameters
+        ----------
+        chapter
+            The chapter.
+        profile
+            ``"smoke"``, ``"ci"`` or ``"full"``.
+        given
+            Values by parameter, as in `a2a book --set`.
+
         Raises
         ------
         InputError
@@ -97,7 +106,17 @@ class Book:
         return chapter.settings(chosen)
 
     def tasks(self, chapters: Sequence[Chapter], profile: str, given: Mapping[str, Any] | None = None) -> list[Task]:
-        """Return what to execute; runs with given parameters get a folder by key, so that none replaces another."""
+        """Return what to execute; runs with given parameters get a folder by key, so that none replaces another.
+
+        Parameters
+        ----------
+        chapters
+            Which to execute.
+        profile
+            ``"smoke"``, ``"ci"`` or ``"full"``.
+        given
+            Values by parameter, for one chapter alone.
+        """
         self.check_profile(profile)
         watched = fingerprint(self.root)
         tasks = []

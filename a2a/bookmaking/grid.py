@@ -106,7 +106,19 @@ def grid_tasks(grid: Grid, book: Book) -> list[Task]:
 
 
 def run_grid(grid: Grid, book: Book, jobs: int, report: Callable[[str], None]) -> pd.DataFrame:
-    """Execute what is not there yet, then `gather`; failures stop nothing."""
+    """Execute what is not there yet, then `gather`; failures stop nothing.
+
+    Parameters
+    ----------
+    grid
+        Chapters and combinations.
+    book
+        The book they are of.
+    jobs
+        Chapters at a time.
+    report
+        Is told of every step, a line each.
+    """
     tasks = grid_tasks(grid, book)
     if any(run.error for run in run_all(tasks, book.root, jobs, report)):
         report("some combinations failed; see the table")
@@ -115,6 +127,17 @@ def run_grid(grid: Grid, book: Book, jobs: int, report: Callable[[str], None]) -
 
 def run_one(tasks: Sequence[Task], key: str, root: Path, report: Callable[[str], None]) -> None:
     """Execute the combination whose key begins with `key`, unless it is there.
+
+    Parameters
+    ----------
+    tasks
+        All combinations.
+    key
+        Beginning of the key of the one to execute.
+    root
+        Root of the repository.
+    report
+        Is told of every step, a line each.
 
     Raises
     ------
@@ -131,6 +154,15 @@ def run_one(tasks: Sequence[Task], key: str, root: Path, report: Callable[[str],
 
 def gather(grid: Grid, tasks: Sequence[Task], root: Path) -> pd.DataFrame:
     """Write the table and the gallery of what there is.
+
+    Parameters
+    ----------
+    grid
+        Chapters and combinations.
+    tasks
+        All combinations.
+    root
+        Root of the repository.
 
     Returns
     -------

@@ -129,6 +129,15 @@ def execute(task: Task, commit: str, machine: Mapping[str, object]) -> Run:
 
     The folder receives ``executed.ipynb``, ``run.json`` and ``log.txt``; when a cell raises or takes too long, or the
     kernel dies, ``failed.ipynb`` with what ran until then, and ``failure.txt`` with the traceback.
+
+    Parameters
+    ----------
+    task
+        Chapter, parameters and folder.
+    commit
+        Commit of the code, for the record.
+    machine
+        Versions and device, for the record.
     """
     shutil.rmtree(task.folder, ignore_errors=True)
     task.folder.mkdir(parents=True)

@@ -13,6 +13,15 @@ class InputError(ValueError):
 def whole(name: str, value: object, low: int, high: int | None = None) -> None:
     """Refuse a setting that is no whole number from `low` to `high` (None: without end).
 
+    Parameters
+    ----------
+    name
+        Of the setting, for the message.
+    value
+        What was given.
+    low, high
+        First and last number that are allowed.
+
     Raises
     ------
     InputError

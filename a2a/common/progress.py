@@ -79,7 +79,17 @@ def _lines(iterable: Iterable[T], label: str, total: int | None) -> Iterator[T]:
 
 
 def describe(label: str, done: int, total: int | None, seconds: float) -> str:
-    """Return the line for `done` items, e.g. ``"sampling: 30 of 150 (20 %), 12 s, about 48 s left"``."""
+    """Return the line for `done` items, e.g. ``"sampling: 30 of 150 (20 %), 12 s, about 48 s left"``.
+
+    Parameters
+    ----------
+    label
+        What is counted.
+    done, total
+        How many of how many; None where the end is not known.
+    seconds
+        Time so far.
+    """
     if not total:
         return f"{label}: {done} done, {format_seconds(seconds)}"
     head = f"{label}: {done} of {total} ({100 * done // total} %), {format_seconds(seconds)}"

@@ -52,6 +52,15 @@ def randn(
 
     The numbers are drawn on the CPU in float32 and moved to the device and dtype of `like`, so a GPU
     sees the same noise.
+
+    Parameters
+    ----------
+    shape
+        Of one row.
+    generators
+        One for each row.
+    like
+        Gives device and dtype; None leaves float32 on the CPU.
     """
     noise = torch.empty(len(generators), *shape)
     for row, drawn_by in zip(noise, generators, strict=True):

@@ -158,6 +158,17 @@ class Recalibration:
         """Take the factors that make spread and skill agree, from slices that are not used again (validation).
 
         A modality without error (given clean) gets 1.
+
+        Parameters
+        ----------
+        target
+            Truth ``(B, n, H, W)``.
+        samples
+            ``(S, B, n, H, W)``.
+        spec
+            The n modalities.
+        region
+            Pixels that count, boolean and broadcast to the target; None for all.
         """
         table = spread_skill(target, samples, spec, region)
         ratio = table["ratio"].where(table["ratio"] > 0).fillna(1.0)

@@ -49,6 +49,13 @@ def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:
 def frechet_of_moments(mean_1: ArrayLike, covariance_1: ArrayLike, mean_2: ArrayLike, covariance_2: ArrayLike) -> float:
     """Squared Fréchet distance of two Gaussians given by means (d,) and covariances (d, d), see `frechet_distance`.
 
+    Parameters
+    ----------
+    mean_1, mean_2
+        ``(d,)``.
+    covariance_1, covariance_2
+        ``(d, d)``.
+
     Raises
     ------
     InputError

@@ -118,7 +118,17 @@ def given_matrix(
 
 
 def add_glyphs(figure: go.Figure, cells: Sequence[tuple[float, float, Kind]], row: int, column: int) -> None:
-    """Draw glyphs at (x, y) into one subplot of a figure, which is changed in place."""
+    """Draw glyphs at (x, y) into one subplot of a figure, which is changed in place.
+
+    Parameters
+    ----------
+    figure
+        Is changed in place.
+    cells
+        x, y and how the modality is given.
+    row, column
+        The subplot, counted from 1.
+    """
     xs, ys, kinds = zip(*cells, strict=True)
     figure.add_scatter(
         x=xs, y=ys, text=[GLYPHS[kind] for kind in kinds], mode="text", hoverinfo="skip", showlegend=False,

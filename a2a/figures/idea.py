@@ -65,7 +65,17 @@ def idea_sheet(examples: Sequence[Example], spec: StackSpec) -> Sheet:
 
 
 def one_picture(examples: Sequence[Example], spec: StackSpec, width: int = theme.WIDTH) -> go.Figure:
-    """Show the idea of Any2all: whatever is given, one prior completes the stack; see `idea_sheet`."""
+    """Show the idea of Any2all: whatever is given, one prior completes the stack; see `idea_sheet`.
+
+    Parameters
+    ----------
+    examples
+        Observations and their completions.
+    spec
+        The modalities.
+    width
+        Of the figure, pixels.
+    """
     scenarios = "; ".join(map(_name, examples))
     description = f"One prior completes any observation. Each row: what is given, and the completed stack: {scenarios}."
     return image_grid(idea_sheet(examples, spec), description, width)

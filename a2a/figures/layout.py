@@ -24,7 +24,17 @@ class Layout:
 
     @classmethod
     def fitting(cls, sheet: Sheet, available: float, largest: float) -> "Layout":
-        """Make panels as wide as the available width allows, at most `largest`."""
+        """Make panels as wide as the available width allows, at most `largest`.
+
+        Parameters
+        ----------
+        sheet
+            The panels.
+        available
+            Width that there is, pixels.
+        largest
+            Width of a panel at most, pixels.
+        """
         columns = len(sheet.column_titles)
         gaps = GAP * (columns - 1) + (WIDE_GAP - GAP) * len(sheet.wide_after)
         return cls(sheet, min((available - gaps) / columns, largest))

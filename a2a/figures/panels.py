@@ -99,6 +99,15 @@ class Sheet:
 def as_images(images: ArrayLike | torch.Tensor, ndim: int, name: str) -> np.ndarray:
     """Return images as a checked float32 array.
 
+    Parameters
+    ----------
+    images
+        To be checked.
+    ndim
+        Axes that it must have.
+    name
+        For the message.
+
     Raises
     ------
     InputError

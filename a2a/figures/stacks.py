@@ -137,7 +137,23 @@ def completion_panel(
     truth: ArrayLike | torch.Tensor | None = None,
     width: int = theme.WIDTH,
 ) -> go.Figure:
-    """Show one completed slice as an interactive figure; see `completion_sheet` for inputs, columns and errors."""
+    """Show one completed slice as an interactive figure; see `completion_sheet` for inputs, columns and errors.
+
+    Parameters
+    ----------
+    given
+        Images as they came, ``(n, H, W)``.
+    kinds
+        How each modality is given.
+    samples
+        ``(S, n, H, W)``.
+    spec
+        The n modalities.
+    truth
+        ``(n, H, W)``, where it is known.
+    width
+        Of the figure, pixels.
+    """
     sheet = completion_sheet(given, kinds, samples, spec, truth)
     names = ", ".join(title.replace("<br>", " ") for title in sheet.column_titles)
     rows = ", ".join(f"{m.name} ({_KINDS[kind]})" for m, kind in zip(spec, kinds, strict=True))
@@ -146,6 +162,17 @@ def completion_panel(
 
 def stack_of(images: ArrayLike | torch.Tensor, spec: StackSpec, ndim: int, name: str) -> np.ndarray:
     """Return images (..., n, H, W) as a checked float32 array.
+
+    Parameters
+    ----------
+    images
+        ``(..., n, H, W)``.
+    spec
+        The n modalities.
+    ndim
+        Axes that it must have.
+    name
+        For the message.
 
     Raises
     ------

@@ -56,7 +56,17 @@ class Method(Protocol):
     def complete(
         self, observation: Observation, samples: int = 1, generators: Sequence[torch.Generator] | None = None
     ) -> Completion:
-        """Complete the stacks; see `a2a.samplers.reverse.reverse` for `samples` and `generators`."""
+        """Complete the stacks; see `a2a.samplers.reverse.reverse` for `samples` and `generators`.
+
+        Parameters
+        ----------
+        observation
+            B observed stacks.
+        samples
+            Completions S of each.
+        generators
+            One for each of the S * B rows, sample by sample.
+        """
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,15 @@ class DisCDiffNetwork(nn.Module):
     def forward(self, x: Tensor, t: Tensor, zero_filled: Tensor, reference: Tensor) -> Disentangled:
         """Predict the noise, and return the features that the loss compares.
 
+        Parameters
+        ----------
+        x
+            Noisy target, ``(B, 1, H, W)`` in [-1, 1].
+        t
+            Times ``(B,)``.
+        zero_filled, reference
+            ``(B, 1, H, W)`` in [-1, 1].
+
         Raises
         ------
         InputError

@@ -70,6 +70,15 @@ class M2DNNetwork(nn.Module):
     def forward(self, x: Tensor, t: Tensor, missing: Tensor) -> Tensor:
         """Return the clean estimate.
 
+        Parameters
+        ----------
+        x
+            Noisy stacks ``(B, n, H, W)`` in [-1, 1].
+        t
+            Times ``(B,)``.
+        missing
+            1 where a modality is missing, ``(B, n)``.
+
         Raises
         ------
         InputError

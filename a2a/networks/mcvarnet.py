@@ -153,7 +153,15 @@ class MCVarNetNetwork(nn.Module):
             self.register_buffer(name, values)
 
     def forward(self, zero_filled: Tensor, reference: Tensor, operator: LinearOperator) -> Tensor:
-        """Return the target ``(B, 1, H, W)`` from b = Re(A^H y) and the reference, both ``(B, 1, H, W)``."""
+        """Return the target ``(B, 1, H, W)`` from b = Re(A^H y) and the reference, both ``(B, 1, H, W)``.
+
+        Parameters
+        ----------
+        zero_filled, reference
+            ``(B, 1, H, W)`` in image units.
+        operator
+            How the target was measured.
+        """
         b, r = (image.expand(-1, self.size.features, -1, -1) for image in (zero_filled, reference))
         split = self.begin(b, r)
         for i in range(self.size.iterations):
@@ -166,7 +174,21 @@ class MCVarNetNetwork(nn.Module):
         return Split(self.start_x(b), c, r - c, c, r - c)
 
     def step(self, i: int, old: Split, b: Tensor, r: Tensor, operator: LinearOperator) -> Split:
-        """One iteration; every update uses the old values of the others (Jacobi). What no later step uses stays old."""
+        """One iteration; every update uses the old values of the others (Jacobi). What no later step uses stays old.
+
+        Parameters
+        ----------
+        i
+            Number of the iteration.
+        old
+            What the last one left.
+        b
+            Re(A^H y), ``(B, 1, H, W)``.
+        r
+            The reference, ``(B, 1, H, W)``.
+        operator
+            How the target was measured.
+        """
         x = self.update_image(i, old, b, operator)
         if i == self.size.iterations - 1:
             return old._replace(x=x)
@@ -177,18 +199,50 @@ class MCVarNetNetwork(nn.Module):
         return Split(x, c, u, self.prior_c(c), self.prior_u(u))
 
     def update_image(self, i: int, old: Split, b: Tensor, operator: LinearOperator) -> Tensor:
-        """DC(x) - mu (gamma_x D_x(E_x(x) - E_c(c)) + lam N_x(x))."""
+        """DC(x) - mu (gamma_x D_x(E_x(x) - E_c(c)) + lam N_x(x)).
+
+        Parameters
+        ----------
+        i
+            Number of the iteration.
+        old
+            What the last one left.
+        b
+            Re(A^H y), ``(B, 1, H, W)``.
+        operator
+            How the target was measured.
+        """
         difference = self.decode_x(self.encode_x(old.x) - self.encode_c(old.c))
         change = self.gamma_x[i] * difference + self.lam[i] * self.prior_x(old.x)
         return data_consistency(old.x, b, operator) - self.mu[i] * change
 
     def update_common(self, i: int, old: Split, r: Tensor) -> Tensor:
-        """T_c(r - u + gamma_c D_c(E_x(x)) + alpha p)."""
+        """T_c(r - u + gamma_c D_c(E_x(x)) + alpha p).
+
+        Parameters
+        ----------
+        i
+            Number of the iteration.
+        old
+            What the last one left.
+        r
+            The reference, ``(B, 1, H, W)``.
+        """
         from_target = self.decode_c(self.encode_x(old.x))
         return self.transform_c(r - old.u + self.gamma_c[i] * from_target + self.alpha[i] * old.p)
 
     def update_unique(self, i: int, old: Split, r: Tensor) -> Tensor:
-        """``(r + beta q - c) / (1 + beta)``, the minimiser of ``1/2 |r - c - u|^2 + beta/2 |u - q|^2`` over u."""
+        """``(r + beta q - c) / (1 + beta)``, the minimiser of ``1/2 |r - c - u|^2 + beta/2 |u - q|^2`` over u.
+
+        Parameters
+        ----------
+        i
+            Number of the iteration.
+        old
+            What the last one left.
+        r
+            The reference, ``(B, 1, H, W)``.
+        """
         return (r + self.beta[i] * old.q - old.c) / (1 + self.beta[i])
 
 

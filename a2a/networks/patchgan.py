@@ -19,7 +19,15 @@ def normal_weights(network: nn.Module) -> None:
 
 
 def same_size(inside: int, outside: int, bias: bool) -> nn.Sequential:
-    """Convolution of 4 x 4 that keeps the size, since one row and one column of zeros are added at the top left."""
+    """Convolution of 4 x 4 that keeps the size, since one row and one column of zeros are added at the top left.
+
+    Parameters
+    ----------
+    inside, outside
+        Channels.
+    bias
+        Whether the convolution has one.
+    """
     return nn.Sequential(nn.ZeroPad2d((1, 0, 1, 0)), nn.Conv2d(inside, outside, 4, padding=1, bias=bias))
 
 

@@ -155,7 +155,17 @@ def middle(config: UNetConfig) -> nn.ModuleList:
 
 
 def ascent(config: UNetConfig, kept: list[int], up: Callable[[int], nn.Module]) -> nn.ModuleList:
-    """Build the way up, the mirror of `descent`: each stage takes what was kept last, ``up(channels)`` ends a level."""
+    """Build the way up, the mirror of `descent`: each stage takes what was kept last, ``up(channels)`` ends a level.
+
+    Parameters
+    ----------
+    config
+        Of the network.
+    kept
+        Channels that the way down kept, first to last.
+    up
+        Makes the layer between two levels.
+    """
     modules, kept, current = nn.ModuleList(), list(kept), kept[-1]
     for level, multiplier in reversed(list(enumerate(config.multipliers))):
         for _ in range(config.blocks + 1):

@@ -135,7 +135,17 @@ def read_patient(
 
 
 def simulate_kspace(image: torch.Tensor, undersampling: Undersampling, seed: int = 0) -> KSpace:
-    """Undersample an image `(N, H, W)` in [0, 1] as `undersampling` says, with noise from `seed`."""
+    """Undersample an image `(N, H, W)` in [0, 1] as `undersampling` says, with noise from `seed`.
+
+    Parameters
+    ----------
+    image
+        ``(N, H, W)`` in [0, 1].
+    undersampling
+        How k-space is acquired.
+    seed
+        Of the noise.
+    """
     alone = StackSpec.of("image")
     observed = Observation.simulate(image[:, None], "y(image)", alone, undersampling, spawn(seed, len(image)))
     block = observed.operator.blocks[0]

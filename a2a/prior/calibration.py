@@ -66,6 +66,16 @@ class Calibration:
 
 
 def at_all_times(times: tuple[int, ...], rows: Tensor, length: int) -> Tensor:
-    """Interpolate what was measured at `times`, `(times, ...)` to `(length, ...)`, float64."""
+    """Interpolate what was measured at `times`, `(times, ...)` to `(length, ...)`, float64.
+
+    Parameters
+    ----------
+    times
+        Where rows were measured, increasing.
+    rows
+        ``(times, ...)``.
+    length
+        Times T of the schedule.
+    """
     every = np.arange(length)
     return torch.from_numpy(np.apply_along_axis(lambda value: np.interp(every, times, value), 0, rows.numpy()))

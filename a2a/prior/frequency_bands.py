@@ -44,13 +44,29 @@ def band_covariance(images: Tensor) -> Tensor:
 
 
 def white(variance: Sequence[float], height: int, width: int) -> Tensor:
-    """Covariance in each band of noise that is independent in all modalities and pixels, ``(K, n, n)``, float64."""
+    """Covariance in each band of noise that is independent in all modalities and pixels, ``(K, n, n)``, float64.
+
+    Parameters
+    ----------
+    variance
+        Of each modality.
+    height, width
+        Of the images.
+    """
     count = int(bands(height, width).max()) + 1
     return torch.diag(torch.tensor(variance, dtype=torch.float64)).expand(count, -1, -1)
 
 
 def pixel_variance(covariance: Tensor, height: int, width: int) -> Tensor:
-    """Variance of each modality, averaged over the pixels, from its frequency bands ``(K, n, n)``: ``(n,)``."""
+    """Variance of each modality, averaged over the pixels, from its frequency bands ``(K, n, n)``: ``(n,)``.
+
+    Parameters
+    ----------
+    covariance
+        ``(K, n, n)``.
+    height, width
+        Of the images.
+    """
     share = bands(height, width).flatten().bincount() / (height * width)
     return share.to(covariance) @ covariance.diagonal(dim1=1, dim2=2)
 

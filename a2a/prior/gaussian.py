@@ -83,7 +83,21 @@ class GaussianPrior:
     def correlated(
         cls, spec: StackSpec, mean: Tensor, std: float, correlation: float, length: float
     ) -> "GaussianPrior":
-        """Modalities with one common correlation and a spatial covariance that decays over `length` pixels."""
+        """Modalities with one common correlation and a spatial covariance that decays over `length` pixels.
+
+        Parameters
+        ----------
+        spec
+            The n modalities.
+        mean
+            ``(n, H, W)`` in image units.
+        std
+            Standard deviation of every pixel.
+        correlation
+            Between any two modalities.
+        length
+            Pixels over which the spatial covariance decays; 0 for independent pixels.
+        """
         n, height, width = mean.shape
         between = std**2 * torch.full((n, n), correlation, dtype=torch.float64).fill_diagonal_(1.0)
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")

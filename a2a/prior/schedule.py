@@ -88,12 +88,32 @@ class NoiseSchedule:
         return torch.from_numpy(np.sqrt(abar)).to(like), torch.from_numpy(np.sqrt(1 - abar)).to(like)
 
     def diffuse(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Sample ``q(x_t | x_0)``: ``sqrt(abar) x0 + sqrt(1 - abar) noise`` (Ho et al. 2020, Eq. 4); t as above."""
+        """Sample ``q(x_t | x_0)``: ``sqrt(abar) x0 + sqrt(1 - abar) noise`` (Ho et al. 2020, Eq. 4); t as above.
+
+        Parameters
+        ----------
+        x0
+            Clean stacks ``(B, n, H, W)``.
+        t
+            See `coefficients`.
+        noise
+            Standard normal, as `x0`.
+        """
         signal, spread = self.coefficients(t, x0)
         return signal * x0 + spread * noise
 
     def velocity(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        r"""Velocity :math:`v = \sqrt{\bar\alpha}\, \epsilon - \sqrt{1 - \bar\alpha}\, x_0` (Salimans and Ho 2022)."""
+        r"""Velocity :math:`v = \sqrt{\bar\alpha}\, \epsilon - \sqrt{1 - \bar\alpha}\, x_0` (Salimans and Ho 2022).
+
+        Parameters
+        ----------
+        x0
+            Clean stacks ``(B, n, H, W)``.
+        noise
+            That in x_t, as `x0`.
+        t
+            See `coefficients`.
+        """
         signal, spread = self.coefficients(t, x0)
         return signal * noise - spread * x0
 
@@ -104,6 +124,15 @@ class NoiseSchedule:
         time, more puts more steps where the stack is nearly clean, which pays when they are few. ``"log-snr"`` is even
         in :math:`\log \bar\alpha_t / (1 - \bar\alpha_t)` (but for T-1, which is nothing but noise): each step then
         costs samples the same share of their variety, at coarse and at fine scales. Chapter "Unconditional samples".
+
+        Parameters
+        ----------
+        steps
+            How many.
+        spacing
+            1 even in time, more denser near the clean stack, or ``"log-snr"``.
+        start
+            The first; None for T-1.
 
         Raises
         ------
@@ -129,7 +158,13 @@ class NoiseSchedule:
         return (np.minimum(apart, start) - place).tolist()
 
     def transitions(self, steps: int, spacing: Spacing = 1.0, start: int | None = None) -> list[tuple[int, int]]:
-        """Return the `steps` pairs (t, next t) of `times`; the last one lands on the clean estimate (`END`)."""
+        """Return the `steps` pairs (t, next t) of `times`; the last one lands on the clean estimate (`END`).
+
+        Parameters
+        ----------
+        steps, spacing, start
+            See `times`.
+        """
         times = self.times(steps, spacing, start)
         return list(zip(times, [*times[1:], END], strict=True))
 
@@ -140,6 +175,13 @@ class NoiseSchedule:
                            \sqrt{1 - \frac{\bar\alpha_t}{\bar\alpha_s}}
 
         eta = 0 is deterministic, eta = 1 is the DDPM posterior variance.
+
+        Parameters
+        ----------
+        t, s
+            This time and the next.
+        eta
+            Between 0 and 1.
 
         Raises
         ------
@@ -155,6 +197,17 @@ class NoiseSchedule:
         r"""Recombine a clean estimate and a noise estimate into x_s (DDIM, Song et al. 2021, Eq. 12).
 
         .. math:: x_s = \sqrt{\bar\alpha_s}\, x_0 + \sqrt{1 - \bar\alpha_s - \sigma^2}\, \epsilon + \sigma z
+
+        Parameters
+        ----------
+        x0, eps
+            Estimates of the clean stack and of the noise in x_t, ``(B, n, H, W)``.
+        noise
+            Fresh standard normal noise z.
+        t, s
+            This time and the next.
+        eta
+            See `sigma`.
         """
         sigma, abar = self.sigma(t, s, eta), self.abar(s)
         direction = max(1 - abar - sigma**2, 0.0) ** 0.5
@@ -168,6 +221,17 @@ class NoiseSchedule:
                   \qquad \beta = 1 - \bar\alpha_t / \bar\alpha_s
 
         It is `step` with eta = 1 and the noise that x_0 leaves in x_t; at the last time it is x_0 itself.
+
+        Parameters
+        ----------
+        x0
+            Clean estimate ``(B, n, H, W)``.
+        x
+            x_t.
+        noise
+            Fresh standard normal noise z.
+        t, s
+            This time and the next.
         """
         return self.step(x0, self.left_in(x, x0, t), noise, t, s, 1.0)
 
@@ -176,6 +240,15 @@ class NoiseSchedule:
 
         A step takes this one, not what the network predicts: the two differ where the clean estimate was clamped or
         shrunk, and a step with both would lose the difference, and with it variety of the samples.
+
+        Parameters
+        ----------
+        x
+            x_t, ``(B, n, H, W)``.
+        x0
+            Clean estimate.
+        t
+            The time.
         """
         abar = self.abar(t)
         return torch.sub(x, x0, alpha=abar**0.5).mul_((1 - abar) ** -0.5)

@@ -50,7 +50,17 @@ def cross_modal_estimate(part: Observation, image: Tensor, covariance: Tensor) -
 
 
 def regression(covariance: Tensor, given: list[int], noise: Tensor) -> Tensor:
-    """How all modalities follow from errors of the given ones: ``C_.g (C_gg + R_g)^-1``, ``(K, n, |g|)``, float64."""
+    """How all modalities follow from errors of the given ones: ``C_.g (C_gg + R_g)^-1``, ``(K, n, |g|)``, float64.
+
+    Parameters
+    ----------
+    covariance
+        C, ``(K, n, n)``.
+    given
+        Modalities g, by index.
+    noise
+        Variance of the noise of each modality, ``(n,)``.
+    """
     inner = covariance[:, given][:, :, given]
     scale = inner.diagonal(dim1=1, dim2=2).mean(dim=1) if given else inner.new_zeros(len(inner))
     ridge = noise[given] + (_JITTER * scale[:, None]).clamp(min=1e-12)
@@ -58,5 +68,17 @@ def regression(covariance: Tensor, given: list[int], noise: Tensor) -> Tensor:
 
 
 def follow(image: Tensor, given: list[int], gain: Tensor, change: Tensor) -> Tensor:
-    """Add to all modalities what the change of the given ones says of them."""
+    """Add to all modalities what the change of the given ones says of them.
+
+    Parameters
+    ----------
+    image
+        Stacks ``(B, n, H, W)``.
+    given
+        Modalities that changed, by index.
+    gain
+        ``(K, n, |g|)``, see `regression`.
+    change
+        Of all modalities, ``(B, n, H, W)``; that of the given ones counts.
+    """
     return image + filtered(gain, change[:, given]) if given else image.clone()

@@ -124,6 +124,17 @@ class MatchedStep:
     def covariance(self, x: Tensor, guess: Tensor, t: int, u: Tensor) -> Tensor:
         r"""Multiply u by the covariance of the clean estimate,
         :math:`\frac{1 - \bar\alpha_t}{\sqrt{\bar\alpha_t}} J^\top u`, J the Jacobian of the estimate; image units.
+
+        Parameters
+        ----------
+        x
+            x_t, which asks for a gradient.
+        guess
+            Its clean estimate.
+        t
+            The time.
+        u
+            ``(B, n, H, W)``.
         """
         abar = self.prior.schedule.abar(t)
         (gradient,) = torch.autograd.grad(guess, x, u, retain_graph=self.cg_steps > 1)

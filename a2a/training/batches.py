@@ -18,7 +18,19 @@ ORDER, ROW, STEP, NETWORK = 1, 2, 3, 4  # purposes of random streams, part of th
 
 
 def rows_of_step(seed: int, step: int, batch: int, slices: int) -> list[int]:
-    """Return the slice numbers of a step: a new permutation of all slices each epoch."""
+    """Return the slice numbers of a step: a new permutation of all slices each epoch.
+
+    Parameters
+    ----------
+    seed
+        Of the run.
+    step
+        Counted from 0.
+    batch
+        Slices of a step.
+    slices
+        Slices of the training split.
+    """
     first = step * batch
     rows = []
     for epoch in range(first // slices, (first + batch - 1) // slices + 1):
@@ -28,7 +40,17 @@ def rows_of_step(seed: int, step: int, batch: int, slices: int) -> list[int]:
 
 
 def share(batch: int, rank: int, world: int) -> range:
-    """Places in the batch of a step that process `rank` of `world` computes; together they are all, each once."""
+    """Places in the batch of a step that process `rank` of `world` computes; together they are all, each once.
+
+    Parameters
+    ----------
+    batch
+        Slices of a step.
+    rank
+        Of this process.
+    world
+        Number of processes.
+    """
     return range(rank, batch, world)
 
 
@@ -42,6 +64,15 @@ def augment(image: Tensor, config: Augmentation, draw: torch.Generator) -> Tenso
     """Apply one random flip, affine map, gain and gamma to a slice `(n, H, W)` in [0, 1].
 
     All numbers are drawn whatever the configuration, so that switching one change off leaves the others.
+
+    Parameters
+    ----------
+    image
+        ``(n, H, W)`` in [0, 1].
+    config
+        What is changed, and how much.
+    draw
+        Source of the numbers.
     """
     flip = torch.rand((), generator=draw) < config.flip
     angle, zoom, dx, dy = torch.randn(4, generator=draw).tolist()

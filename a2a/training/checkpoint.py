@@ -56,6 +56,15 @@ def fingerprint(config: TrainConfig, store: SliceStore) -> str:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: str) -> None:
     """Write atomically: a crash or a full disk leaves the former checkpoint untouched.
 
+    Parameters
+    ----------
+    folder
+        Of the run.
+    checkpoint
+        What to write.
+    identity
+        Hash of configuration and data, which a resumed run must have too.
+
     Raises
     ------
     OSError

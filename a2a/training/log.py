@@ -33,7 +33,19 @@ class TrainingLog:
         write_text(self.path, "".join(",".join(row) + "\n" for row in [COLUMNS, *kept]))
 
     def append(self, step: int, seconds: float, lr: float, loss: float, validation_loss: float | None) -> None:
-        """Add a row; a `validation_loss` of None stays empty."""
+        """Add a row; a `validation_loss` of None stays empty.
+
+        Parameters
+        ----------
+        step
+            Counted from 1.
+        seconds
+            Since the run began.
+        lr, loss
+            Learning rate and mean training loss.
+        validation_loss
+            On validation slices, where it was measured.
+        """
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([step, f"{seconds:.3f}", lr, loss, "" if validation_loss is None else validation_loss])

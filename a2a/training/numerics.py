@@ -34,6 +34,17 @@ def fastest(
     """Time a step's losses, forwards and backwards, with each of `CHOICES` (minimum of `repeats`).
 
     Works on copies: the networks stay as they are.
+
+    Parameters
+    ----------
+    networks
+        Are copied.
+    losses
+        Returns the losses of a step.
+    device
+        Where it runs.
+    repeats
+        Steps of each choice.
     """
     seconds = {}
     for choice in CHOICES:

@@ -78,6 +78,15 @@ class Objective(ABC):
 
         Called under autocast, so what a network returns may be bfloat16. Random numbers of the networks themselves
         (dropout) come from torch's global generator, which the loop seeds at each step.
+
+        Parameters
+        ----------
+        name
+            Of the network that is updated.
+        networks
+            All networks by name.
+        inputs
+            What `inputs` returned.
         """
 
     @abstractmethod

@@ -29,7 +29,19 @@ def _chosen(images: np.ndarray) -> torch.Tensor:
 def validation_loss(
     network: nn.Module, images: np.ndarray, schedule: NoiseSchedule, predicts: Predicts = "noise"
 ) -> float:
-    """Return the training loss on fixed slices, times (evenly spread) and noise, in float32."""
+    """Return the training loss on fixed slices, times (evenly spread) and noise, in float32.
+
+    Parameters
+    ----------
+    network
+        Predictor.
+    images
+        ``(N, n, H, W)`` in [0, 1].
+    schedule
+        Its noise schedule.
+    predicts
+        What the network answers.
+    """
     clean = to_model(_chosen(images))
     times = torch.linspace(0, schedule.length - 1, len(clean)).round().long()
     noise = randn(clean.shape[1:], spawn(0, len(clean)))
@@ -77,6 +89,15 @@ def calibration_times(length: int) -> tuple[int, ...]:
 
 def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -> torch.Tensor:
     r"""Measure the error :math:`x_0 - \hat x_0(x_t)` at `times`, see `a2a.prior.frequency_bands.band_covariance`.
+
+    Parameters
+    ----------
+    prior
+        The denoiser.
+    images
+        ``(N, n, H, W)`` in [0, 1].
+    times
+        Time indices.
 
     Returns
     -------

@@ -102,6 +102,17 @@ class Scan:
     def one(self, kind: str, name: str, layout: Layout, root: Path) -> Path:
         """The file of one name.
 
+        Parameters
+        ----------
+        kind
+            ``"series"`` or ``"label"``, for the message.
+        name
+            Of the modality or label.
+        layout
+            The patterns of the files.
+        root
+            Folder of the data set.
+
         Raises
         ------
         InputError

@@ -70,13 +70,33 @@ LARGEST_ADC = 4.0  # 1e-3 mm^2/s; a scanner's map is cut off somewhere
 
 
 def smooth(volume: np.ndarray, grid: Grid, through: float, in_plane: float) -> np.ndarray:
-    """Convolve (Z, H, W) with a Gaussian of the given SDs in mm; the edge is continued."""
+    """Convolve (Z, H, W) with a Gaussian of the given SDs in mm; the edge is continued.
+
+    Parameters
+    ----------
+    volume
+        ``(Z, H, W)``.
+    grid
+        Its voxels.
+    through, in_plane
+        Standard deviations along z and within the plane, mm.
+    """
     sigma = (through / grid.dz, in_plane / grid.pixel, in_plane / grid.pixel)
     return gaussian_filter(volume, sigma, mode="nearest")
 
 
 def point_spread(volume: np.ndarray, grid: Grid, acquisition: Acquisition) -> np.ndarray:
-    """Blur a volume (Z, H, W) with the modality's point spread."""
+    """Blur a volume (Z, H, W) with the modality's point spread.
+
+    Parameters
+    ----------
+    volume
+        ``(Z, H, W)``.
+    grid
+        Its voxels.
+    acquisition
+        The scanner, with the width of its point spread.
+    """
     return smooth(volume, grid, acquisition.through / FWHM, acquisition.in_plane / FWHM)
 
 
@@ -119,7 +139,17 @@ def sensitivity(grid: Grid, shared: np.random.Generator, own: np.random.Generato
 
 
 def rician(signal: np.ndarray, sd: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the magnitude of `signal` with complex Gaussian noise of `sd` per part (Gudbjartsson and Patz 1995)."""
+    """Return the magnitude of `signal` with complex Gaussian noise of `sd` per part (Gudbjartsson and Patz 1995).
+
+    Parameters
+    ----------
+    signal
+        Noise-free magnitude, any shape.
+    sd
+        Standard deviation of the real and of the imaginary part.
+    rng
+        Source of the noise.
+    """
     real = signal + np.float32(sd) * rng.standard_normal(signal.shape, dtype=np.float32)
     imaginary = np.float32(sd) * rng.standard_normal(signal.shape, dtype=np.float32)
     return np.hypot(real, imaginary)
@@ -132,7 +162,17 @@ def ct_noise(grid: Grid, rng: np.random.Generator) -> np.ndarray:
 
 
 def pet_noise(uptake: np.ndarray, grid: Grid, rng: np.random.Generator) -> np.ndarray:
-    """Return SUVR `uptake` (Z, H, W) with count noise, 40 expected counts per 8 mm^3 and SUVR unit."""
+    """Return SUVR `uptake` (Z, H, W) with count noise, 40 expected counts per 8 mm^3 and SUVR unit.
+
+    Parameters
+    ----------
+    uptake
+        SUVR, ``(Z, H, W)``.
+    grid
+        Its voxels.
+    rng
+        Source of the noise.
+    """
     counts = COUNTS_PER_SUVR * grid.pixel**2 * grid.dz / 8.0
     return (rng.poisson(counts * np.maximum(uptake, 0.0)) / counts).astype(np.float32)
 

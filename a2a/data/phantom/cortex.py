@@ -34,7 +34,19 @@ class Surfaces:
 
 
 def build_surfaces(site: Site, cavity: Cavity, shape: HeadShape, latents: Latents) -> Surfaces:
-    """Return the surfaces of one brain at points inside the cavity."""
+    """Return the surfaces of one brain at points inside the cavity.
+
+    Parameters
+    ----------
+    site
+        The points.
+    cavity
+        The cranial cavity there.
+    shape
+        Of the head.
+    latents
+        The numbers that make the subject.
+    """
     a = latents.atrophy
     gap = 1.2 + 2.2 * a + 0.4 * site.n1
     cerebrum = smooth_min(cavity.vault - gap, site.z - cavity.floor - 0.7, 3.0)

@@ -67,7 +67,19 @@ class FourierField:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, wavelength: float, spread: float, count: int) -> "FourierField":
-        """Draw `count` waves of log-normal wavelength (median in mm, log-SD `spread`) and uniform direction."""
+        """Draw `count` waves of log-normal wavelength (median in mm, log-SD `spread`) and uniform direction.
+
+        Parameters
+        ----------
+        rng
+            Source of the waves.
+        wavelength
+            Median, mm.
+        spread
+            Standard deviation of its logarithm.
+        count
+            How many waves.
+        """
         lengths = wavelength * np.exp(spread * rng.standard_normal(count))
         directions = rng.standard_normal((count, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)

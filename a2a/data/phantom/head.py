@@ -38,7 +38,17 @@ class Site:
 
     @classmethod
     def at(cls, points: np.ndarray, noise: np.ndarray, pixel: float) -> "Site":
-        """Build from points (3, N) and noise (3, N)."""
+        """Build from points (3, N) and noise (3, N).
+
+        Parameters
+        ----------
+        points
+            World coordinates, mm, ``(3, N)``.
+        noise
+            Random numbers of each point, ``(3, N)``.
+        pixel
+            Side of a pixel, mm.
+        """
         return cls(*points, np.abs(points[0]), *noise, pixel)
 
     @property
@@ -98,6 +108,17 @@ def build_outside(site: Site, cavity: Cavity, latents: Latents, sinus: FrontalSi
     """Return the fractions of all that lies outside the cavity, float32 (30, N); they sum to 1 - cover(cavity).
 
     Layers follow the outward distance from the cavity; face, orbits and sinuses then take their place.
+
+    Parameters
+    ----------
+    site
+        The points.
+    cavity
+        The cranial cavity there.
+    latents
+        The numbers that make the subject.
+    sinus
+        Frontal sinus.
     """
     outside = np.zeros((len(CLASSES), len(site.x)), np.float32)
     inner = site.cover(cavity.whole)

@@ -53,7 +53,17 @@ class Lesions:
 
     @classmethod
     def draw(cls, rng: Streams, preset: Preset, latents: Latents) -> "Lesions":
-        """Draw what the preset's lesion map names, and what always occurs."""
+        """Draw what the preset's lesion map names, and what always occurs.
+
+        Parameters
+        ----------
+        rng
+            Random streams of the subject.
+        preset
+            Which lesions the data set has.
+        latents
+            The numbers that make the subject.
+        """
         return cls(
             bleeds=draw_bleeds(rng(Stream.BLEEDS), latents.bleeds) if preset.bleeds else (),
             calcified=preset.bleeds,
@@ -149,7 +159,17 @@ def add_hyperintensities(
 
 
 def add_bleeds(fractions: np.ndarray, site: Site, bleeds: tuple[Bleed, ...]) -> None:
-    """Put microbleeds into tissue (not into CSF); changes `fractions`, float32 (30, N), in place."""
+    """Put microbleeds into tissue (not into CSF); changes `fractions`, float32 (30, N), in place.
+
+    Parameters
+    ----------
+    fractions
+        Of the tissues, float32 ``(30, N)``.
+    site
+        The points.
+    bleeds
+        What to put there.
+    """
     tissue = 1.0 - fractions[INDEX["csf"]] - fractions[INDEX["vcsf"]]
     for bleed in bleeds:
         ball = ellipsoid(site.points, (bleed.x, bleed.y, bleed.z), (bleed.radius,) * 3)
@@ -157,7 +177,17 @@ def add_bleeds(fractions: np.ndarray, site: Site, bleeds: tuple[Bleed, ...]) -> 
 
 
 def add_calcifications(fractions: np.ndarray, site: Site, latents: Latents) -> None:
-    """Calcify pineal gland, choroid plexus and pallidum as the latents say; changes `fractions` (30, N) in place."""
+    """Calcify pineal gland, choroid plexus and pallidum as the latents say; changes `fractions` (30, N) in place.
+
+    Parameters
+    ----------
+    fractions
+        Of the tissues, float32 ``(30, N)``.
+    site
+        The points.
+    latents
+        The numbers that make the subject.
+    """
     p = site.mirrored
     if latents.calc_pineal:
         pineal = ellipsoid(site.points, (0.0, -33.0, 1.0), (1.8, 2.2, 1.8))

@@ -174,7 +174,19 @@ def susceptibility_loss(grid: Grid, air: np.ndarray, iron: np.ndarray, vein: np.
 
 
 def hounsfield(fractions: np.ndarray, tissue: TissueParameters, variation: Variation, latents: Latents) -> np.ndarray:
-    """Return the CT number in HU, float32 (N,); bone follows the density latent and its field."""
+    """Return the CT number in HU, float32 (N,); bone follows the density latent and its field.
+
+    Parameters
+    ----------
+    fractions
+        Of the tissues, float32 ``(30, N)``.
+    tissue
+        Their values.
+    variation
+        How these vary in space.
+    latents
+        The numbers that make the subject.
+    """
     value = _mixture(fractions, tissue.hu, skip=("cbone", "diploe"))
     b, field = latents.bone, variation.bone
     compact, spongy = tissue.hu[INDEX["cbone"]] * b, tissue.hu[INDEX["diploe"]] * b**1.5

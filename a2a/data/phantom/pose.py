@@ -104,7 +104,13 @@ def _draw_sinus(rng: np.random.Generator) -> FrontalSinus:
 
 
 def rotation(about_x: float, about_y: float, about_z: float) -> np.ndarray:
-    """Return the rotation Rz Ry Rx for angles in rad, float64 (3, 3)."""
+    """Return the rotation Rz Ry Rx for angles in rad, float64 (3, 3).
+
+    Parameters
+    ----------
+    about_x, about_y, about_z
+        Angles, rad.
+    """
     matrix = np.eye(3)
     for axis, angle in enumerate((about_x, about_y, about_z)):
         i, j = [(1, 2), (2, 0), (0, 1)][axis]

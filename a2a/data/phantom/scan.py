@@ -41,7 +41,17 @@ class Patient:
 
     @classmethod
     def draw(cls, anatomy: Anatomy, rng: Streams, pet_phase: str) -> "Patient":
-        """Draw tissue values and their variation in space."""
+        """Draw tissue values and their variation in space.
+
+        Parameters
+        ----------
+        anatomy
+            The subject.
+        rng
+            Its random streams.
+        pet_phase
+            ``"late"`` (amyloid-like) or ``"early"`` (perfusion-like).
+        """
         values, infarct = rng(Stream.TISSUE), anatomy.lesions.infarct
         tissue = draw_parameters(values, anatomy.latents, pet_phase)
         return cls(

@@ -91,13 +91,29 @@ def tube(points: Points, path: Sequence[Triple], radii: Sequence[float], blend: 
 
 
 def smooth_max(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
-    """Return the union of two solids, signed distances in mm, with a fillet of `width` mm; at least ``max(a, b)``."""
+    """Return the union of two solids, signed distances in mm, with a fillet of `width` mm; at least ``max(a, b)``.
+
+    Parameters
+    ----------
+    a, b
+        Signed distances, mm, positive inside.
+    width
+        Of the fillet, mm.
+    """
     h = np.clip(0.5 + 0.5 * (a - b) / width, 0.0, 1.0)
     return b + h * (a - b) + width * h * (1.0 - h)
 
 
 def smooth_min(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
-    """Return the intersection of two solids, signed distances in mm, with an edge rounded over `width` mm."""
+    """Return the intersection of two solids, signed distances in mm, with an edge rounded over `width` mm.
+
+    Parameters
+    ----------
+    a, b
+        Signed distances, mm, positive inside.
+    width
+        Of the rounding, mm.
+    """
     return -smooth_max(-a, -b, width)
 
 

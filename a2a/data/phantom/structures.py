@@ -31,7 +31,17 @@ def lateral_ventricle(site: Site, latents: Latents) -> np.ndarray:
 
 
 def third_ventricle(site: Site, surfaces: Surfaces, latents: Latents) -> np.ndarray:
-    """Return the signed distance to the third ventricle, mm (N,): a slit at the bent midline."""
+    """Return the signed distance to the third ventricle, mm (N,): a slit at the bent midline.
+
+    Parameters
+    ----------
+    site
+        The points.
+    surfaces
+        The surfaces of the brain there.
+    latents
+        The numbers that make the subject.
+    """
     flat = ellipsoid((np.zeros_like(site.x), site.y, site.z), (0.0, -9.0, -1.0), (1.0, 17.0, 11.0))
     return np.minimum(1.0 + 2.4 * latents.ventricles - np.abs(surfaces.midline), flat)
 
@@ -54,7 +64,19 @@ def vessels(site: Site, cavity: Cavity) -> Iterator[Layer]:
 
 
 def ventricles(site: Site, surfaces: Surfaces, latents: Latents, lateral: np.ndarray) -> Iterator[Layer]:
-    """Yield choroid plexus and ventricles; `lateral` is the distance from `lateral_ventricle`."""
+    """Yield choroid plexus and ventricles; `lateral` is the distance from `lateral_ventricle`.
+
+    Parameters
+    ----------
+    site
+        The points.
+    surfaces
+        The surfaces of the brain there.
+    latents
+        The numbers that make the subject.
+    lateral
+        Signed distance to the lateral ventricles, mm.
+    """
     supratentorial = np.maximum(site.cover(lateral), site.cover(third_ventricle(site, surfaces, latents)))
     plexus = ellipsoid(site.mirrored, (22.5, -40.0, 9.0), (2.2, 5.0, 3.6))
     yield "chor", site.cover(plexus) * supratentorial
@@ -81,7 +103,17 @@ def nuclei(site: Site, latents: Latents) -> Iterator[Layer]:
 
 
 def base(site: Site, surfaces: Surfaces, latents: Latents) -> Iterator[Layer]:
-    """Yield brainstem, cerebellar peduncles, cisterns and hippocampus."""
+    """Yield brainstem, cerebellar peduncles, cisterns and hippocampus.
+
+    Parameters
+    ----------
+    site
+        The points.
+    surfaces
+        The surfaces of the brain there.
+    latents
+        The numbers that make the subject.
+    """
     y, z, a = site.y, site.z, latents.atrophy
     yield "bstem", site.cover(surfaces.brainstem)
     yield "cbwm", site.cover(tube(site.mirrored, [(9, -25, -29), (21, -44, -33)], (6.5, 7.0)))
@@ -95,7 +127,17 @@ def base(site: Site, surfaces: Surfaces, latents: Latents) -> Iterator[Layer]:
 
 
 def cerebellum(site: Site, surfaces: Surfaces, latents: Latents) -> Iterator[Layer]:
-    """Yield white core and folia of the cerebellum, its cortex last."""
+    """Yield white core and folia of the cerebellum, its cortex last.
+
+    Parameters
+    ----------
+    site
+        The points.
+    surfaces
+        The surfaces of the brain there.
+    latents
+        The numbers that make the subject.
+    """
     inside = site.cover(surfaces.cerebellum)
     hemispheres = ellipsoid(site.mirrored, (20.0, -52.0, -34.0), (19.0, 12.0, 10.0))
     vermis = ellipsoid(site.points, (0.0, -46.0, -32.0), (12.0, 10.0, 8.0))

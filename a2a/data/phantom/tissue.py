@@ -122,7 +122,17 @@ def draw_parameters(rng: np.random.Generator, latents: Latents, pet_phase: str) 
 
 
 def take(fractions: np.ndarray, name: str, share: np.ndarray) -> None:
-    """Let class `name` take `share` (N,) of everything; changes `fractions`, float32 (30, N), in place."""
+    """Let class `name` take `share` (N,) of everything; changes `fractions`, float32 (30, N), in place.
+
+    Parameters
+    ----------
+    fractions
+        Of the tissues, float32 ``(30, N)``.
+    name
+        The class.
+    share
+        What it takes of every other class, ``(N,)`` in [0, 1].
+    """
     here = np.flatnonzero(share > 0.0)
     fractions[:, here] *= 1.0 - share[here]
     fractions[INDEX[name], here] += share[here]

@@ -60,6 +60,15 @@ class NiftiSubjects:
     def find(cls, card: DataCard, root: Path | str | None, size: int) -> "NiftiSubjects":
         """Find which of the card's layouts is below `root`, and its scans.
 
+        Parameters
+        ----------
+        card
+            The data card.
+        root
+            Folder of the files.
+        size
+            Pixels of the training grid.
+
         Raises
         ------
         InputError

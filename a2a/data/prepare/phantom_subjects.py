@@ -35,6 +35,15 @@ class PhantomSubjects:
     def plan(cls, card: DataCard, profile: str, size: int) -> "PhantomSubjects":
         """Set the generator as the card and its profile say.
 
+        Parameters
+        ----------
+        card
+            The data card.
+        profile
+            Its profile.
+        size
+            Pixels of the training grid.
+
         Raises
         ------
         InputError

@@ -87,6 +87,19 @@ class StoreWriter:
     ) -> None:
         """Append the slices ``(N, n, H, W)`` in [0, 1] of one subject, and its labels ``uint8 (N, maps, H, W)``.
 
+        Parameters
+        ----------
+        split
+            ``"train"``, ``"val"`` or ``"test"``.
+        subject
+            Its name.
+        planes, z_mm
+            Number and height, mm, of each slice.
+        images
+            ``(N, n, H, W)`` in [0, 1].
+        labels
+            ``uint8 (N, maps, H, W)``; None where the store has no label maps.
+
         Raises
         ------
         InputError

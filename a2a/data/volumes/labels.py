@@ -38,6 +38,19 @@ def read_label_maps(
 ) -> dict[str, Volume | None]:
     """Read every label map of a layout; None where the scan has none.
 
+    Parameters
+    ----------
+    scan
+        Its files.
+    cards
+        What each label map means.
+    layout
+        Where the files lie.
+    root
+        Folder of the data set.
+    reference
+        The volume whose grid the maps must have.
+
     Raises
     ------
     InputError

@@ -207,6 +207,15 @@ def write_volume(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None
 
     Equal input gives equal bytes (the compressed stream carries no time).
 
+    Parameters
+    ----------
+    path
+        Ends in ``.nii`` or ``.nii.gz``.
+    data
+        ``(X, Y, Z)``.
+    affine
+        Voxels to world coordinates, mm, ``(4, 4)``.
+
     Raises
     ------
     InputError

@@ -36,6 +36,15 @@ class Normalisation:
 
         Negative values (ringing of an earlier interpolation) thus count as background.
 
+        Parameters
+        ----------
+        modality
+            With its window, or None.
+        data
+            The volume, in the unit of its file.
+        percentile
+            Of the positive voxels, which becomes 1.
+
         Raises
         ------
         InputError

@@ -65,7 +65,17 @@ class Baseline(ABC):
     @classmethod
     @abstractmethod
     def build(cls, config: TrainConfig, spec: StackSpec, size: int) -> nn.Module:
-        """Make the network of a configuration, for stacks like `spec` of slices ``(size, size)``."""
+        """Make the network of a configuration, for stacks like `spec` of slices ``(size, size)``.
+
+        Parameters
+        ----------
+        config
+            The run that trains it.
+        spec
+            The modalities.
+        size
+            Height and width of the slices.
+        """
 
     @abstractmethod
     def refuses(self, observation: Observation) -> str | None:

@@ -83,7 +83,17 @@ class MmResViTObjective(AdversarialObjective):
         return *super().inputs(clean, draws, step), torch.full((len(clean),), joined)
 
     def answer(self, generator: nn.Module, entered: Tensor, joined: Tensor) -> Tensor:
-        """Run the generator of this stage."""
+        """Run the generator of this stage.
+
+        Parameters
+        ----------
+        generator
+            The network.
+        entered
+            Its input.
+        joined
+            Whether the transformer takes part.
+        """
         return generator(entered, bool(joined.all()))
 
 

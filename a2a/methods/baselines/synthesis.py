@@ -62,6 +62,15 @@ def open_scenarios(config: SynthesisConfig, modalities: int, step: int) -> range
     ``official`` opens the rows from 1 + round((1 - k / (n - 1)) c) on, where c is how many rows lack more than one
     modality but not all: for n = 4 these are the rows 10, 7, 3 and 0 of Sharma and Hamarneh (2020), counted without
     the first.
+
+    Parameters
+    ----------
+    config
+        The run.
+    modalities
+        Their number n.
+    step
+        Of the optimiser.
     """
     vectors, last = scenario_vectors(modalities), modalities - 1
     stage = last if config.curriculum == "none" else 2 * last * step // config.steps
@@ -74,7 +83,19 @@ def open_scenarios(config: SynthesisConfig, modalities: int, step: int) -> range
 
 
 def draw_given(config: SynthesisConfig, modalities: int, step: int, draws: Sequence[torch.Generator]) -> Tensor:
-    """Draw which modalities are given: bool ``(len(draws), modalities)``, a row for each slice of a step."""
+    """Draw which modalities are given: bool ``(len(draws), modalities)``, a row for each slice of a step.
+
+    Parameters
+    ----------
+    config
+        The run.
+    modalities
+        Their number n.
+    step
+        Of the optimiser.
+    draws
+        A generator for each slice.
+    """
     rows = open_scenarios(config, modalities, step)
     if config.scenario_for == "step":
         shared = torch.randint(rows.start, rows.stop, (), generator=generator(config.seed, SCENARIO, step))
@@ -105,7 +126,17 @@ def network_input(stack: Tensor, given: Tensor, fill: float, draws: Sequence[tor
 
 
 def passed_through(answer: Tensor, entered: Tensor, given: Tensor) -> Tensor:
-    """Put given modalities in place of the network's answer: a x + (1 - a) y (implicit conditioning)."""
+    """Put given modalities in place of the network's answer: a x + (1 - a) y (implicit conditioning).
+
+    Parameters
+    ----------
+    answer
+        Of the network, ``(B, n, H, W)``.
+    entered
+        What it was given, of the same shape.
+    given
+        Which modalities those are, boolean ``(B, n)``.
+    """
     return torch.where(given[:, :, None, None], entered.to(answer.dtype), answer)
 
 
