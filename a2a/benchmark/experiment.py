@@ -134,7 +134,17 @@ class Profile(Strict):
 
 
 def gathered(content: object, cls: type[BaseModel], into: str) -> object:
-    """Move what is no field of `cls` into its field `into`."""
+    """Move what is no field of a model into one of its fields, so that a YAML can be flat.
+
+    Parameters
+    ----------
+    content
+        What a YAML says; anything but a mapping is left for pydantic to refuse.
+    cls
+        The model.
+    into
+        Name of the field.
+    """
     if not isinstance(content, dict):
         return content
     own = {name: value for name, value in content.items() if name in cls.model_fields}

@@ -93,9 +93,10 @@ def mds(
     def step_for(part: Observation) -> "MDSStep":
         return MDSStep(prior, part, prediction(prior, part, noise_levels), eta, weight, covariance)
 
-    course = {"steps": steps, "spacing": spacing, "restarts": restarts}
-    much = {"samples": samples, "generators": generators, "batch": batch, "on_step": on_step}
-    done = reverse(prior, observation, step_for, **course, **much, label=f"MDS, {observation.scenario}")
+    done = reverse(
+        prior, observation, step_for, f"MDS, {observation.scenario}", steps=steps, spacing=spacing, restarts=restarts,
+        samples=samples, generators=generators, batch=batch, on_step=on_step,
+    )  # fmt: skip
     return replace(done, samples=copy_exact(observation, done.samples))
 
 

@@ -80,9 +80,10 @@ def mps(
     def step_for(part: Observation) -> Step:
         return NormStep(prior, part, scale) if guidance == "norm" else MatchedStep(prior, part, cg_steps)
 
-    course = {"steps": steps, "spacing": spacing, "restarts": restarts}
-    much = {"samples": samples, "generators": generators, "batch": batch, "on_step": on_step}
-    return reverse(prior, observation, step_for, **course, **much, label=f"MPS, {observation.scenario}")
+    return reverse(
+        prior, observation, step_for, f"MPS, {observation.scenario}", steps=steps, spacing=spacing, restarts=restarts,
+        samples=samples, generators=generators, batch=batch, on_step=on_step,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,6 +52,7 @@ def reverse(
     prior: Denoiser,
     observation: Observation,
     step_for: Callable[[Observation], Step],
+    label: str,
     *,
     steps: int,
     spacing: Spacing = 1.0,
@@ -60,7 +61,6 @@ def reverse(
     generators: Sequence[torch.Generator] | None,
     batch: int,
     on_step: OnStep | None = None,
-    label: str,
 ) -> Completion:
     """Repeat a sampler's step from noise to completed stacks.
 
@@ -72,6 +72,8 @@ def reverse(
         B observed stacks (all modalities missing: unconditional).
     step_for
         Makes the step for a part of the (sample, item) rows.
+    label
+        Text of the progress bar.
     steps
         Transitions, and network evaluations, of each sample, in all.
     spacing
@@ -89,8 +91,6 @@ def reverse(
         Rows that are computed together.
     on_step
         Is told of every step; None for nobody.
-    label
-        Text of the progress bar.
 
     Returns
     -------

@@ -39,9 +39,10 @@ def ddim(
         See `a2a.samplers.reverse.reverse`.
     """
     nothing = Observation.build(prior.spec, {}, {}, shape)
-    much = {"samples": samples, "generators": generators, "batch": batch, "on_step": on_step}
-    label = f"sampling, {steps} steps"
-    return reverse(prior, nothing, lambda _: DDIMStep(prior, eta), steps=steps, spacing=spacing, **much, label=label)
+    return reverse(
+        prior, nothing, lambda _: DDIMStep(prior, eta), f"sampling, {steps} steps", steps=steps, spacing=spacing,
+        samples=samples, generators=generators, batch=batch, on_step=on_step,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

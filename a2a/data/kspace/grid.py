@@ -136,7 +136,17 @@ def to_grid(scan: ScannerKSpace, grid: Grid) -> tuple[ScannerKSpace, np.ndarray]
 
 
 def centred(values: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """Cut or zero-pad an axis to `size` entries around its middle ``n // 2``."""
+    """Cut or zero-pad an axis to `size` entries around its middle ``n // 2``.
+
+    Parameters
+    ----------
+    values
+        Any array.
+    size
+        Entries wanted.
+    axis
+        The axis.
+    """
     length = values.shape[axis]
     start = length // 2 - size // 2
     inside = np.take(values, range(max(start, 0), min(start + size, length)), axis=axis)
@@ -147,7 +157,17 @@ def centred(values: np.ndarray, size: int, axis: int) -> np.ndarray:
 
 
 def transform(values: np.ndarray, axis: int, inverse: bool = False) -> np.ndarray:
-    """Centred orthonormal Fourier transform along one axis, in the precision of the data."""
+    """Centred orthonormal Fourier transform along one axis, in the precision of the data.
+
+    Parameters
+    ----------
+    values
+        Any array.
+    axis
+        The axis.
+    inverse
+        Whether it goes from k-space to the image.
+    """
     along = np.fft.ifft if inverse else np.fft.fft
     shifted = along(np.fft.ifftshift(values, axes=axis), axis=axis, norm="ortho")
     return np.fft.fftshift(shifted, axes=axis).astype(values.dtype, copy=False)
