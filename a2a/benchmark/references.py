@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from a2a.benchmark.partial import PartialResults
-from a2a.benchmark.table import origin, read_table, test_digest
+from a2a.benchmark.table import NOISE_SEEDS, origin, read_table, test_digest
 from a2a.common.errors import InputError
 from a2a.common.progress import progress
 from a2a.common.rng import spawn
@@ -27,7 +27,6 @@ from a2a.methods.references.config import ReferencesConfig, ScenarioTargets
 from a2a.methods.references.reconstruction import tikhonov_sense, tune_lambda, zero_filled
 from a2a.methods.references.regression import BoostedTrees, LinearRegression, TreesConfig
 
-_SEED_OF = {"train": 0, "val": 1, "test": 2}
 _CHUNK = 256
 
 
@@ -165,7 +164,7 @@ def _observations(
     """Simulate the acquisition of a split, a piece at a time; a slice's noise does not depend on the pieces."""
     for start in range(0, len(split), _CHUNK):
         images = torch.from_numpy(split.images[start : start + _CHUNK].astype(np.float32))
-        generators = spawn(config.seed + _SEED_OF[name], range(start, start + len(images)))
+        generators = spawn(config.seed + NOISE_SEEDS[name], range(start, start + len(images)))
         yield Observation.simulate(images, text, spec, config.undersampling, generators)
 
 
@@ -193,7 +192,7 @@ def _tuned(text: str, config: ReferencesConfig, train: SliceStore) -> float | No
         return None
     split = train.split("val")
     images = torch.from_numpy(split.images.astype(np.float32))
-    generators = spawn(config.seed + _SEED_OF["val"], len(images))
+    generators = spawn(config.seed + NOISE_SEEDS["val"], len(images))
     return tune_lambda(Observation.simulate(images, text, train.spec, config.undersampling, generators), images)
 
 

@@ -13,7 +13,7 @@ from a2a.benchmark.experiment import Experiment, Job
 from a2a.benchmark.measures import measured, of_slices
 from a2a.benchmark.partial import PartialResults
 from a2a.benchmark.runners import Runners
-from a2a.benchmark.table import origin, tables, test_digest
+from a2a.benchmark.table import NOISE_SEEDS, origin, tables, test_digest
 from a2a.common.errors import InputError
 from a2a.common.progress import progress
 from a2a.common.rng import spawn
@@ -22,9 +22,6 @@ from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
 from a2a.prior.prior import Prior
-
-TEST_SEED = 2
-"""Added to the experiment's seed: the noise of the test split, the same as for the trivial references."""
 
 
 def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batch: int = 16) -> pd.DataFrame:
@@ -99,7 +96,7 @@ def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFram
     split, spec, experiment = store.split("test"), store.spec, runners.experiment
     chosen = split.thinned(job.every).tolist()
     truth = torch.from_numpy(np.asarray(split.images[chosen], dtype=np.float32))
-    noise = spawn(experiment.seed + TEST_SEED, chosen)
+    noise = spawn(experiment.seed + NOISE_SEEDS["test"], chosen)
     observation = Observation.simulate(truth, job.given, spec, experiment.undersampling, noise)
     labels = {
         "scenario": str(observation.scenario),

@@ -64,6 +64,10 @@ MEASURED = SCHEMA.names[: SCHEMA.get_field_index("slice")]
 """Columns of `tables`."""
 
 
+NOISE_SEEDS = {"train": 0, "val": 1, "test": 2}
+"""Added to an experiment's seed for the noise of each split, alike for all methods and the trivial references."""
+
+
 def test_digest(store: SliceStore) -> str:
     """Hash of the test split of a store."""
     return store.manifest["sha256"]["test.npy"][:16]

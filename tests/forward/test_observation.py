@@ -6,7 +6,7 @@ import torch
 from a2a.common.errors import InputError
 from a2a.common.rng import generator, spawn
 from a2a.forward.masks import equispaced_mask
-from a2a.forward.measured import KSpace
+from a2a.forward.measured import KSpace, scaled_image
 from a2a.forward.observation import Observation
 from a2a.forward.operators import fft2c
 from a2a.forward.stack import StackSpec
@@ -228,3 +228,13 @@ def test_parts_must_agree():
         Observation(SPEC, good.scenario, good.operator, good.data[:3], good.noise_std)
     with pytest.raises(InputError, match="one batch"):
         Observation(SPEC, good.scenario, good.operator, (good.data[0][:1], *good.data[1:]), good.noise_std)
+
+
+@pytest.mark.parametrize(("low", "high", "fits"), [(-1.0, 2.0, True), (-1.01, 1.0, False), (0.0, 2.01, False)])
+def test_an_image_may_leave_its_range_by_as_much_as_noise_and_ringing_do(low, high, fits):
+    image = torch.tensor([[[low, high]]])
+    if fits:
+        assert torch.equal(scaled_image("T1", image), image)
+    else:
+        with pytest.raises(InputError, match="Image of T1 has values from"):
+            scaled_image("T1", image)
