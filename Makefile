@@ -1,4 +1,4 @@
-# make book | test | drift | bench | workflow | lint | twins | clean | help. Each sets up .venv by itself.
+# make book | test | test-fast | drift | bench | workflow | lint | twins | clean | help. Each sets up .venv by itself.
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -10,15 +10,16 @@ PROFILE ?= ci
 JOBS    ?= 1
 CONFIG  ?=
 BIN     := $(VENV)/bin
+CORE    := tests/common tests/forward tests/prior tests/samplers tests/networks tests/test_floors.py
 PHANTOM := runs/data/phantom-any2all-64-ci
 READY   := $(VENV)/.installed
 FLOW    := $(VENV)/.workflow-installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help book test drift bench workflow lint twins clean
+.PHONY: help book test test-fast drift bench workflow lint twins clean
 
 help: ## show this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 	@echo "Options: PROFILE=smoke|ci|full  JOBS=chapters at a time  PYTHON=interpreter for the new environment"
 	@echo "         CONFIG='gpu=true ...' fields of workflow/config.yaml"
 
@@ -28,6 +29,9 @@ book: $(READY) ## execute the chapters that changed and build the HTML book
 test: $(READY) ## check the style and run all tests
 	@echo "make: checking the style and running the tests"
 	@failed=0; $(BIN)/ruff check . || failed=1; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --durations=10 -n auto --maxprocesses 4 --dist loadfile || failed=1; exit $$failed
+
+test-fast: $(READY) ## run the tests of the core, a minute
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not slow and not law" $(CORE)
 
 drift: $(READY) ## compare a small experiment with its committed results
 	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2 --overwrite
@@ -44,8 +48,8 @@ bench: $(READY) ## measure all methods for every figure, and the references; goe
 	  --test $(if $(filter full,$(PROFILE)),$(PHANTOM:-ci=-full),$(PHANTOM)) --profile $(if $(filter smoke,$(PROFILE)),smoke,full) \
 	  --out $(if $(filter ci,$(PROFILE)),results,runs/bench/$(PROFILE))
 
-lint: $(READY) ## check the style only
-	@$(BIN)/ruff check .
+lint: $(READY) ## check style and types
+	@failed=0; $(BIN)/ruff check . || failed=1; $(BIN)/mypy || failed=1; exit $$failed
 
 twins: $(READY) ## rewrite notebooks/*.ipynb from book/*.md
 	@$(BIN)/a2a book --twins
