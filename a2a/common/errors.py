@@ -27,7 +27,7 @@ def whole(name: str, value: object, low: int, high: int | None = None) -> None:
     InputError
         Naming the setting, its value and the range.
     """
-    if not (isinstance(value, Integral) and low <= value and (high is None or value <= high)):
+    if not (isinstance(value, Integral) and low <= int(value) and (high is None or int(value) <= high)):
         span = f"be {low} or more" if high is None else f"lie between {low} and {high}"
         raise InputError(f"{name}: {value!r} must {span}, a whole number.")
 

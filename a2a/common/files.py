@@ -11,7 +11,7 @@ from pathlib import Path
 from a2a.common.errors import Failure
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary name beside `path`, flush it to disk, then rename it into place.
 
     The parent folder is made if needed. When `write` fails, `path` keeps its former content and the temporary

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -37,7 +37,7 @@ def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Ite
     work shorter than that is silent. The environment variable ``A2A_QUIET=1`` silences both. The remaining time
     extrapolates the mean pace so far.
     """
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     if os.environ.get("A2A_QUIET") == "1":
         yield from iterable

@@ -6,6 +6,7 @@ Explained in the chapter "The formulation".
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from a2a.common.errors import InputError
 
@@ -107,7 +108,7 @@ class StackSpec:
     def __len__(self) -> int:
         return len(self.modalities)
 
-    def to_list(self) -> list[dict]:
+    def to_list(self) -> list[dict[str, Any]]:
         """JSON form, stored beside weights and in store manifests."""
         return [
             {
@@ -121,7 +122,7 @@ class StackSpec:
         ]
 
     @classmethod
-    def from_list(cls, items: list[dict]) -> "StackSpec":
+    def from_list(cls, items: list[dict[str, Any]]) -> "StackSpec":
         """Inverse of `to_list`."""
         return cls(
             tuple(

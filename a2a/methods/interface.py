@@ -28,7 +28,7 @@ class Weights(Protocol):
         """Height and width of its slices."""
 
     @property
-    def card(self) -> dict:
+    def card(self) -> dict[str, Any]:
         """Model card."""
 
 
@@ -114,7 +114,7 @@ class Any2all:
         return self.prior.size
 
     @property
-    def card(self) -> dict:
+    def card(self) -> dict[str, Any]:
         """The prior's model card."""
         return self.prior.card
 

@@ -4,6 +4,7 @@ Priors are in ``experiments/priors/``, methods in ``experiments/baselines/``.
 """
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from a2a.training import PriorConfig, PriorObjective, TrainConfig
 from a2a.training.objective import Objective
 
 
-def trained_methods() -> dict[str, type[Baseline]]:
+def trained_methods() -> dict[str, type[Baseline[Any]]]:
     """Return the methods that `a2a train` can train, by name."""
     return {name: found for name, found in methods().items() if issubclass(found, Baseline)}
 
@@ -52,4 +53,5 @@ def objective(config: TrainConfig, store: SliceStore) -> Objective:
     """Return what a run of this configuration learns from a store."""
     if isinstance(config, PriorConfig):
         return PriorObjective(config, store)
-    return trained_methods()[config.method].Objective(config, store)
+    method = next(found for found in trained_methods().values() if found.Config is type(config))
+    return method.Objective(config, store)

@@ -128,7 +128,7 @@ class GaussianPrior:
         """Return the exact clean estimate for `x` `(B, n, H, W)` in the model's range."""
         if not isinstance(t, Integral):
             return self._predict_each(x, torch.tensor([t]))
-        abar, (values, vectors) = self.schedule.abar(t), self._spectrum
+        abar, (values, vectors) = self.schedule.abar(int(t)), self._spectrum
         gain = 4 * values * abar**0.5 / (4 * abar * values + 1 - abar)
         mean = (2 * self.mean.double() - 1).flatten()
         offset = (x.flatten(1) - abar**0.5 * mean) @ vectors
@@ -136,7 +136,8 @@ class GaussianPrior:
 
     def _predict_each(self, x: Tensor, times: Tensor) -> Tensor:
         """Predict from modalities that have a time each, `(1, n)`."""
-        signal, spread = (value.expand(x[:1].shape) for value in self.schedule.coefficients(times, self.like))
+        each = self.schedule.coefficients(times, self.like)
+        signal, spread = (torch.as_tensor(value).expand(x[:1].shape) for value in each)
         mean, root = 2 * self.mean.double() - 1, signal.flatten()
         seen = 4 * self.covariance.double() * root
         inner = root[:, None] * seen + torch.diag(spread.flatten().square())

@@ -82,7 +82,7 @@ class NoiseSchedule:
             returned but for one time, which gives numbers.
         """
         if isinstance(t, Integral):
-            return self.abar(t) ** 0.5, (1 - self.abar(t)) ** 0.5
+            return self.abar(int(t)) ** 0.5, (1 - self.abar(int(t))) ** 0.5
         times = t.cpu().numpy() if isinstance(t, Tensor) else np.asarray([t])
         abar = self._abar[times.reshape(len(times), -1, 1, 1)]
         return torch.from_numpy(np.sqrt(abar)).to(like), torch.from_numpy(np.sqrt(1 - abar)).to(like)

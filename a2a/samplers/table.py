@@ -120,8 +120,11 @@ def sampler(function: Callable[P, Completion]) -> Callable[P, Completion]:
     """Enter a function into the table under its name and check its options at every call."""
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
-    own = {p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in COMMON}
-    model = create_model(function.__name__, __config__=ConfigDict(extra="forbid", frozen=True, strict=True), **own)
+    own: dict[str, Any] = {
+        p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in COMMON
+    }
+    config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model: type[BaseModel] = create_model(function.__name__, __config__=config, **own)
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> Completion:

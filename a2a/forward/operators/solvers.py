@@ -74,7 +74,7 @@ def cg(
     Hestenes and Stiefel, J. Res. Nat. Bur. Stand. 49 (1952). Chapter "The formulation".
     """
     x, r = start, rhs - apply(start) if residual is None else residual
-    rr, p, size = dot(r, r), torch.zeros_like(r), torch.inf
+    rr, p, size = dot(r, r), torch.zeros_like(r), torch.tensor(torch.inf)
     scale = torch.maximum(dot(rhs, rhs), rr)
     goal = tolerance**2 * scale
     count = torch.zeros_like(rr, dtype=torch.long)

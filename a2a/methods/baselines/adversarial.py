@@ -6,7 +6,7 @@ Both judge only what was missing. Explained in the chapter "mmGAN".
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from pydantic import Field, PositiveInt
@@ -88,7 +88,10 @@ def selective_loss(real: Tensor, fake: Tensor, given: Tensor) -> Tensor:
     return 0.5 * ((real - 1).square().mean() + (fake - label).square().mean())
 
 
-class Adversarial(Synthesis):
+A = TypeVar("A", bound=AdversarialConfig)
+
+
+class Adversarial(Synthesis[A]):
     """A GAN for stacks, finished: its generator."""
 
     fill: ClassVar[float]
@@ -119,7 +122,7 @@ class AdversarialObjective(Objective):
 
     @property
     @abstractmethod
-    def method(self) -> type[Adversarial]:
+    def method(self) -> type[Adversarial[Any]]:
         """What the finished generator becomes."""
 
     def networks(self) -> dict[str, nn.Module]:
@@ -150,14 +153,14 @@ class AdversarialObjective(Objective):
         pixels = pixel_loss(answer, truth, given, self.config.uncond_pixel_loss)
         return self.config.pixel_weight * pixels + self.config.adversarial_weight * deception_loss(verdict)
 
-    def answer(self, generator: nn.Module, entered: Tensor) -> Tensor:
-        """Run the generator; `inputs` beyond the first three are handed on to it."""
+    def answer(self, generator: nn.Module, entered: Tensor, *more: Tensor) -> Tensor:
+        """Run the generator; `more` is what `inputs` returned beyond the first three."""
         return generator(entered)
 
     def validation(self, network: nn.Module) -> float:
         """Mean absolute error of missing modalities, see `a2a.methods.baselines.synthesis.validation_error`."""
         return validation_error(self.finished(network, {}), self.store.split("val"))
 
-    def finished(self, network: nn.Module, card: dict) -> Adversarial:
+    def finished(self, network: nn.Module, card: dict[str, Any]) -> Adversarial[Any]:
         """Wrap the generator."""
         return self.method(network, self.config, self.store.spec, self.store.size, card)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from safetensors.torch import save as to_bytes
@@ -27,9 +27,12 @@ from a2a.prior.weights import read_weights, state_digest
 from a2a.training.config import TrainConfig
 from a2a.training.objective import Objective
 
+C = TypeVar("C", bound=TrainConfig)
+"""Configuration of a method's training."""
+
 
 @dataclass(frozen=True, eq=False)
-class Baseline(ABC):
+class Baseline(ABC, Generic[C]):
     """A trained method for some observations.
 
     Parameters
@@ -49,22 +52,22 @@ class Baseline(ABC):
     """
 
     network: nn.Module
-    config: TrainConfig
+    config: C
     spec: StackSpec
     size: int
-    card: dict = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
     batch: int = 16
 
     name: ClassVar[str]
     fill: ClassVar[float | str]
     """What stands in for a missing modality in the network's input; stored with the weights and checked."""
-    Config: ClassVar[type[TrainConfig]]
+    Config: ClassVar[type[Any]]
     Objective: ClassVar[type[Objective]]
     """What a run of this method learns."""
 
     @classmethod
     @abstractmethod
-    def build(cls, config: TrainConfig, spec: StackSpec, size: int) -> nn.Module:
+    def build(cls, config: C, spec: StackSpec, size: int) -> nn.Module:
         """Make the network of a configuration, for stacks like `spec` of slices ``(size, size)``.
 
         Parameters

@@ -153,7 +153,7 @@ class DisCDiffObjective(ReconstructionObjective):
 
 @method
 @dataclass(frozen=True, eq=False)
-class DisCDiff(Reconstruction):
+class DisCDiff(Reconstruction[DisCDiffConfig]):
     """Reconstructs by diffusion of the target, given its zero-filled image and the reference; several samples differ.
 
     See `DisCDiffConfig`.

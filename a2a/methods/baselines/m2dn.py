@@ -6,7 +6,7 @@ There is no public code and the paper leaves much open; what is our choice is na
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -143,14 +143,14 @@ class M2DNObjective(Objective):
         method = M2DN(network.eval(), quick, self.store.spec, self.store.size)
         return validation_error(method, self.store.split("val"))
 
-    def finished(self, network: nn.Module, card: dict) -> Synthesis:
+    def finished(self, network: nn.Module, card: dict[str, Any]) -> Synthesis[Any]:
         """Wrap the network as the method."""
         return M2DN(network.eval(), self.config, self.store.spec, self.store.size, card)
 
 
 @method
 @dataclass(frozen=True, eq=False)
-class M2DN(Synthesis):
+class M2DN(Synthesis[M2DNConfig]):
     """Completes by diffusion of the missing modalities; several samples differ. See `M2DNConfig`."""
 
     config: M2DNConfig

@@ -63,7 +63,7 @@ class MCVarNetObjective(ReconstructionObjective):
 
 @method
 @dataclass(frozen=True, eq=False)
-class MCVarNet(Reconstruction):
+class MCVarNet(Reconstruction[MCVarNetConfig]):
     """MC-VarNet with its weights; see `a2a.methods.baselines.base.Baseline`."""
 
     config: MCVarNetConfig

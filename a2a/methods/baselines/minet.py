@@ -94,7 +94,7 @@ class MINetObjective(ReconstructionObjective):
 
 @method
 @dataclass(frozen=True, eq=False)
-class MINet(Reconstruction):
+class MINet(Reconstruction[MINetConfig]):
     """MINet with its weights; see `a2a.methods.baselines.base.Baseline`."""
 
     config: MINetConfig

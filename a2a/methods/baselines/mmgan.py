@@ -58,7 +58,7 @@ class MmGANObjective(AdversarialObjective):
 
 @method
 @dataclass(frozen=True, eq=False)
-class MmGAN(Adversarial):
+class MmGAN(Adversarial[MmGANConfig]):
     """mmGAN with trained weights: one pass through the generator completes a stack.
 
     Examples

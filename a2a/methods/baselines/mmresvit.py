@@ -82,7 +82,7 @@ class MmResViTObjective(AdversarialObjective):
         joined = step >= self.config.convolutions_first * self.config.steps
         return *super().inputs(clean, draws, step), torch.full((len(clean),), joined)
 
-    def answer(self, generator: nn.Module, entered: Tensor, joined: Tensor) -> Tensor:
+    def answer(self, generator: nn.Module, entered: Tensor, *more: Tensor) -> Tensor:
         """Run the generator of this stage.
 
         Parameters
@@ -91,15 +91,15 @@ class MmResViTObjective(AdversarialObjective):
             The network.
         entered
             Its input.
-        joined
-            Whether the transformer takes part.
+        *more
+            Whether the transformer takes part, for each slice.
         """
-        return generator(entered, bool(joined.all()))
+        return generator(entered, all(bool(joined.all()) for joined in more))
 
 
 @method
 @dataclass(frozen=True, eq=False)
-class MmResViT(Adversarial):
+class MmResViT(Adversarial[MmResViTConfig]):
     """mmResViT with trained weights: one pass through the generator completes a stack.
 
     Examples

@@ -7,7 +7,7 @@ Explained in the chapters "MINet", "MC-VarNet" and "DisC-Diff".
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
-from a2a.forward.operators import LinearOperator
-from a2a.forward.operators.per_item import PerItem
+from a2a.forward.operators import CartesianSense, LinearOperator, PerItem
 from a2a.forward.stack import StackSpec
 from a2a.forward.undersampling import Undersampling
 from a2a.methods.baselines.base import Baseline
@@ -56,15 +55,16 @@ class ReconstructionConfig(TrainConfig):
         return self
 
 
+R = TypeVar("R", bound=ReconstructionConfig)
+
+
 @dataclass(frozen=True, eq=False)
-class Reconstruction(Baseline):
+class Reconstruction(Baseline[R]):
     """A method that reconstructs one modality with the help of another; see `a2a.methods.baselines.base.Baseline`.
 
     It gives the target alone: every modality but target and reference is NaN in its completions. The noise of the
     k-space and the coil maps may be others than in training; how well the method then works is for the reader to see.
     """
-
-    config: ReconstructionConfig
 
     fill: ClassVar[float | str] = "none"
     knows_mask: ClassVar[bool] = False
@@ -129,7 +129,7 @@ class ReconstructionObjective(Objective):
 
     config: ReconstructionConfig
 
-    method: ClassVar[type[Reconstruction]]
+    method: ClassVar[type[Reconstruction[Any]]]
     """Class of the method."""
 
     def networks(self) -> dict[str, nn.Module]:
@@ -165,7 +165,7 @@ class ReconstructionObjective(Objective):
         samples = method.complete(observation, generators=spawn(0, len(rows))).samples
         return float((samples[0, :, target] - clean[:, target]).abs().mean())
 
-    def finished(self, network: nn.Module, card: dict) -> Reconstruction:
+    def finished(self, network: nn.Module, card: dict[str, Any]) -> Reconstruction[Any]:
         """Wrap the network as the method."""
         return self.method(network.eval(), self.config, self.store.spec, self.store.size, card)
 
@@ -187,8 +187,10 @@ def _kinds(count: int, reference: int, target: int) -> tuple[str, ...]:
 
 
 def _mask(operator: LinearOperator) -> Tensor:
-    """The sampled positions ``(H, W)`` of a measured modality."""
+    """The sampled positions ``(H, W)`` of a measured modality; nothing where it is measured otherwise."""
     one = operator.operators[0] if isinstance(operator, PerItem) else operator
+    if not isinstance(one, CartesianSense):
+        return torch.zeros(1, 1, dtype=torch.bool)
     height, width = one.shape
     return one.mask.reshape(height, -1).expand(height, width)
 

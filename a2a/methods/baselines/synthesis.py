@@ -7,7 +7,7 @@ is given at all, noise. Explained in the chapter "mmGAN".
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -140,10 +140,11 @@ def passed_through(answer: Tensor, entered: Tensor, given: Tensor) -> Tensor:
     return torch.where(given[:, :, None, None], entered.to(answer.dtype), answer)
 
 
-class Synthesis(Baseline):
-    """A method for clean and missing modalities in any combination."""
+S = TypeVar("S", bound=SynthesisConfig)
 
-    config: SynthesisConfig
+
+class Synthesis(Baseline[S]):
+    """A method for clean and missing modalities in any combination."""
 
     @abstractmethod
     def fill_in(self, images: Tensor, given: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -185,7 +186,7 @@ class Synthesis(Baseline):
 
 
 @torch.no_grad()
-def validation_error(method: Synthesis, split: Split) -> float:
+def validation_error(method: Synthesis[Any], split: Split) -> float:
     """Mean absolute error of the missing modalities, in image units.
 
     At most 64 slices, evenly spread over the split; the scenarios that give something take turns, so that each slice
