@@ -34,6 +34,8 @@ def prepare(
     typer.echo(_summary(report))
     for skipped in report.skipped:
         typer.echo(f"Skipped {skipped.subject}: {skipped.reason}", err=True)
+    for doubt in report.doubtful:
+        typer.echo(f"Look at {doubt}", err=True)
     if report.skipped:
         raise typer.Exit(SOME_SKIPPED)
 

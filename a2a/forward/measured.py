@@ -4,12 +4,13 @@ Explained in the chapter "The formulation".
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from a2a.common.errors import InputError
-from a2a.forward.operators import CartesianSense, LinearOperator, PerItem
+from a2a.forward.operators import CartesianSense, LinearOperator, LineSense, PerItem
 from a2a.forward.operators.iterative import adjoint_error
 
 _PLAUSIBLE = (-1.0, 2.0)
@@ -49,23 +50,79 @@ class KSpace:
             If data, mask and maps do not fit together, the data are not finite, or the noise level is
             negative or not finite.
         """
-        try:
-            shared = self.maps.ndim != 4
-            each = (self.maps,) if shared else self.maps
-            operators = tuple(CartesianSense(self.mask, maps) for maps in each)
-            operator = operators[0] if shared else PerItem(operators)
-        except InputError as error:
-            raise InputError(f"k-space of {name}: {error}") from None
-        needed = ("B" if shared else len(self.maps), *self.maps.shape[-3:])
-        fits = self.data.ndim == 4 and self.data.shape[shared:] == needed[shared:]
-        if not (self.data.is_complex() and fits):
-            wanted = f"complex ({', '.join(map(str, needed))}) to fit its maps"
-            raise InputError(f"k-space of {name} is {self.data.dtype} {tuple(self.data.shape)}; expected {wanted}.")
-        if not bool(torch.isfinite(self.data).all()):
-            raise InputError(f"k-space of {name} has values that are not finite.")
-        if not 0 <= self.noise_std < math.inf:
-            raise InputError(f"noise_std of {name} is {self.noise_std}; it must be finite, and 0 or positive.")
-        return operator, operator.sampled(self.data)
+        operator, wanted = _of_maps(name, self.maps, lambda maps: CartesianSense(self.mask, maps))
+        return operator, operator.sampled(_checked(name, self, (*wanted, *self.maps.shape[-3:])))
+
+
+@dataclass(frozen=True, eq=False)
+class KSpaceLines:
+    """Multi-coil k-space of one modality whose lines need not lie on the grid of its image, see `LineSense`.
+
+    Parameters
+    ----------
+    data
+        complex64 ``(B, coils, L, W)``: lines along the phase encoding, and along the readout the centred orthonormal
+        transform of the grid; ``(B, coils, L, H)`` if `columns`.
+    frequencies
+        Of the lines, float64 ``(L,)`` in cycles per pixel.
+    maps
+        Coil sensitivity maps, complex: ``(coils, H, W)`` for all slices, or ``(B, coils, H, W)`` for each.
+    noise_std
+        Noise standard deviation of each real and each imaginary part, in image units.
+    columns
+        Whether the phase encoding runs along W, not along H.
+    band
+        Which frequencies of the readout were measured, boolean; everything by default.
+    """
+
+    data: torch.Tensor
+    frequencies: torch.Tensor
+    maps: torch.Tensor
+    noise_std: float
+    columns: bool = False
+    band: torch.Tensor | None = None
+
+    def measurement(self, name: str) -> tuple[LineSense | PerItem, torch.Tensor]:
+        """Return the operator and the data that were measured; see `KSpace.measurement`.
+
+        Raises
+        ------
+        InputError
+            As there.
+        """
+        operator, wanted = _of_maps(
+            name, self.maps, lambda maps: LineSense(self.frequencies, maps, self.columns, self.band)
+        )
+        readout = self.maps.shape[-2 if self.columns else -1]
+        return operator, operator.sampled(
+            _checked(name, self, (*wanted, self.maps.shape[-3], len(self.frequencies), readout))
+        )
+
+
+def _of_maps(
+    name: str, maps: torch.Tensor, make: Callable[[torch.Tensor], CartesianSense | LineSense]
+) -> tuple[CartesianSense | LineSense | PerItem, tuple]:
+    """The operator of one set of maps or of one for each item, and the batch that it needs, "B" for any."""
+    try:
+        if maps.ndim != 4:
+            return make(maps), ("B",)
+        return PerItem(tuple(map(make, maps))), (len(maps),)
+    except InputError as error:
+        raise InputError(f"k-space of {name}: {error}") from None
+
+
+def _checked(name: str, kspace: KSpace | KSpaceLines, wanted: tuple) -> torch.Tensor:
+    """The data, if they and the noise level are what the maps ask for."""
+    data, std = kspace.data, kspace.noise_std
+    shared = wanted[0] == "B"
+    if not (data.is_complex() and data.ndim == 4 and data.shape[shared:] == wanted[shared:]):
+        expected = f"complex ({', '.join(map(str, wanted))}) to fit its maps"
+        raise InputError(f"k-space of {name} is {data.dtype} {tuple(data.shape)}; expected {expected}.")
+    if not bool(torch.isfinite(data).all()):
+        raise InputError(f"k-space of {name} has values that are not finite.")
+    if not 0 <= std < math.inf:
+        raise InputError(f"noise_std of {name} is {std}; it must be finite, and 0 or positive.")
+    return data
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import torch
 
 from a2a.common.errors import InputError
 from a2a.common.rng import generator, spawn
-from a2a.forward.measured import KSpace, Measured, consistent, norm2, scaled_image
+from a2a.forward.measured import KSpace, KSpaceLines, Measured, consistent, norm2, scaled_image
 from a2a.forward.operators import DataFidelity, Identity, LinearOperator, Missing, StackOperator
 from a2a.forward.scenario import Kind, Scenario
 from a2a.forward.stack import StackSpec
@@ -216,7 +216,7 @@ class Observation:
         cls,
         spec: StackSpec,
         images: Mapping[str, torch.Tensor],
-        measured: Mapping[str, KSpace | Measured],
+        measured: Mapping[str, KSpace | KSpaceLines | Measured],
         shape: tuple[int, int, int] | None = None,
     ) -> "Observation":
         """Observe what a user has; modalities that are not named are missing.

@@ -3,22 +3,24 @@
 Explained in the chapter "Your own NIfTI files".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from a2a.common.errors import InputError
 from a2a.common.rng import spawn
+from a2a.data.kspace.check import require_same_head
 from a2a.data.kspace.file import is_kspace, read_kspace
-from a2a.data.kspace.grid import Grid
+from a2a.data.kspace.frame import Grid
 from a2a.data.kspace.npz import KSpaceFile
 from a2a.data.volumes.foreground import find_head
 from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
 from a2a.data.volumes.normalisation import Normalisation
 from a2a.data.volumes.slices import SliceGeometry
-from a2a.forward.measured import KSpace
+from a2a.forward.measured import KSpace, KSpaceLines
 from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
 from a2a.forward.stack import StackSpec
@@ -41,12 +43,14 @@ class Acquisition:
     scales
         Physical values of the image units 0 and 1, for each given modality where they are known.
     originals
-        The given images as they were read, in stack order; empty if none was given: then the slices lie on a grid of
-        their own, whose position and distance mean nothing.
+        The given images as they were read, in stack order; empty if none was given: then the slices lie where the
+        first k-space lies, or, where nothing states a position, on a grid of their own.
     simulated
         k-space that was simulated from images, of all planes of the volume.
     files
         Where each given modality came from.
+    located
+        Whether the slices lie where the patient lay: as images or the header of a scan say.
     """
 
     observation: Observation
@@ -55,6 +59,7 @@ class Acquisition:
     originals: Mapping[str, Volume]
     simulated: Mapping[str, KSpaceFile]
     files: Mapping[str, Path]
+    located: bool = True
 
     def between(self, first: int, last: int) -> "Acquisition":
         """Keep only the planes `first` to `last` (counted upwards from 0, both included), for a quick trial.
@@ -118,20 +123,31 @@ def read_patient(
     named, size = _match(scenario, files, weights.spec), weights.size
     originals = {name: read_volume(path) for name, path in named.items() if not is_kspace(path)}
     geometry, scales, slices = _cut(originals, scenario, weights, how) if originals else (None, {}, {})
-    grid = Grid(len(geometry.planes) if geometry else None, size, how["field_of_view_mm"], how["percentile"])
     coil_maps = _maps(maps or {}, {name: path for name, path in named.items() if name not in originals}, weights.spec)
-    brought = {name: read_kspace(named[name], name, grid, path, axes) for name, path in coil_maps.items()}
+    brought: dict[str, KSpaceFile] = {}
+    located = bool(originals)
+    for name, path in coil_maps.items():
+        brought[name] = read_kspace(named[name], name, _grid(geometry, located, size, how), path, axes)
+        if geometry is None:
+            count, affine = len(brought[name].kspace.data), brought[name].affine
+            geometry, located = _own_grid(size, how["field_of_view_mm"], count, affine), affine is not None
+    geometry = geometry or _own_grid(size, how["field_of_view_mm"], UNCONDITIONAL_SLICES)
     simulated = {
-        name: KSpaceFile(simulate_kspace(slices.pop(name), undersampling or Undersampling(), seed), scales[name])
+        name: KSpaceFile(
+            simulate_kspace(slices.pop(name), undersampling or Undersampling(), seed),
+            scales[name],
+            geometry.pixel_affine,
+            geometry.planes,
+        )
         for name in _names(scenario, "measured")
         if name in originals
     }
     scales |= {name: file.scale for name, file in brought.items() if file.scale}
-    if geometry is None:
-        geometry = _own_grid(size, how["field_of_view_mm"], [len(file.kspace.data) for file in brought.values()])
+    for name, file in brought.items():
+        _require_same_head(named[name], file.kspace, slices, how["field_of_view_mm"] / size, name)
     kspace = {name: file.kspace for name, file in (brought | simulated).items()}
     observation = Observation.build(weights.spec, slices, kspace, (len(geometry.planes), size, size))
-    return Acquisition(observation, geometry, scales, originals, simulated, named)
+    return Acquisition(observation, geometry, scales, originals, simulated, named, located)
 
 
 def simulate_kspace(image: torch.Tensor, undersampling: Undersampling, seed: int = 0) -> KSpace:
@@ -165,6 +181,16 @@ def _cut(
     scales = {name: Normalisation.fit(weights.spec[name], v.data, how["percentile"]) for name, v in volumes.items()}
     slices = {name: torch.from_numpy(geometry.to_slices(scales[name].forward(v.data))) for name, v in volumes.items()}
     return geometry, scales, slices
+
+
+def _require_same_head(
+    path: Path, kspace: KSpace | KSpaceLines, slices: Mapping[str, torch.Tensor], pixel_mm: float, name: str
+) -> None:
+    """Refuse k-space that shows another place or direction than the clean images."""
+    try:
+        require_same_head(kspace, [image.numpy() for image in slices.values()], pixel_mm, name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _names(scenario: Scenario, kind: str) -> list[str]:
@@ -208,10 +234,23 @@ def _preprocessing(weights: Weights) -> Mapping:
     return how
 
 
-def _own_grid(size: int, field_of_view_mm: float, counts: Sequence[int]) -> SliceGeometry:
-    """Stack slices on a grid of their own: as many as there are in k-space, or a few if nothing is given."""
-    pixel, slices = field_of_view_mm / size, next(iter(counts), UNCONDITIONAL_SLICES)
-    affine = ((pixel, 0.0, 0.0, 0.0), (0.0, pixel, 0.0, 0.0), (0.0, 0.0, pixel, 0.0), (0.0, 0.0, 0.0, 1.0))
-    return SliceGeometry(
-        (size, size, slices), affine, tuple(range(slices)), (0.0, 0.0), (float(size), float(size)), size
-    )
+def _grid(geometry: SliceGeometry | None, located: bool, size: int, how: Mapping) -> Grid:
+    """Where k-space is needed: on slices that lie somewhere, or anywhere."""
+    if geometry is None or not located:
+        count = None if geometry is None else len(geometry.planes)
+        return Grid(count, size, how["field_of_view_mm"], how["percentile"])
+    place = geometry.pixel_affine, geometry.planes, geometry.middle_mm
+    return Grid(len(geometry.planes), size, how["field_of_view_mm"], how["percentile"], *place)
+
+
+def _own_grid(size: int, field_of_view_mm: float, slices: int, pixels: np.ndarray | None = None) -> SliceGeometry:
+    """Stack slices on a grid of their own: where k-space lies, if it says so (`pixels`), else anywhere."""
+    pixel = field_of_view_mm / size
+    if pixels is None:
+        affine = np.diag([pixel, pixel, pixel, 1.0])
+    else:
+        flipped = np.array([[0, -1.0, 0, size - 1], [-1.0, 0, 0, size - 1], [0, 0, 1, 0], [0, 0, 0, 1]])
+        affine = pixels @ flipped  # the inverse of itself: from (x, y, plane) to (row, column, plane)
+    rows = tuple(tuple(map(float, row)) for row in affine)
+    whole = (float(size), float(size))
+    return SliceGeometry((size, size, slices), rows, tuple(range(slices)), (0.0, 0.0), whole, size)

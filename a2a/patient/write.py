@@ -158,7 +158,9 @@ def _report(acquisition: Acquisition, units: dict[str, str]) -> dict:
         for name, kind in zip(observation.spec.names, observation.kinds, strict=True)
         if name in units
     }
-    grid = "of the given images" if acquisition.originals else "of its own: position and distance mean nothing"
+    grid = "of its own: position and distance mean nothing"
+    if acquisition.located:
+        grid = "of the given images" if acquisition.originals else "of the scan of k-space"
     return {
         "format": FORMAT,
         "scenario": str(observation.scenario),

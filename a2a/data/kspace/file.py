@@ -6,8 +6,10 @@
 ``.h5`` of ISMRMRD        acquisitions as a scanner's converter writes them, see `a2a.data.kspace.ismrmrd`
 ========================  ===========================================================================================
 
-Scanner files are resampled by `a2a.data.kspace.grid`, whose docstring states the conventions; coil maps are given or
-estimated (`a2a.data.kspace.coil_maps`). Explained in the chapter "Your own NIfTI files".
+Both are placed by what they state, the affine of an ``.npz`` and the header of a scanner's file, see
+`a2a.data.kspace.grid`, whose docstring states the conventions. Where a file states no position, that is said, and its
+middle is taken as that of the given images. Coil maps are given or estimated (`a2a.data.kspace.coil_maps`), and whether
+data and operator agree is checked (`a2a.data.kspace.check`). Explained in the chapter "Your own NIfTI files".
 """
 
 from dataclasses import replace
@@ -17,12 +19,15 @@ import numpy as np
 import torch
 
 from a2a.common.errors import InputError
+from a2a.common.progress import remark
+from a2a.data.kspace.check import require_centred, require_explained
 from a2a.data.kspace.coil_maps import estimated_maps, read_maps
-from a2a.data.kspace.grid import Grid, ScannerKSpace, to_grid
+from a2a.data.kspace.frame import Grid
+from a2a.data.kspace.grid import ScannerKSpace, to_grid
 from a2a.data.kspace.hdf5 import read_hdf5
-from a2a.data.kspace.npz import KSpaceFile, read_npz
+from a2a.data.kspace.npz import KSpaceFile, placed_npz, read_npz
 from a2a.data.volumes.normalisation import Normalisation
-from a2a.forward.measured import KSpace
+from a2a.forward.measured import KSpace, KSpaceLines
 
 NPZ, HDF5 = (".npz",), (".h5", ".hdf5", ".mrd")
 SUFFIXES = (*NPZ, *HDF5)
@@ -55,14 +60,14 @@ def read_kspace(path: Path, name: str, grid: Grid, maps: Path | None = None, axe
     Returns
     -------
     KSpaceFile
-        k-space of images in [0, 1]. Where the file does not state its scale, the percentile of the grid of a
-        least-squares reconstruction becomes 1.
+        k-space of images in [0, 1], on the grid. Where the file does not state its scale, the percentile of the grid
+        of a least-squares reconstruction becomes 1.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged or of another kind, lacks a field, does not fit the grid, or a package that
-        reads it is not installed; one sentence that begins with the file's name.
+        If the file is missing, damaged or of another kind, lacks a field, does not fit the grid or its own operator, or
+        a package that reads it is not installed; one sentence that begins with the file's name.
     """
     path = Path(path)
     if not is_kspace(path):
@@ -73,34 +78,48 @@ def read_kspace(path: Path, name: str, grid: Grid, maps: Path | None = None, axe
         if path.suffix.lower() in NPZ:
             if maps is not None:
                 raise InputError(f"it holds coil maps itself, so {maps} has no meaning; leave it out.")
-            content = read_npz(path, name, grid)
+            content = _from_npz(path, name, grid)
         else:
-            content = _from_scanner(read_hdf5(path), name, grid, maps, axes)
+            content = _from_scanner(read_hdf5(path), path.name, name, grid, maps, axes)
         _require_image_units(content.kspace, name)
+        require_explained(content.kspace, name)
     except InputError as error:
         text = str(error)
         raise InputError(text if maps is not None and text.startswith(str(maps)) else f"{path}: {text}") from None
     return content
 
 
-def _from_scanner(scan: ScannerKSpace, name: str, grid: Grid, maps: Path | None, axes: str | None) -> KSpaceFile:
+def _from_npz(path: Path, name: str, grid: Grid) -> KSpaceFile:
+    """Read this package's own file and bring it to the grid."""
+    content = read_npz(path, name, grid)
+    content.kspace.measurement(name)  # its parts have to fit together before anything is moved
+    require_centred(content.kspace.data.numpy(), name)
+    if content.affine is None and grid.affine is not None:
+        remark(f"{path.name} states no affine; its middle is taken as that of the given images")
+    return placed_npz(content, grid)
+
+
+def _from_scanner(
+    scan: ScannerKSpace, file: str, name: str, grid: Grid, maps: Path | None, axes: str | None
+) -> KSpaceFile:
     """Bring a scanner's k-space to grid and image units, with maps."""
     if axes is not None and scan.axes not in (None, axes.strip().upper()):
         raise InputError(f"its axes run towards {scan.axes}, as it says itself, and not {axes}; leave them out.")
-    placed, mask = to_grid(replace(scan, axes=scan.axes or axes), grid)
-    found = read_maps(maps, name) if maps is not None else placed.maps
+    if scan.centres is None and grid.affine is not None:
+        remark(f"{file} states no position; its middle and its slices are taken as those of the given images")
+    placed = to_grid(replace(scan, axes=scan.axes or axes), grid)
+    require_centred(scan.data, name)
+    found = read_maps(maps, name) if maps is not None else scan.maps
     if found is None:
-        found = estimated_maps(placed.data, mask, name)
-    kspace = KSpace(
-        torch.from_numpy(placed.data),
-        torch.from_numpy(mask),
-        torch.from_numpy(np.asarray(found, dtype=np.complex64)),
-        placed.noise_std,
-    )
-    return KSpaceFile(kspace, placed.scale) if placed.scale else _scaled(kspace, name, grid.percentile)
+        found = estimated_maps(*placed.centre(), name)
+    elif found.ndim == 4 and len(found) == len(scan.data):
+        found = found[placed.order]
+    kspace = placed.with_maps(np.asarray(found, dtype=np.complex64))
+    content = KSpaceFile(kspace, scan.scale) if scan.scale else _scaled(kspace, name, grid.percentile)
+    return replace(content, affine=placed.affine)
 
 
-def _scaled(kspace: KSpace, name: str, percentile: float) -> KSpaceFile:
+def _scaled(kspace: KSpace | KSpaceLines, name: str, percentile: float) -> KSpaceFile:
     """Divide k-space by the percentile of its damped least-squares images, as images are scaled by theirs."""
     operator, data = kspace.measurement(name)
     b = operator.adjoint(data)
@@ -112,7 +131,7 @@ def _scaled(kspace: KSpace, name: str, percentile: float) -> KSpaceFile:
     return KSpaceFile(replace(kspace, data=data / high, noise_std=kspace.noise_std / high), Normalisation(0.0, high))
 
 
-def _require_image_units(kspace: KSpace, name: str) -> None:
+def _require_image_units(kspace: KSpace | KSpaceLines, name: str) -> None:
     """Refuse k-space whose image cannot lie in [0, 1].
 
     The scale is that of the steepest-descent estimate ``b <b, b> / <b, N b>`` with b = A^H y, which needs no solver and

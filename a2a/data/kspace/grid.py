@@ -1,54 +1,40 @@
 """From a scanner's k-space to k-space of the prior's grid.
 
-Conventions. k-space is complex ``(slices, coils, X, Y)`` with the readout along X and the phase encoding along Y, zero
-frequency at ``(X // 2, Y // 2)``, and belongs to an orthonormal transform, centred in image space too: image pixel
-``n // 2`` lies in the middle of the field of view. Bringing it to the grid takes four steps, each exact for data that
-are complete along the readout and undersampled along the phase encoding:
+Conventions. A sample with index i of n along an axis of field of view F lies at the frequency ``(i - n // 2) / F`` in
+cycles per millimetre, and the phase of all samples is counted from one point of the patient, the *zero* of the scan,
+which is the middle of its field of view. The operators count it from pixel ``n // 2`` of their grid. Where the two
+points differ, each sample is multiplied by ``exp(-2 pi i k o)`` with the offset o in millimetres: a shift in the plane
+is exact. Image values stay what they are, as orthonormal transforms of an image of the scan's matrix have them, and
+noise is scaled with the data.
 
-1. The *readout* is cut (its oversampling is removed) or padded, in image space, to the prior's field of view.
-2. The *phase encoding* cannot be cut, it is folded; its field of view has to be the prior's.
-3. Both are cut to the central frequencies, ``size`` of each, which gives the prior's pixel. The factor
-   ``sqrt(size / X) sqrt(size / Y)`` keeps image values what they were; noise is scaled with the data.
-4. The image is turned so that rows run from anterior to posterior, columns from the patient's right to the left, and
-   slices upwards. A reversed axis reverses k-space about its zero frequency, which leaves pixel ``n // 2`` in place.
+1. The *readout* is complete, so its image is known wherever it is asked for: it is evaluated at the pixels of the grid,
+   and what lies beside them is cut. Pixels outside its field of view get no sensitivity. Of frequencies that were not
+   measured (a coarse matrix, discarded samples) a rim of up to a quarter is taken as zero, which blurs a little and
+   keeps every column a system of its own; where more is lacking, all of them count as not sampled.
+2. The *phase encoding* is undersampled, so its lines stay at the frequencies that they have: those of the grid if the
+   fields of view are equal (`Placed.mask`), else others (`Placed.frequencies`, see `a2a.forward.operators.LineSense`).
+3. Frequencies that the pixels of the grid cannot hold are cut.
 
-Explained in the chapter "Your own NIfTI files".
+Which slice goes where, and how the axes run, is found by `a2a.data.kspace.frame`. Explained in the chapter "Your own
+NIfTI files".
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 
 from a2a.common.errors import InputError
+from a2a.data.kspace.frame import Grid, framed
 from a2a.data.volumes.normalisation import Normalisation
+from a2a.forward.measured import KSpace, KSpaceLines
 
-TARGET = "PLS"
-PAIRS = ("AP", "LR", "IS")
-TOLERANCE = 0.05
+ALIGNED = 3e-4  # relative difference of fields of view up to which lines lie on the grid's frequencies
+WEAK = 0.25  # of the readout's band: so much of its rim may be lacking and is taken as zero, not as unknown
+SILENT = 1e-6  # of the median line: less is padding
 _PERIPHERY = 0.9
 _ENOUGH = 64
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What k-space is needed on.
-
-    Parameters
-    ----------
-    slices
-        Their number; None where any will do.
-    size
-        Pixels along each side (H = W).
-    field_of_view_mm
-        Side of the square field of view.
-    percentile
-        Of positive image values, that becomes 1 (`a2a.data.volumes.normalisation.Normalisation.fit`).
-    """
-
-    slices: int | None
-    size: int
-    field_of_view_mm: float
-    percentile: float = 99.5
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +57,12 @@ class ScannerKSpace:
         Coil sensitivity maps on the prior's grid, ``(coils, H, W)`` or ``(N, coils, H, W)``; None if there are none.
     scale
         Physical values of the image units 0 and 1, if the data are in image units.
+    directions
+        Unit vectors ``(3, 3)`` in RAS along which X, Y and the slices run, row by row; None where not stated.
+    centres
+        The zero of each slice in RAS millimetres, ``(N, 3)``; None where not stated.
+    samples
+        Boolean ``(X,)``, the samples of a readout that were measured; all by default.
     """
 
     data: np.ndarray
@@ -80,6 +72,9 @@ class ScannerKSpace:
     noise_std: float | None = None
     maps: np.ndarray | None = None
     scale: Normalisation | None = None
+    directions: np.ndarray | None = field(default=None, repr=False)
+    centres: np.ndarray | None = field(default=None, repr=False)
+    samples: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or not np.iscomplexobj(self.data) or not self.data.size:
@@ -96,7 +91,82 @@ class ScannerKSpace:
             raise InputError(f"its header says a field of view of {self.field_of_view_mm} mm; both must be positive.")
 
 
-def to_grid(scan: ScannerKSpace, grid: Grid) -> tuple[ScannerKSpace, np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """k-space that was brought to the prior's grid.
+
+    Parameters
+    ----------
+    data
+        complex64: on the grid ``(N, coils, H, W)``; off it lines first, ``(N, coils, L, W)``, or ``(N, coils, L, H)``
+        if `columns`.
+    mask
+        Boolean on the grid: ``(H,)`` if the phase encoding runs along H and the readout is complete, else ``(H, W)``;
+        None off the grid.
+    frequencies
+        Of the lines off the grid, float64 ``(L,)`` in cycles per pixel; None on the grid.
+    band
+        Boolean, the frequencies of the readout that were measured.
+    columns
+        Whether the phase encoding runs along W.
+    covered
+        Boolean ``(N, H, W)``: pixels inside the scan's field of view.
+    noise_std
+        Of each real and imaginary part of `data`.
+    affine
+        (row, column, slice) to RAS millimetres, ``(4, 4)``; None if nothing states it.
+    order
+        Which slice of the scan became which, ``(N,)``.
+    """
+
+    data: np.ndarray
+    mask: np.ndarray | None
+    frequencies: np.ndarray | None
+    band: np.ndarray
+    columns: bool
+    covered: np.ndarray
+    noise_std: float
+    affine: np.ndarray | None
+    order: np.ndarray
+
+    def with_maps(self, maps: np.ndarray) -> KSpace | KSpaceLines:
+        """The measurement with coil maps, complex ``(coils, H, W)`` or ``(N, coils, H, W)``; none sees what is not
+        covered.
+        """
+        if not self.covered.all() and maps.shape[-2:] == self.covered.shape[1:]:
+            maps = maps * (self.covered[:, None] if maps.ndim == 4 else self.covered.any(axis=0))
+        data, sensitivity = torch.from_numpy(self.data), torch.from_numpy(np.ascontiguousarray(maps))
+        if self.frequencies is None:
+            return KSpace(data, torch.from_numpy(self.mask), sensitivity, self.noise_std)
+        lines, band = torch.from_numpy(self.frequencies), torch.from_numpy(self.band)
+        return KSpaceLines(data, lines, sensitivity, self.noise_std, self.columns, None if band.all() else band)
+
+    def centre(self) -> tuple[np.ndarray, np.ndarray]:
+        """The fully sampled middle as k-space of the grid, for coil maps.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            ``(N, coils, H, W)``, and a boolean mask, ``(H,)`` or ``(H, W)``. Off the grid the lines around zero that
+            follow each other without a gap are turned into an image of low resolution, which is cut to the field of
+            view and transformed again.
+        """
+        if self.frequencies is None:
+            return self.data, self.mask
+        count, coils, _, readout = self.data.shape
+        height = self.covered.shape[2 if self.columns else 1]
+        middle, step = _without_gap(self.frequencies)
+        place = np.arange(height) - height // 2
+        turn = np.exp(2j * np.pi * np.outer(place, self.frequencies[middle])).astype(np.complex64)
+        image = turn @ self.data[:, :, middle] * np.float32(step * np.sqrt(height))
+        seen = self.covered.any(axis=1 if self.columns else 2)
+        data = transform(image * seen[:, None, :, None], 2)
+        inner = np.abs(place) < len(self.frequencies[middle]) * step * height / 2
+        mask = inner[:, None] & self.band[None, :]
+        return (data.swapaxes(2, 3), mask.T) if self.columns else (data, mask)
+
+
+def to_grid(scan: ScannerKSpace, grid: Grid) -> Placed:
     """Bring k-space to the prior's grid.
 
     Parameters
@@ -106,33 +176,63 @@ def to_grid(scan: ScannerKSpace, grid: Grid) -> tuple[ScannerKSpace, np.ndarray]
     grid
         Where to.
 
-    Returns
-    -------
-    ScannerKSpace
-        With axes ``"PLS"`` as far as the data go: X are rows, Y are columns, whichever was the phase encoding.
-    numpy.ndarray
-        Boolean mask, ``(H,)`` if the phase encoding runs along the rows' axis H, else ``(H, W)``.
+    Raises
+    ------
+    InputError
+        If slices, directions or field of view do not fit, or the noise level cannot be known; says what would.
+    """
+    scan = without_padding(scan)
+    noise, frame = noise_std(scan), framed(scan.axes, scan.directions, scan.centres, len(scan.data), grid)
+    pixel, size = grid.field_of_view_mm / grid.size, grid.size
+    columns = frame.letters[1] in "LR"
+    along, across = (0, 1) if columns else (1, 0)  # of readout and phase encoding: 0 for rows, 1 for columns
+    samples = np.ones(scan.data.shape[2], dtype=bool) if scan.samples is None else scan.samples
+    fields = scan.field_of_view_mm
+    data, band, seen = _readout(
+        scan.data[frame.order], fields[0], frame.signs[0], frame.offsets[:, along], samples, size, pixel
+    )
+    data, places, factor = _phase(data, scan.lines, fields[1], frame.signs[1], frame.offsets[:, across], size, pixel)
+    noise *= factor * np.sqrt(fields[0] / (pixel * scan.data.shape[2]))
+    covered = seen[:, None, :] & _inside(size, pixel, fields[1], frame.offsets[:, across])[:, :, None]
+    covered = covered.swapaxes(1, 2) if columns else covered
+    if covered.mean() < 0.5:
+        raise InputError(
+            f"its field of view covers {covered.mean():.0%} of the window of {grid.field_of_view_mm:g} mm that is "
+            "completed; its header places it elsewhere than the given images."
+        )
+    more = (band, columns, covered, float(noise), frame.affine, frame.order)
+    if not np.issubdtype(places.dtype, np.integer):
+        return Placed(np.ascontiguousarray(data.swapaxes(2, 3)), None, places, *more)
+    whole = np.zeros((*data.shape[:3], size), dtype=np.complex64)
+    whole[..., places] = data
+    mask = np.zeros((size, size), dtype=bool)
+    mask[:, places] = band[:, None]
+    whole, mask = (whole, mask) if columns else (whole.swapaxes(2, 3), mask.T)
+    one = bool((mask == mask[:, :1]).all())
+    return Placed(np.ascontiguousarray(whole), np.array(mask[:, 0] if one else mask), None, *more)
+
+
+def without_padding(scan: ScannerKSpace) -> ScannerKSpace:
+    """Count lines and samples of a readout that carry no signal at all as not measured, whatever the mask says.
 
     Raises
     ------
     InputError
-        If number of slices, field of view, matrix or orientation do not fit; says what would.
+        If nothing is left.
     """
-    if grid.slices not in (None, len(scan.data)):
-        raise InputError(f"it has {len(scan.data)} slices; needed are {grid.slices}, those of the given images.")
-    noise = noise_std(scan)
-    data = _readout_to(scan, grid.field_of_view_mm)
-    _require_phase_encoding(scan, grid)
-    if min(data.shape[2:]) < grid.size:
-        found = " x ".join(map(str, data.shape[2:]))
-        needed = f"at least {grid.size} x {grid.size}"
-        raise InputError(f"its matrix is {found} on the prior's field of view; needed is {needed}.")
-    factor = np.sqrt(grid.size**2 / (data.shape[2] * data.shape[3]))
-    data = centred(centred(data, grid.size, 2), grid.size, 3) * np.float32(factor)
-    data, mask = _turned(data, centred(scan.lines, grid.size, 0), scan.axes)
-    field = (grid.field_of_view_mm, grid.field_of_view_mm)
-    placed = replace(scan, data=data, lines=np.ones(grid.size, bool), field_of_view_mm=field, noise_std=noise * factor)
-    return placed, mask
+    power = np.sqrt((np.abs(scan.data) ** 2).mean(axis=(0, 1), dtype=np.float64))
+    by_line = power.max(axis=0)
+    loud = by_line[scan.lines & (by_line > 0)]
+    if not loud.size:
+        raise InputError("k-space holds nothing but zeros.")
+    lines = scan.lines & (by_line > SILENT * np.median(loud))
+    by_sample = power[:, lines].max(axis=1)
+    samples = by_sample > SILENT * np.median(by_sample[by_sample > 0])
+    if scan.samples is not None:
+        samples &= scan.samples
+    first, last = np.flatnonzero(samples)[[0, -1]]
+    samples[first : last + 1] = True  # padding lies at the ends
+    return replace(scan, lines=lines, samples=samples)
 
 
 def centred(values: np.ndarray, size: int, axis: int) -> np.ndarray:
@@ -187,8 +287,10 @@ def noise_std(scan: ScannerKSpace) -> float:
     """
     if scan.noise_std is not None:
         return scan.noise_std
-    x, y = (np.abs(np.arange(n) - n // 2) / (n / 2) for n in scan.data.shape[2:])
-    rim = (np.maximum(x[:, None], y) >= _PERIPHERY) & scan.lines
+    samples = np.ones(scan.data.shape[2], dtype=bool) if scan.samples is None else scan.samples
+    x, y = (np.abs(np.arange(len(seen)) - len(seen) // 2) for seen in (samples, scan.lines))
+    outer = np.maximum(x[:, None] / max(x[samples].max(), 1), y / max(y[scan.lines].max(), 1))
+    rim = (outer >= _PERIPHERY) & samples[:, None] & scan.lines
     values = scan.data[..., rim]
     values = values[values != 0]
     if values.size < _ENOUGH:
@@ -196,59 +298,90 @@ def noise_std(scan: ScannerKSpace) -> float:
     return float(np.median(np.abs(np.stack([values.real, values.imag]))) / 0.6745)
 
 
-def _readout_to(scan: ScannerKSpace, field_of_view_mm: float) -> np.ndarray:
-    """Cut or pad the readout to the field of view, in image space."""
-    readout = scan.data.shape[2]
-    wanted = round(readout * field_of_view_mm / scan.field_of_view_mm[0])
-    if wanted == readout:
-        return scan.data
-    return transform(centred(transform(scan.data, 2, inverse=True), wanted, 2), 2)
+def _readout(
+    data: np.ndarray, fov: float, sign: int, offsets: np.ndarray, samples: np.ndarray, size: int, pixel: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bring the readout to the grid's frequencies: data ``(N, coils, size, Y)``, measured band, covered pixels."""
+    length = data.shape[2]
+    aligned = abs(fov / (size * pixel) - 1) < ALIGNED
+    fov = size * pixel if aligned else fov
+    k, inside = _frequencies(length, fov, sign, pixel)
+    inside &= samples
+    if not inside.any():
+        raise InputError("none of the samples of its readout lie within the frequencies of the prior's grid.")
+    data, k = data[:, :, inside], k[inside]
+    covered = _inside(size, pixel, fov, offsets)
+    if aligned:
+        index = (np.round(k * size).astype(int) + size // 2) % size
+        whole = np.zeros((*data.shape[:2], size, data.shape[3]), dtype=np.complex64)
+        whole[:, :, index] = _ramp(data, k / pixel, offsets, 2) * np.float32(np.sqrt(size / length))
+        return whole, _or_weak(np.isin(np.arange(size), index)), covered
+    place = (np.arange(size) - size // 2) * pixel - offsets[:, None]
+    turn = np.exp(2j * np.pi * place[..., None] * (k / pixel)) / np.sqrt(length) * covered[..., None]
+    hybrid = turn[:, None].astype(np.complex64) @ data
+    grid, step = (np.arange(size) - size // 2) / size, pixel / fov
+    band = (grid > k.min() - step * 0.999) & (grid < k.max() + step * 0.999)
+    return transform(hybrid, 2) * band[:, None].astype(np.float32), _or_weak(band), covered
 
 
-def _require_phase_encoding(scan: ScannerKSpace, grid: Grid) -> None:
-    found, needed = scan.field_of_view_mm[1], grid.field_of_view_mm
-    if abs(found / needed - 1) > TOLERANCE:
-        raise InputError(
-            f"its field of view along the phase encoding is {found:g} mm and the prior's {needed:g} mm; they may "
-            f"differ by {TOLERANCE:.0%}."
-        )
+def _or_weak(band: np.ndarray) -> np.ndarray:
+    """The band that counts as measured: everything where only a rim is lacking, in which signal is taken as zero."""
+    return band if band.mean() < 1 - WEAK else np.ones_like(band)
 
 
-def _turned(data: np.ndarray, lines: np.ndarray, axes: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Turn data to rows towards P, columns towards L, slices towards S; return them with their mask."""
-    axes = checked_axes(axes)
-    mask = np.broadcast_to(lines, data.shape[2:])
-    if axes[0] in "LR":
-        data, mask, axes = data.swapaxes(2, 3), mask.T, axes[1] + axes[0] + axes[2]
-    for axis, (found, wanted) in zip((2, 3), zip(axes, TARGET[:2], strict=False), strict=True):
-        if found != wanted:
-            data, mask = _reversed(data, axis), _reversed(mask, axis - 2)
-    data = data[::-1] if axes[2] != TARGET[2] else data
-    along_rows = bool((mask == mask[:, :1]).all())
-    return np.ascontiguousarray(data), np.array(mask[:, 0] if along_rows else mask)
+def _phase(
+    data: np.ndarray, lines: np.ndarray, fov: float, sign: int, offsets: np.ndarray, size: int, pixel: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Bring lines to the grid's zero and scale: data ``(N, coils, size, L)``, their indices or frequencies, factor."""
+    aligned = abs(fov / (size * pixel) - 1) < ALIGNED
+    fov = size * pixel if aligned else fov
+    k, inside = _frequencies(data.shape[3], fov, sign, pixel)
+    inside &= lines
+    if not inside.any():
+        raise InputError("none of its lines lie within the frequencies of the prior's grid.")
+    factor = fov / (pixel * np.sqrt(data.shape[3] * size))
+    data, k = data[..., inside], k[inside]
+    data = _ramp(data, k / pixel, offsets, 3) * np.float32(factor)
+    if aligned:
+        return data, (np.round(k * size).astype(int) + size // 2) % size, factor
+    order = np.argsort(k)
+    return data[..., order], k[order], factor
 
 
-def checked_axes(axes: str | None) -> str:
-    """Return three letters that say where rows (readout), columns (phase encoding) and slices run to.
+def _frequencies(length: int, fov: float, sign: int, pixel: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of samples in cycles per pixel of the grid, and which of them the grid can hold.
 
-    Raises
-    ------
-    InputError
-        If they are missing, no three letters of A or P, L or R, I or S in some order, or the slices are not transverse.
+    Of its highest frequency, which it cannot tell from its negative, one sample is taken, the first of the axis.
     """
-    wanted = "three letters for where readout, phase encoding and slices run to, such as PLS"
-    if axes is None:
-        raise InputError(f"it does not say how the patient lies in it; name its axes, {wanted} (--kspace-axes).")
-    axes = axes.strip().upper()
-    found = sorted("".join(pair for pair in PAIRS if letter in pair) for letter in axes)
-    if found != sorted(PAIRS):
-        raise InputError(f"axes {axes!r} are none; needed are {wanted}.")
-    if axes[2] not in "IS":
-        raise InputError(f"axes {axes!r} are not of transverse slices; the third letter must be I or S.")
-    return axes
+    k = sign * (np.arange(length) - length // 2) * (pixel / fov)
+    inside = (sign * k >= -0.5 - _ROUNDING) & (sign * k < 0.5 - _ROUNDING)
+    return np.clip(k, -0.5, 0.5), inside
 
 
-def _reversed(values: np.ndarray, axis: int) -> np.ndarray:
-    """Reverse an axis about its middle ``n // 2``."""
-    flipped = np.flip(values, axis)
-    return flipped if values.shape[axis] % 2 else np.roll(flipped, 1, axis)
+def _ramp(data: np.ndarray, k_mm: np.ndarray, offsets: np.ndarray, axis: int) -> np.ndarray:
+    """Count the phase from another point: ``exp(-2 pi i k o)`` along an axis, with an offset for each slice."""
+    if not np.abs(offsets).max() > 1e-9:
+        return data
+    shape = [len(offsets), 1, 1, 1]
+    shape[axis] = len(k_mm)
+    return data * np.exp(-2j * np.pi * np.outer(offsets, k_mm)).astype(np.complex64).reshape(shape)
+
+
+def _inside(size: int, pixel: float, fov: float, offsets: np.ndarray) -> np.ndarray:
+    """Which pixels of an axis lie in a field of view whose middle has an offset, ``(N, size)``."""
+    place = (np.arange(size) - size // 2) * pixel - offsets[:, None]
+    return np.abs(place) <= fov / 2 * (1 + 1e-6)
+
+
+def _without_gap(frequencies: np.ndarray) -> tuple[slice, float]:
+    """The lines around zero frequency that follow each other at the smallest distance, and that distance."""
+    gaps = np.diff(frequencies)
+    step = float(gaps.min()) if gaps.size else 1.0
+    first = last = int(np.abs(frequencies).argmin())
+    while first > 0 and gaps[first - 1] < 1.01 * step:
+        first -= 1
+    while last < len(gaps) and gaps[last] < 1.01 * step:
+        last += 1
+    reach = int(round(min(-frequencies[first], frequencies[last]) / step)) if first < last else 0
+    zero = int(np.abs(frequencies).argmin())
+    return slice(zero - reach, zero + reach + 1), step

@@ -1,100 +1,29 @@
 """k-space in HDF5: files as fastMRI distributes them, and the way to those of ISMRMRD.
 
 A fastMRI file holds one volume: ``kspace`` complex ``(slices, coils, readout, phase encoding)``, the readout
-oversampled and both axes centred (zero frequency at ``n // 2``); ``mask`` ``(phase encoding,)``, the sampled lines; and
-``ismrmrd_header``, XML with matrix and field of view of the encoding. It does not say how the patient lay. Three
-fields may be added: ``maps`` and ``range`` as in `a2a.data.kspace.npz`, and ``noise_std`` in units of the data.
-Explained in the chapter "Your own NIfTI files".
+oversampled and both axes centred (zero frequency at ``n // 2``); ``ismrmrd_header``, XML with matrix and field of view
+of the encoding; and, where not all lines were sampled, ``mask`` ``(phase encoding,)``. It says neither where nor how
+the patient lay. Three fields may be added: ``maps`` and ``range`` as in `a2a.data.kspace.npz`, and ``noise_std`` in
+units of the data. Explained in the chapter "Your own NIfTI files".
 
 References
 ----------
 Zbontar et al., fastMRI: an open dataset and benchmarks for accelerated MRI (2018).
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from xml.etree import ElementTree
 
 import numpy as np
 
 from a2a.common.errors import InputError
 from a2a.data.kspace.grid import ScannerKSpace
+from a2a.data.kspace.header import Encoding, needs
+from a2a.data.kspace.ismrmrd import ISMRMRD, read_ismrmrd
 from a2a.data.kspace.npz import RANGE, scale_of
 
-FASTMRI = ("kspace", "mask", "ismrmrd_header")
-OPTIONAL = ("maps", "noise_std", RANGE)
-ISMRMRD = "dataset"
-EXTRA = "pip install -e '.[kspace]'"
-_NAMESPACE = {"m": "http://www.ismrm.org/ISMRMRD"}
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """What an ISMRMRD header says of the encoding.
-
-    Parameters
-    ----------
-    matrix
-        Samples along readout, phase encoding and slice.
-    field_of_view_mm
-        Along the same.
-    trajectory
-        ``"cartesian"`` is the one that can be used.
-    centre
-        Number of the phase-encode step through zero frequency.
-    """
-
-    matrix: tuple[int, int, int]
-    field_of_view_mm: tuple[float, float, float]
-    trajectory: str
-    centre: int
-
-    @classmethod
-    def parse(cls, xml: bytes | str) -> "Encoding":
-        """Read the header's XML.
-
-        Raises
-        ------
-        InputError
-            If it is no ISMRMRD header, or describes several encodings.
-        """
-        try:
-            encodings = ElementTree.fromstring(xml).findall("m:encoding", _NAMESPACE)
-        except ElementTree.ParseError as error:
-            raise InputError(f"its ISMRMRD header is no XML ({error}).") from error
-        if len(encodings) != 1:
-            raise InputError(f"its ISMRMRD header describes {len(encodings)} encodings; one can be read.")
-
-        def text(path: str, default: str | None = None) -> str:
-            found = encodings[0].findtext("/".join(f"m:{step}" for step in path.split("/")), default, _NAMESPACE)
-            if found is None:
-                raise InputError(f"its ISMRMRD header lacks encoding/{path}.")
-            return found
-
-        try:
-            matrix = tuple(int(text(f"encodedSpace/matrixSize/{axis}")) for axis in "xyz")
-            field = tuple(float(text(f"encodedSpace/fieldOfView_mm/{axis}")) for axis in "xyz")
-            centre = int(text("encodingLimits/kspace_encoding_step_1/center", str(matrix[1] // 2)))
-        except ValueError as error:
-            raise error if isinstance(error, InputError) else InputError(f"its ISMRMRD header: {error}.") from None
-        return cls(matrix, field, text("trajectory", "cartesian").strip(), centre)
-
-
-def needs(module: str) -> ModuleType:
-    """Import an optional package that reads k-space.
-
-    Raises
-    ------
-    InputError
-        If it is not installed; says how to install it.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(f"reading it needs the package {module}, which is not installed: {EXTRA}.") from error
+FASTMRI = ("kspace", "ismrmrd_header")
+OPTIONAL = ("mask", "maps", "noise_std", RANGE)
 
 
 def read_hdf5(path: Path) -> ScannerKSpace:
@@ -117,10 +46,10 @@ def read_hdf5(path: Path) -> ScannerKSpace:
         if not is_ismrmrd:
             wanted = f"fastMRI ({', '.join(FASTMRI)}) or ISMRMRD ({ISMRMRD}/data)"
             raise InputError(f"it holds {known}; k-space is read from HDF5 of {wanted}.")
-        from a2a.data.kspace.ismrmrd import read_ismrmrd
-
         return read_ismrmrd(path)
     except (OSError, RuntimeError, KeyError) as error:
+        if isinstance(error, BlockingIOError) or "unable to lock" in str(error):
+            raise InputError("another program has it open and locked; close it there, or read a copy.") from error
         raise InputError(f"damaged or no HDF5 file ({' '.join(str(error).split())}).") from error
 
 
@@ -141,7 +70,8 @@ def _fastmri(h5py: ModuleType, file: object) -> ScannerKSpace:
     encoding = Encoding.parse(file["ismrmrd_header"][()])
     if encoding.trajectory != "cartesian":
         raise InputError(f"its trajectory is {encoding.trajectory}; only cartesian k-space can be read.")
-    data, mask = file["kspace"][()], np.asarray(file["mask"][()])
+    data = file["kspace"][()]
+    mask = np.asarray(file["mask"][()]) if "mask" in file else np.ones(data.shape[-1:], dtype=bool)
     if not np.isin(mask, (0, 1)).all():
         raise InputError("mask must hold only 0 and 1 (or false and true).")
     if data.ndim == 4 and data.shape[2:] != encoding.matrix[:2]:

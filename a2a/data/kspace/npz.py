@@ -5,25 +5,27 @@ Explained in the chapter "Your own NIfTI files".
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import map_coordinates
 
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically
-from a2a.data.kspace.grid import Grid
+from a2a.data.kspace.frame import Grid, nearest_axes
+from a2a.data.kspace.grid import ScannerKSpace, to_grid
 from a2a.data.volumes.normalisation import Normalisation
-from a2a.forward.measured import KSpace
+from a2a.forward.measured import KSpace, KSpaceLines
 
 FIELDS = ("kspace", "mask", "maps", "noise_std")
-RANGE = "range"
+RANGE, AFFINE, PLANES = "range", "affine", "planes"
 
 
 @dataclass(frozen=True, eq=False)
 class KSpaceFile:
-    """What a k-space file holds, on the prior's grid and in image units.
+    """What a k-space file holds, in image units, and where it lies.
 
     Parameters
     ----------
@@ -31,10 +33,16 @@ class KSpaceFile:
         Data `(N, coils, H, W)`, mask, maps and noise level.
     scale
         Physical values of the image units 0 and 1; None if they are not known.
+    affine
+        (row, column, plane) of its image to RAS millimetres, ``(4, 4)``; None if that is not known.
+    planes
+        The plane of each slice, ``(N,)``; counted from 0 by default.
     """
 
-    kspace: KSpace
+    kspace: KSpace | KSpaceLines
     scale: Normalisation | None = None
+    affine: np.ndarray | None = None
+    planes: tuple[int, ...] | None = None
 
 
 def write_kspace(path: Path, content: KSpaceFile) -> None:
@@ -42,6 +50,8 @@ def write_kspace(path: Path, content: KSpaceFile) -> None:
     kspace, scale = content.kspace, content.scale
     values = (kspace.data.numpy(), kspace.mask.numpy(), kspace.maps.numpy(), np.float64(kspace.noise_std))
     named = dict(zip(FIELDS, values, strict=True)) | ({RANGE: np.array([scale.low, scale.high])} if scale else {})
+    named |= {} if content.affine is None else {AFFINE: np.asarray(content.affine, dtype=np.float64)}
+    named |= {} if content.planes is None else {PLANES: np.asarray(content.planes, dtype=np.int64)}
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
@@ -51,7 +61,7 @@ def write_kspace(path: Path, content: KSpaceFile) -> None:
 
 
 def read_npz(path: Path, name: str, grid: Grid) -> KSpaceFile:
-    """Read what `write_kspace` wrote.
+    """Read what `write_kspace` wrote, as it is; `placed_npz` brings it to the grid.
 
     Parameters
     ----------
@@ -59,7 +69,10 @@ def read_npz(path: Path, name: str, grid: Grid) -> KSpaceFile:
         ``.npz`` with ``kspace`` complex `(N, coils, H, W)` (centred, of an orthonormal transform of images in [0, 1],
         slices upwards, rows from anterior to posterior, which is the phase-encode axis H), ``mask`` boolean `(H,)` or
         `(H, W)`, ``maps`` complex `(coils, H, W)` or `(N, coils, H, W)`, ``noise_std``, the standard deviation of each
-        real and imaginary part, and optionally ``range``, the physical values of the image units 0 and 1.
+        real and imaginary part, and optionally ``range``, the physical values of the image units 0 and 1, and
+        ``affine``, which maps (row, column, plane) of the image to RAS millimetres, with ``planes``, the plane of each
+        slice (counted from 0 by default). With an affine any field of view and matrix will do, and rows and columns
+        may run in any direction.
     name
         The modality, for messages.
     grid
@@ -71,8 +84,9 @@ def read_npz(path: Path, name: str, grid: Grid) -> KSpaceFile:
         If the file is damaged, lacks a field, or has another shape.
     """
     values = _load(Path(path), name)
-    data, size = values["kspace"], grid.size
-    if data.ndim != 4 or data.shape[2:] != (size, size) or len(data) != (grid.slices or len(data)):
+    data, size, affine = values["kspace"], grid.size, values.get(AFFINE)
+    fits = data.ndim == 4 and (affine is not None or data.shape[2:] == (size, size))
+    if not fits or (affine is None and len(data) != (grid.slices or len(data))):
         needed = f"({grid.slices or 'slices'}, coils, {size}, {size})"
         raise InputError(f"k-space of {name} has shape {data.shape}; needed is {needed}.")
     if not np.isin(values["mask"], (0, 1)).all():
@@ -85,7 +99,114 @@ def read_npz(path: Path, name: str, grid: Grid) -> KSpaceFile:
         torch.from_numpy(values["maps"].astype(np.complex64)),
         float(values["noise_std"].item()),
     )
-    return KSpaceFile(kspace, scale_of(values.get(RANGE)))
+    planes = _planes(values.get(PLANES), len(data))
+    return KSpaceFile(kspace, scale_of(values.get(RANGE)), None if affine is None else _affine(affine), planes)
+
+
+def placed_npz(content: KSpaceFile, grid: Grid) -> KSpaceFile:
+    """Bring what `read_npz` read to the grid.
+
+    Without an affine its pixels are those of the grid, around the middle of the given images. A file that lies on the
+    grid already stays as it is, bit for bit.
+
+    Raises
+    ------
+    InputError
+        If slices, directions or field of view do not fit, or a mask of both axes is not of the grid's own field of
+        view, matrix and directions.
+    """
+    kspace, size = content.kspace, grid.size
+    if content.affine is None and grid.affine is None:
+        return content
+    affine, planes = content.affine, content.planes or tuple(range(len(kspace.data)))
+    if affine is None:
+        affine, planes = _around_the_middle(grid), grid.planes or planes
+    if grid.affine is not None and kspace.data.shape[2:] == (size, size):
+        order = _same_pixels(affine, planes, grid)
+        if order is not None:
+            maps = kspace.maps[order] if kspace.maps.ndim == 4 else kspace.maps
+            return replace(content, kspace=replace(kspace, data=kspace.data[order], maps=maps))
+    height, width = kspace.data.shape[2:]
+    mask = np.broadcast_to(kspace.mask.numpy().reshape(height, -1), (height, width))
+    rows = bool((mask == mask[:, :1]).all())
+    if not rows and not (mask == mask[:1]).all():
+        raise InputError("its mask varies along both axes, so it cannot be moved to the grid of the given images.")
+    placed = to_grid(_as_scan(kspace, affine, planes, mask[:, 0] if rows else mask[0], rows), grid)
+    maps = kspace.maps.numpy()
+    maps = maps[placed.order] if maps.ndim == 4 else maps
+    moved = placed.with_maps(_resampled(maps, affine, placed.affine, size))
+    return replace(content, kspace=moved, affine=placed.affine)
+
+
+def _around_the_middle(grid: Grid) -> np.ndarray:
+    """The affine of the grid's pixels, moved so that their middle is that of the given images."""
+    affine, edge = np.array(grid.affine), (grid.size - 1) / 2
+    if grid.middle is not None:
+        away = grid.middle - grid.place(edge, edge, 0)
+        up = grid.directions[2]
+        affine[:3, 3] += away - (away @ up) * up
+    return affine
+
+
+def _same_pixels(affine: np.ndarray, planes: tuple[int, ...], grid: Grid) -> list[int] | None:
+    """The file's slice for each of the grid, if their pixels coincide to a thousandth; else None."""
+    edge = grid.size - 1
+    wanted = range(grid.slices or 0) if grid.planes is None else grid.planes
+    for_plane = {plane: n for n, plane in enumerate(planes)}
+    corners = np.array([(r, c, k, 1) for r in (0, edge) for c in (0, edge) for k in (min(wanted), max(wanted))])
+    apart = np.abs((affine - grid.affine) @ corners.T).max()
+    if apart > 1e-3 * grid.field_of_view_mm / grid.size or not all(plane in for_plane for plane in wanted):
+        return None
+    return [for_plane[plane] for plane in wanted]
+
+
+def _as_scan(
+    kspace: KSpace, affine: np.ndarray, planes: tuple[int, ...], lines: np.ndarray, rows: bool
+) -> ScannerKSpace:
+    """k-space of pixels as a scanner would hold it: the readout first, its zero at pixel n // 2."""
+    data = kspace.data.numpy()
+    height, width = data.shape[2:]
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    axes, fields = (affine[:3, :3] / sides).T, (float(height * sides[0]), float(width * sides[1]))
+    zeros = np.array([(affine @ (height // 2, width // 2, plane, 1))[:3] for plane in planes])
+    along = [1, 0, 2] if rows else [0, 1, 2]
+    return ScannerKSpace(
+        data.swapaxes(2, 3) if rows else data,
+        lines,
+        (fields[along[0]], fields[along[1]]),
+        nearest_axes(axes[along]),
+        kspace.noise_std,
+        directions=axes[along],
+        centres=zeros,
+    )
+
+
+def _resampled(maps: np.ndarray, affine: np.ndarray, to: np.ndarray, size: int) -> np.ndarray:
+    """Coil maps ``(..., H, W)`` of one grid at the pixels of another in the same planes, by cubic splines."""
+    row, column = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
+    pixels = np.stack([row, column, np.zeros_like(row), np.ones_like(row)]).reshape(4, -1)
+    place = (np.linalg.inv(affine) @ to @ pixels)[:2].reshape(2, size, size)
+    if maps.shape[-2:] == (size, size) and np.abs(place - np.stack([row, column])).max() < 1e-3:
+        return maps
+    flat = maps.reshape(-1, *maps.shape[-2:])
+    parts = [[map_coordinates(part, place, order=3, mode="nearest") for part in (m.real, m.imag)] for m in flat]
+    moved = [real + 1j * imaginary for real, imaginary in parts]
+    return np.stack(moved).reshape(*maps.shape[:-2], size, size).astype(np.complex64)
+
+
+def _affine(affine: np.ndarray) -> np.ndarray:
+    fits = affine.shape == (4, 4) and affine.dtype.kind in "iuf" and np.isfinite(affine).all()
+    if not fits or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise InputError("affine must be a regular real (4, 4) matrix, from (row, column, plane) to RAS millimetres.")
+    return affine.astype(np.float64)
+
+
+def _planes(planes: np.ndarray | None, count: int) -> tuple[int, ...] | None:
+    if planes is None:
+        return None
+    if planes.shape != (count,) or planes.dtype.kind not in "iu" or (np.diff(planes.astype(np.int64)) <= 0).any():
+        raise InputError(f"planes must be {count} growing whole numbers, the plane of each slice.")
+    return tuple(int(plane) for plane in planes)
 
 
 def _load(path: Path, name: str) -> dict[str, np.ndarray]:
@@ -94,7 +215,7 @@ def _load(path: Path, name: str) -> dict[str, np.ndarray]:
         raise InputError(f"damaged or no .npz file; k-space of {name} is written by numpy.savez.")
     try:
         with np.load(path, allow_pickle=False) as content:
-            values = {field: content[field] for field in content.files if field in (*FIELDS, RANGE)}
+            values = {field: content[field] for field in content.files if field in (*FIELDS, RANGE, AFFINE, PLANES)}
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError) as error:
         raise InputError(f"damaged .npz file ({error}).") from error
     if lacking := [field for field in FIELDS if field not in values]:

@@ -14,6 +14,7 @@ from a2a.common.files import say_if_full
 from a2a.data.cards.card import DataCard, content_hash, load_card
 from a2a.data.cards.profiles import Profile
 from a2a.data.prepare.assembly import Plan, assemble
+from a2a.data.prepare.doubtful import Doubt, doubts
 from a2a.data.prepare.nifti_subjects import NiftiSubjects
 from a2a.data.prepare.phantom_subjects import PhantomSubjects
 from a2a.data.prepare.subjects_at_work import Job, Skipped, finish_all
@@ -43,6 +44,8 @@ class PrepareReport:
         Whether the store was there already, made from the same card, files and versions.
     seconds
         Wall-clock time.
+    doubtful
+        Series in it that hardly resemble their subject's reference.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class PrepareReport:
     skipped: tuple[Skipped, ...]
     reused: bool
     seconds: float
+    doubtful: tuple[Doubt, ...] = ()
 
 
 def prepare(
@@ -187,4 +191,5 @@ def _report(store: SliceStore, reused: bool, began: float) -> PrepareReport:
     manifest = store.manifest
     skipped = tuple(Skipped(s["subject"], s["reason"]) for s in manifest["skipped"])
     seconds = time.monotonic() - began
-    return PrepareReport(store.path, manifest["rows"], len(manifest["subjects"]), skipped, reused, seconds)
+    doubtful = doubts(manifest["subjects"])
+    return PrepareReport(store.path, manifest["rows"], len(manifest["subjects"]), skipped, reused, seconds, doubtful)

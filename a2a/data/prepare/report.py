@@ -4,6 +4,7 @@ from html import escape
 from urllib.parse import quote
 
 from a2a.data.cards.card import DataCard
+from a2a.data.prepare.doubtful import doubts
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #222; }
@@ -48,7 +49,8 @@ def report_page(card: DataCard, manifest: dict) -> str:
     parts = [
         f"<h1>{escape(card.title)}: {len(subjects)} prepared, {len(skipped)} left out</h1>",
         f"<p>Card {escape(card.name)}, profile {escape(manifest['profile'])}. Made by {escape(versions)}.</p>",
-        _skipped(skipped),
+        _listed("Left out:", [f"<b>{escape(s['subject'])}</b>: {escape(s['reason'])}" for s in skipped]),
+        _listed("Look at:", [escape(str(doubt)) for doubt in doubts(subjects)]),
         *(_subject(name, record) for name, record in subjects.items()),
     ]
     title = f"<title>{escape(card.title)}: quality report</title>"
@@ -56,9 +58,9 @@ def report_page(card: DataCard, manifest: dict) -> str:
     return "\n".join([head, *filter(None, parts), "</body></html>\n"])
 
 
-def _skipped(skipped: list[dict]) -> str:
-    items = "".join(f"<li><b>{escape(s['subject'])}</b>: {escape(s['reason'])}</li>" for s in skipped)
-    return f'<div class="skipped"><p>Left out:</p><ul>{items}</ul></div>' if items else ""
+def _listed(what: str, items: list[str]) -> str:
+    points = "".join(f"<li>{item}</li>" for item in items)
+    return f'<div class="skipped"><p>{what}</p><ul>{points}</ul></div>' if items else ""
 
 
 def _subject(name: str, record: dict) -> str:

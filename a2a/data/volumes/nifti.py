@@ -4,8 +4,11 @@ Explained in the chapter "Your own NIfTI files".
 """
 
 import gzip
+import io
+import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -77,7 +80,8 @@ def read_volume(path: Path | str, allow_empty: bool = False) -> Volume:
     ------
     InputError
         If the file is missing, truncated, corrupt or no NIfTI, not 3-D, not of real numbers, holds NaN or infinity
-        or only zeros, does not say where its voxels lie, or measures them in another unit. The message names the file.
+        or only zeros, does not say where its voxels lie or says it twice and differently, or measures them in another
+        unit. The message names the file.
     """
     path = Path(path)
     image = _parse(path)
@@ -111,9 +115,57 @@ def _parse(path: Path) -> nib.Nifti1Image:
     sizes = {int.from_bytes(raw[:4], order) for order in ("little", "big")}
     kind = nib.Nifti2Image if 540 in sizes else nib.Nifti1Image
     try:
-        return kind.from_bytes(raw)
+        with _silent():
+            header = kind.header_class.from_fileobj(io.BytesIO(raw), check=False)
+            _require_one_file(header, path)
+            _require_voxel_size(header, path)
+            return kind.from_bytes(_with_offset(header, raw, path))
+    except InputError:
+        raise
     except (*_HEADER_ERRORS, OSError, ValueError) as error:
         raise InputError(f"{path} is no NIfTI file or its header is damaged; a .nii or .nii.gz is needed.") from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep nibabel from printing what it repairs in a header; what matters is refused in a sentence."""
+    logger = nib.imageglobals.logger
+    before, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
+
+
+def _require_one_file(header: nib.Nifti1Header, path: Path) -> None:
+    """Refuse one half of a pair of header and image."""
+    if path.suffix.lower() in (".hdr", ".img") or bytes(header["magic"]).rstrip(b"\0") in (b"ni1", b"ni2"):
+        raise InputError(f"{path} is one half of a pair (.hdr and .img); convert the two to one .nii or .nii.gz.")
+
+
+def _require_voxel_size(header: nib.Nifti1Header, path: Path) -> None:
+    """Refuse a qform without voxel size, of which nibabel would make 1 mm."""
+    sides = np.asarray(header["pixdim"][1:4], dtype=np.float64)
+    if int(header["sform_code"]) == 0 and int(header["qform_code"]) != 0 and not (np.abs(sides) > 0).all():
+        found = " x ".join(f"{side:g}" for side in sides)
+        raise InputError(f"{path} has a voxel size of {found} in pixdim, so it is unknown; correct it in its header.")
+
+
+def _with_offset(header: nib.Nifti1Header, raw: bytes, path: Path) -> bytes:
+    """The file with the offset of its voxels, where its header says 0 and its length says the only one possible."""
+    single = header.single_vox_offset
+    if float(header["vox_offset"]) != 0:
+        return raw
+    expected = single + int(np.prod(header.get_data_shape(), dtype=np.int64)) * header.get_data_dtype().itemsize
+    if len(raw) != expected:
+        raise InputError(
+            f"{path} says in its header that voxels begin at byte 0 (vox_offset), and it does not have the "
+            f"{expected} bytes with which they would begin at {single}; correct vox_offset."
+        )
+    header["vox_offset"] = single
+    return header.binaryblock + raw[len(header.binaryblock) :]
 
 
 def _affine(image: nib.Nifti1Image, path: Path) -> np.ndarray:
@@ -124,6 +176,7 @@ def _affine(image: nib.Nifti1Image, path: Path) -> np.ndarray:
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(f"{path} has a singular affine; its sform or qform must map voxels to millimetres.")
+    _require_one_place(image, affine, path)
     unit, sides = header.get_xyzt_units()[0], np.linalg.norm(affine[:3, :3], axis=0)
     if unit not in ("mm", "unknown"):
         raise InputError(f"{path} measures its voxels in {unit}; its header must say millimetres and mean it.")
@@ -131,6 +184,31 @@ def _affine(image: nib.Nifti1Image, path: Path) -> np.ndarray:
         size = " x ".join(f"{side:g}" for side in sides)
         raise InputError(f"{path} has voxels of {size} mm, no patient's; correct the unit or the affine in its header.")
     return affine
+
+
+def _require_one_place(image: nib.Nifti1Image, affine: np.ndarray, path: Path) -> None:
+    """Refuse a sform and a qform that contradict each other.
+
+    Both may be there and differ if their codes do: one says where the scanner saw the patient, the other lies in an
+    atlas. But no space has left and right the other way round.
+    """
+    codes = int(image.header["sform_code"]), int(image.header["qform_code"])
+    if 0 in codes:
+        return
+    try:
+        with _silent():
+            other = np.asarray(image.header.get_qform(), dtype=np.float64)
+    except _HEADER_ERRORS:
+        return  # no quaternion, so it says nothing
+    grids = (Volume(np.broadcast_to(np.float32(0), image.shape), a) for a in (affine, other))
+    apart, mirrored = _corner_distance(*grids), np.linalg.det(affine[:3, :3]) * np.linalg.det(other[:3, :3]) < 0
+    voxel = float(np.linalg.norm(affine[:3, :3], axis=0).min())
+    if mirrored or (codes[0] == codes[1] and apart > voxel / 2):
+        what = "left and right are unknown" if mirrored else "its place is unknown"
+        raise InputError(
+            f"{path}: its sform and its qform contradict each other by up to {apart:.3g} mm, so {what}; correct one of "
+            "them or set its code to 0."
+        )
 
 
 def to_ras(volume: Volume) -> Volume:
@@ -203,9 +281,10 @@ def _corner_distance(a: Volume, b: Volume) -> float:
 
 
 def write_volume(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None:
-    """Write ``float32`` NIfTI in millimetres with equal sform and qform, under a temporary name and then renamed.
+    """Write ``float32`` NIfTI in millimetres, under a temporary name and then renamed.
 
-    Equal input gives equal bytes (the compressed stream carries no time).
+    sform and qform are equal; for a sheared affine, which a quaternion cannot say, only the sform is set. Equal input
+    gives equal bytes (the compressed stream carries no time).
 
     Parameters
     ----------
@@ -229,6 +308,8 @@ def write_volume(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None
     image = nib.Nifti1Image(np.asarray(data, dtype=np.float32), np.asarray(affine, dtype=np.float64))
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
+    if not np.allclose(image.get_qform(), affine, rtol=1e-4, atol=1e-3):
+        image.set_qform(None, code=0)
     image.header.set_xyzt_units("mm")
     raw = image.to_bytes()
     packed = gzip.compress(raw, compresslevel=6, mtime=0) if path.name.endswith(".gz") else raw

@@ -21,6 +21,8 @@ def overlay_png(
 ) -> bytes:
     """Draw the edges of each series in orange on the reference, before and after its registration.
 
+    As in the sheets the patient's right is on the left, and anterior is up.
+
     Parameters
     ----------
     title
@@ -57,6 +59,9 @@ def overlay_png(
             cell.imshow(picture, aspect=spacing[1] / spacing[0], interpolation="nearest")
             cell.set_xticks([])
             cell.set_yticks([])
+            for side, letter in ((0.02, "R"), (0.98, "L")):
+                align = "left" if letter == "R" else "right"
+                cell.text(side, 0.5, letter, transform=cell.transAxes, color="white", fontsize=8, ha=align)
         line[0].set_ylabel(label, fontsize=9)
     figure.suptitle(f"{title}: edges of each series on {name}", fontsize=10)
     buffer = io.BytesIO()
@@ -72,8 +77,8 @@ def _box(data: np.ndarray) -> tuple[slice, slice]:
 
 
 def _edges_on(below: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """One plane in grey, ``(rows, columns, 3)``, anterior up, with the edges of another in orange."""
+    """One plane in grey, ``(rows, columns, 3)``, the patient's right first, with the edges of another in orange."""
     grey, other = (np.clip(image / max(np.percentile(image, 99.5), 1e-6), 0, 1) for image in (below, above))
     picture = np.repeat(grey[..., None], 3, axis=2)
     picture[canny(other.astype(np.float64), sigma=2)] = _EDGE
-    return picture[:, ::-1].swapaxes(0, 1)
+    return picture[::-1, ::-1].swapaxes(0, 1)

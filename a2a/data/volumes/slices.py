@@ -108,6 +108,26 @@ class SliceGeometry:
         row = self.affine[2]
         return tuple(float(row[0] * x + row[1] * y + row[2] * k + row[3]) for k in self.planes)
 
+    @property
+    def pixel_affine(self) -> np.ndarray:
+        """From (row, column, plane) of a slice's pixel to RAS millimetres, float64 ``(4, 4)``."""
+        (sx, sy), size = (e / self.size for e in self.extent), self.size
+        pixels = np.array(
+            [
+                [0.0, -sx, 0.0, self.start[0] + (size - 0.5) * sx - 0.5],
+                [-sy, 0.0, 0.0, self.start[1] + (size - 0.5) * sy - 0.5],
+                [0.0, 0.0, 1.0, 0.0],
+                [0.0, 0.0, 0.0, 1.0],
+            ]
+        )
+        return np.array(self.affine) @ pixels
+
+    @property
+    def middle_mm(self) -> np.ndarray:
+        """Middle of the volume's grid, the part of the planes, in RAS millimetres ``(3,)``."""
+        x, y, _ = self.shape
+        return (np.array(self.affine) @ ((x - 1) / 2, (y - 1) / 2, self.planes[0], 1.0))[:3]
+
     def to_slices(self, volume: np.ndarray) -> np.ndarray:
         """Sample a volume on the training grid.
 

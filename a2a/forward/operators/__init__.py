@@ -5,6 +5,7 @@ Explained in the chapter "The formulation".
 
 from a2a.forward.operators.base import DataFidelity, FidelityAt, Identity, LinearOperator, Missing
 from a2a.forward.operators.fourier import fft2c, ifft2c
+from a2a.forward.operators.lines import LineSense
 from a2a.forward.operators.per_item import PerItem
 from a2a.forward.operators.sense import CartesianSense
 from a2a.forward.operators.solvers import CGResult, cg
@@ -16,6 +17,7 @@ __all__ = [
     "DataFidelity",
     "FidelityAt",
     "Identity",
+    "LineSense",
     "LinearOperator",
     "Missing",
     "PerItem",

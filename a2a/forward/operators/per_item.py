@@ -7,6 +7,7 @@ import torch
 
 from a2a.common.errors import InputError
 from a2a.forward.operators.base import DataFidelity, FidelityAt, LinearOperator
+from a2a.forward.operators.lines import LineSense
 from a2a.forward.operators.sense import CartesianSense
 
 
@@ -28,10 +29,10 @@ class PerItem(LinearOperator):
         If there is none, or they differ in more than the values of their maps.
     """
 
-    operators: tuple[CartesianSense, ...]
+    operators: tuple[CartesianSense, ...] | tuple[LineSense, ...]
 
     def __post_init__(self) -> None:
-        alike = {(op.maps.shape, tuple(op.mask.flatten().tolist())) for op in self.operators}
+        alike = {(op.maps.shape, _sampling(op)) for op in self.operators}
         if len(alike) != 1:
             raise InputError("Operators of one batch need the same mask and number of coils; only maps may differ.")
 
@@ -94,3 +95,11 @@ class PerItem(LinearOperator):
         if len(batches[0]) != len(self.operators):
             raise InputError(f"A batch of {len(batches[0])} does not fit operators of {len(self.operators)} items.")
         return zip(self.operators, *(batch.split(1) for batch in batches), strict=True)
+
+
+def _sampling(operator: CartesianSense | LineSense) -> tuple:
+    """What decides where an operator samples."""
+    if isinstance(operator, CartesianSense):
+        return tuple(operator.mask.flatten().tolist())
+    band = None if operator.band is None else tuple(operator.band.tolist())
+    return (operator.columns, band, *operator.frequencies.tolist())

@@ -7,7 +7,7 @@ regularised inverse for *any* weight are two small matrix products, exact and wi
 Explained in the chapter "The formulation".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -148,7 +148,27 @@ def spectrum(mask: torch.Tensor, maps: torch.Tensor) -> Spectrum:
     mask, period = mask.cpu(), mask_period(mask.cpu())
     grouped = maps.cpu().reshape(len(maps), period, -1)
     groups = grouped.split(max(1, _CHUNK // period**2), dim=2)
-    values, vectors = zip(*(torch.linalg.eigh(coupling_matrices(mask, part)) for part in groups), strict=True)
+    return _from_groups((coupling_matrices(mask, part) for part in groups), period)
+
+
+def diagonalised(gram: torch.Tensor, maps: torch.Tensor) -> Spectrum:
+    """Diagonalise Re(A^H A) where every column of the image is a system of its own.
+
+    Parameters
+    ----------
+    gram
+        E^H E of what encodes a column, complex128 ``(H, H)``.
+    maps
+        Coil sensitivity maps, complex ``(coils, H, W)``.
+    """
+    height = len(gram)
+    groups = maps.to(torch.complex128).permute(2, 1, 0).split(max(1, _CHUNK // height**2))
+    return _from_groups(((gram * (part.conj() @ part.mT)).real for part in groups), height)
+
+
+def _from_groups(systems: Iterable[torch.Tensor], period: int) -> Spectrum:
+    """Diagonalise chunks of K x K systems ``(P, K, K)``."""
+    values, vectors = zip(*(torch.linalg.eigh(part) for part in systems), strict=True)
     vectors, values = torch.cat(vectors), torch.cat(values).clamp_min(0).T
     if period <= ELEMENTWISE_UP_TO:
         vectors, values = vectors.permute(1, 2, 0).contiguous(), values.contiguous()

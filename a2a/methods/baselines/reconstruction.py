@@ -103,8 +103,10 @@ class Reconstruction(Baseline[R]):
         reference, target = self.channels
         if observation.kinds != _kinds(len(self.spec), reference, target):
             return f"the weights are for {self.config.scenario} alone"
-        found = _mask(observation.operator.blocks[target])
-        wanted = _mask(self.config.undersampling.operator(self.size, self.size))
+        measured = _one(observation.operator.blocks[target])
+        if not isinstance(measured, CartesianSense):
+            return "its target is not measured along the lines of the weights' grid"
+        found, wanted = _mask(measured), _mask(self.config.undersampling.operator(self.size, self.size))
         if not self.knows_mask and not torch.equal(found.cpu(), wanted):
             return f"the k-space is sampled at {_words(found)}, the weights are for {_words(wanted)}"
         return None
@@ -186,13 +188,15 @@ def _kinds(count: int, reference: int, target: int) -> tuple[str, ...]:
     return tuple({reference: "clean", target: "measured"}.get(i, "missing") for i in range(count))
 
 
-def _mask(operator: LinearOperator) -> Tensor:
-    """The sampled positions ``(H, W)`` of a measured modality; nothing where it is measured otherwise."""
-    one = operator.operators[0] if isinstance(operator, PerItem) else operator
-    if not isinstance(one, CartesianSense):
-        return torch.zeros(1, 1, dtype=torch.bool)
-    height, width = one.shape
-    return one.mask.reshape(height, -1).expand(height, width)
+def _mask(operator: CartesianSense) -> Tensor:
+    """The sampled positions ``(H, W)``."""
+    height, width = operator.shape
+    return operator.mask.reshape(height, -1).expand(height, width)
+
+
+def _one(operator: LinearOperator) -> LinearOperator:
+    """The operator of the first item."""
+    return operator.operators[0] if isinstance(operator, PerItem) else operator
 
 
 def _words(mask: Tensor) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.data.kspace.grid import Grid, centred, transform
+from a2a.data.kspace.frame import Grid
+from a2a.data.kspace.grid import centred, transform
 from a2a.forward.measured import KSpace
 from a2a.forward.undersampling import Undersampling
 from a2a.patient.read import simulate_kspace

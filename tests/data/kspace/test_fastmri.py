@@ -9,7 +9,7 @@ import torch
 
 from a2a.common.errors import InputError
 from a2a.data.kspace.file import read_kspace
-from a2a.data.kspace.grid import Grid
+from a2a.data.kspace.frame import Grid
 from a2a.evaluation.metrics import psnr
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
@@ -70,8 +70,7 @@ def test_phase_encoding_from_left_to_right_is_a_mask_along_the_columns(write_fas
 
 
 BAD = {
-    "no mask": (48, {"mask": None}, "it lacks mask; a fastMRI file has kspace, mask, ismrmrd_header"),
-    "no header": (48, {"ismrmrd_header": None}, "it lacks ismrmrd_header"),
+    "no header": (48, {"ismrmrd_header": None}, "it lacks ismrmrd_header; a fastMRI file has kspace, ismrmrd_header"),
     "other matrix": (48, {"kspace": np.zeros((2, 6, 40, 48), np.complex64)}, r"kspace is \(40, 48\), but its header"),
     "one coil image": (48, {"kspace": np.zeros((2, 48, 48), np.complex64)}, r"is complex64 \(2, 48, 48\); needed"),
     "real": (48, {"kspace": np.zeros((2, 6, 48, 48), np.float32)}, "k-space is float32"),

@@ -10,7 +10,7 @@ import torch
 from a2a.common.errors import InputError
 from a2a.common.rng import generator
 from a2a.data.kspace.file import read_kspace
-from a2a.data.kspace.grid import Grid
+from a2a.data.kspace.frame import Grid
 from a2a.data.kspace.npz import KSpaceFile, write_kspace
 from a2a.data.volumes.normalisation import Normalisation
 from a2a.forward.undersampling import Undersampling
@@ -94,7 +94,7 @@ def test_a_missing_field_is_named(change, field):
         ("kspace", lambda v: v * np.nan, "values that are not finite"),
         ("kspace", lambda v: 900 * v, r"largest value of about \d.*; scale it so that the image lies in \[0, 1\]"),
         ("kspace", lambda v: 1e-4 * v, r"largest value of about \d.*; scale it so that the image lies in \[0, 1\]"),
-        ("kspace", lambda v: 0 * v, "largest value of about 0; scale it"),
+        ("kspace", lambda v: 0 * v, "k-space of T1 holds nothing but zeros"),
         ("mask", lambda v: v[:8], r"mask has shape \(8,\); expected \(16,\) or \(16, 16\)"),
         ("mask", lambda v: ~v & v, "mask samples nothing"),
         ("mask", lambda v: v * 0.5, "mask must hold only 0 and 1"),
