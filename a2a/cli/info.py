@@ -6,7 +6,10 @@ from pathlib import Path
 
 import typer
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command()
 def info() -> None:
     """Show versions, the device, shipped weights, data cards, and what needs a download."""
     from a2a.common.paths import repository
