@@ -20,11 +20,11 @@ COMMANDS = {
     "prepare": "Make a data set ready for training: orient, scale, slice, and write a slice store.",
     "train": "Train a prior or a method; writes checkpoint, log.csv and finally the weights with their model card.",
     "complete": "Complete one patient: every modality of the weights, as NIfTI on the grid of the given images.",
-    "bench": "Measure methods: every job of the experiments that their tables do not hold yet for these weights and data.",
+    "bench": "Measure methods: every job of the experiments that their tables lack for these weights and data.",
     "drift": "Say whether results are still what they were; ends with 1 if a value left its tolerance.",
     "book": "Execute the chapters whose code, parameters or data changed, and build the HTML book.",
     "grid": "Execute chapters with every combination of some parameters; started again, it goes on where it was.",
-    "phantom": "Write synthetic subjects: modalities, tissue, lesions and brain mask as NIfTI, with the truth beside them.",
+    "phantom": "Write synthetic subjects as NIfTI: modalities, tissue, lesions, brain mask, and the truth beside them.",
     "info": "Show versions, the device, shipped weights, data cards, and what needs a download.",
     "data": "Get public data sets.",
 }

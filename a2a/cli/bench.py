@@ -30,7 +30,7 @@ def bench(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
 ) -> None:
-    """Measure methods: every job of the experiments that their tables do not hold yet for these weights and data.
+    """Measure methods: every job of the experiments that their tables lack for these weights and data.
 
     Prints means with 95 % intervals over subjects.
     """

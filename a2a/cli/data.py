@@ -8,7 +8,9 @@ import typer
 
 from a2a.cli import given
 
-app = typer.Typer(help="Get public data sets.", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(
+    name="data", help="Get public data sets.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 
 @app.callback()

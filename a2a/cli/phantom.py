@@ -28,7 +28,7 @@ def phantom(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace volumes in --out.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
 ) -> None:
-    """Write synthetic subjects: modalities, tissue, lesions and brain mask as NIfTI, with the truth beside them."""
+    """Write synthetic subjects as NIfTI: modalities, tissue, lesions, brain mask, and the truth beside them."""
     subjects, out = parse_subjects(subject), given.place(out)
     from a2a.data.phantom import PhantomConfig
     from a2a.data.phantom.volumes import write_volumes

@@ -77,15 +77,17 @@ def _downloaded(name: str, address: str) -> Path:
     import requests
 
     description, url = _description(name), f"{address}/{name}.safetensors"
+    instead = f"set {SOURCE} to another address, or to a folder that holds the file"
     cache = pooch.os_cache("a2a") / a2a.__version__
     known = json.loads(description.read_text(encoding="utf-8"))["sha256"]
     http = pooch.HTTPDownloader(timeout=TIMEOUT_S)
     try:
         path = Path(pooch.retrieve(url, f"sha256:{known}", f"{name}.safetensors", cache, downloader=http))
     except requests.RequestException as error:
-        reason = "no connection" if error.response is None else f"{error.response.status_code} {error.response.reason}"
-        raise Failure(f"{url} cannot be downloaded ({reason}); set {SOURCE} to a folder that holds the file.") from error
+        answer = error.response
+        reason = "no connection" if answer is None else f"{answer.status_code} {answer.reason}"
+        raise Failure(f"{url} cannot be downloaded ({reason}); {instead}.") from error
     except ValueError as error:
-        raise Failure(f"{url} has not the SHA-256 of {description.name}; a damaged or another file was discarded.") from error
+        raise Failure(f"{url} has not the SHA-256 of {description.name} and was discarded; {instead}.") from error
     shutil.copyfile(description, path.with_suffix(".json"))
     return path
