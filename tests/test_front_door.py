@@ -90,7 +90,7 @@ def test_what_a_person_prints_is_one_line(tiny_prior, arrays):
         repr(Undersampling(pattern="poisson").operator(16, 16)._convolution(x)): "Convolution(size=(16, 16), coils=8)",
         repr(gaussian): "GaussianPrior(('A', 'B'), size=(4, 4))",
         repr(KSpace(arrays["y"], arrays["mask"], arrays["maps"], 0.01)): "KSpace(shape=(2, 8, 64, 64), lines=(64,), ",
-        repr(mds(tiny_prior, seen, steps=1, generators=spawn(0, 2))): "Completion(('T1', 'T2FLAIR', 'CT'), shape=(1, 2, 3",
+        repr(mds(tiny_prior, seen, steps=1, generators=spawn(0, 2))): "Completion(('T1', 'T2FLAIR', 'CT'), shape=(1",
     }
     small = Observation.simulate(torch.full((1, 2, 4, 4), 0.5), "A", gaussian.spec)
     shown[repr(gaussian.posterior(small))] = "Gaussian(shape=(2, 4, 4))"

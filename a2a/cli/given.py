@@ -19,13 +19,6 @@ def file(path: Path, needed: str) -> Path:
     return path
 
 
-def folder(path: Path, needed: str) -> Path:
-    """Return a folder, or refuse a path that is none; `needed` says what would be right."""
-    if not path.is_dir():
-        raise InputError(f"{path}: {'it is a file' if path.exists() else 'no such folder'}; {needed}.")
-    return path
-
-
 def store(path: Path) -> Path:
     """Return the folder of a slice store, or refuse one that holds none."""
     if not (path / "manifest.json").is_file():
