@@ -42,7 +42,8 @@ def test_every_import_is_of_a_module_that_exists():
 
 def test_imports_go_down():
     height = {floor: level for level, floor in enumerate(FLOORS)}
-    up = [(a, b) for a, b in ARROWS if a[1:2] != ("__main__",) and len(b) > 1 and height[a[1]] < height[b[1]]]
+    outside = {("a2a",), ("a2a", "__main__")}  # the front door and the command stand before the house
+    up = [(a, b) for a, b in ARROWS if a not in outside and len(b) > 1 and height[a[1]] < height[b[1]]]
     assert [f"{'.'.join(a)} imports {'.'.join(b)}" for a, b in sorted(up)] == []
 
 

@@ -25,6 +25,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 
 from a2a.bookmaking.chapters import Chapter
 from a2a.common.files import write_json, write_text
+from a2a.common.paths import ROOT
 from a2a.common.progress import format_seconds
 from a2a.common.provenance import commit, machine
 
@@ -250,11 +251,11 @@ def _execute_all(tasks: Sequence[Task], root: Path, jobs: int, report: Callable[
         return name, run
 
     spawn, share = multiprocessing.get_context("spawn"), max(1, with_what["threads"] // jobs)
-    pool = ProcessPoolExecutor(jobs, spawn, initializer=_prepare_worker, initargs=(share,))
+    pool = ProcessPoolExecutor(jobs, spawn, initializer=_prepare_worker, initargs=(root, share))
     with pool as workers, ThreadPoolExecutor(jobs) as threads:
         return dict(threads.map(one, tasks))
 
 
-def _prepare_worker(threads: int) -> None:
+def _prepare_worker(root: Path, threads: int) -> None:
     """Set what the kernels of a worker process inherit."""
-    os.environ |= {"A2A_QUIET": "1", "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    os.environ |= {"A2A_QUIET": "1", "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), ROOT: str(root)}

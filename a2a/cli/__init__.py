@@ -1,43 +1,65 @@
 """The command line `a2a`: one module a command, and one way in which errors reach the user.
 
+A module is imported when its command is asked for, and imports what is heavy when it has looked at what was given.
 Exit codes: 0 done, 1 failure, 2 wrong use; `a2a prepare` adds 3 for subjects that had to be left out.
 """
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from itertools import takewhile
 from typing import Annotated, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 import a2a
-from a2a.cli import bench, book, complete, data, drift, grid, info, phantom, prepare, train
 from a2a.common.errors import Failure, InputError
 
-COMMANDS = (
-    prepare.prepare,
-    train.train,
-    complete.complete,
-    bench.bench,
-    drift.drift,
-    book.book,
-    grid.grid,
-    phantom.phantom,
-    info.info,
-)
+COMMANDS = {
+    "prepare": "Make a data set ready for training: orient, scale, slice, and write a slice store.",
+    "train": "Train a prior or a method; writes checkpoint, log.csv and finally the weights with their model card.",
+    "complete": "Complete one patient: every modality of the weights, as NIfTI on the grid of the given images.",
+    "bench": "Measure methods: every job of the experiments that their tables lack for these weights and data.",
+    "drift": "Say whether results are still what they were; ends with 1 if a value left its tolerance.",
+    "book": "Execute the chapters whose code, parameters or data changed, and build the HTML book.",
+    "grid": "Execute chapters with every combination of some parameters; started again, it goes on where it was.",
+    "phantom": "Write synthetic subjects as NIfTI: modalities, tissue, lesions, brain mask, and the truth beside them.",
+    "info": "Show versions, the device, shipped weights, data cards, and what needs a download.",
+    "data": "Get public data sets.",
+}
+"""Each command with the first line of its help; `a2a.cli.NAME` has an ``app`` with it."""
+
+
+class Commands(TyperGroup):
+    """The commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Return their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> object:
+        """Import a command; None if there is none of this name."""
+        if cmd_name not in COMMANDS:
+            self.commands = dict.fromkeys(COMMANDS)  # among which typer looks for a similar name
+            return None
+        return typer.main.get_command(import_module(f"a2a.cli.{cmd_name}").app)
+
+    def format_commands(self, ctx: typer.Context, formatter: object) -> None:
+        """List all without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
 
 app = typer.Typer(
     name="a2a",
+    cls=Commands,
     help="Any2all: one diffusion prior completes a stack of brain-image modalities from whatever was acquired.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in COMMANDS:
-    settings = complete.ANY_MODALITY if command is complete.complete else None
-    app.command(context_settings=settings)(command)
-app.add_typer(data.app, name="data")
 
 
 def _version(wanted: bool) -> None:
@@ -80,9 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _is_bad_setting(error: Exception) -> bool:
     """Whether settings that were built from options, such as those of undersampling, refused a value."""
-    from pydantic import ValidationError  # only where something went wrong: it slows every command down
-
-    return isinstance(error, ValidationError)
+    pydantic = sys.modules.get("pydantic")  # importing it would slow every refusal down
+    return pydantic is not None and isinstance(error, pydantic.ValidationError)
 
 
 def _sentence(error: Exception) -> str:

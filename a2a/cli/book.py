@@ -3,10 +3,14 @@
 from typing import Annotated
 
 import typer
+import yaml
 
 from a2a.common.errors import InputError
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command()
 def book(
     profile: Annotated[str, typer.Option(help="Size of the work: smoke, ci or full.")] = "ci",
     chapter: Annotated[
@@ -23,18 +27,20 @@ def book(
     With --chapter, execute that chapter alone, with --set in other ways than the book shows it; the notebook is
     kept under runs/.
     """
+    if setting and len(chapter or []) != 1:
+        raise InputError("Option --set needs exactly one --chapter whose parameters it sets.")
+    _check_names(profile, chapter or [])
     from a2a.bookmaking.book import Book
     from a2a.bookmaking.chapters import write_twins
     from a2a.bookmaking.run import complain, run_all
-    from a2a.common.paths import repository
+    from a2a.bookmaking.unpack import book_root
 
+    root = book_root()
     if twins:
-        changed = write_twins(repository())
+        changed = write_twins(root)
         typer.echo("\n".join(map(str, changed)) or "notebooks/ is up to date")
         return
-    if setting and len(chapter or []) != 1:
-        raise InputError("Option --set needs exactly one --chapter whose parameters it sets.")
-    whole = Book.read(repository())
+    whole = Book.read(root)
     if not chapter:
         index = whole.make(profile, jobs, _report)
         typer.echo(f"The book: {index}")
@@ -46,6 +52,20 @@ def book(
     tasks = whole.tasks(chosen, profile, given)
     complain(tasks, run_all(tasks, whole.root, jobs, _report))
     typer.echo("\n".join(f"Executed notebook: {task.folder / 'executed.ipynb'}" for task in tasks))
+
+
+def _check_names(profile: str, chapters: list[str]) -> None:
+    """Refuse an unknown profile or chapter before anything is imported; `Book.read` checks the rest."""
+    from a2a.common.paths import repository
+
+    folder = repository("book")
+    profiles = yaml.safe_load((folder / "profiles.yml").read_text(encoding="utf-8"))
+    if isinstance(profiles, dict) and profile not in profiles:
+        raise InputError(f"Unknown profile {profile!r}; possible are {', '.join(profiles)}.")
+    known = [path.stem for path in sorted(folder.glob("[0-9][0-9]-*.md"))]
+    for name in chapters:
+        if name not in known:
+            raise InputError(f"Unknown chapter {name!r}; the book has {', '.join(known)}.")
 
 
 def _report(line: str) -> None:

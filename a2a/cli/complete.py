@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from click import HelpFormatter
 from typer.core import TyperCommand
 
+from a2a.cli import given as paths
 from a2a.common.errors import InputError
 
 if TYPE_CHECKING:
+    from click import HelpFormatter
+
     from a2a.forward.stack import StackSpec
     from a2a.methods.interface import Method
 
@@ -24,7 +26,7 @@ ANY_MODALITY = {"allow_extra_args": True, "ignore_unknown_options": True}
 class CompleteCommand(TyperCommand):
     """The command with a help text that ends with the options of each sampler, from their table."""
 
-    def format_epilog(self, ctx: typer.Context, formatter: HelpFormatter) -> None:
+    def format_epilog(self, ctx: typer.Context, formatter: "HelpFormatter") -> None:
         """List the options of the samplers."""
         from a2a.samplers.table import samplers
 
@@ -33,6 +35,10 @@ class CompleteCommand(TyperCommand):
                 formatter.write_dl([(f"--{field.replace('_', '-')}", text) for field, text in entry.help().items()])
 
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(cls=CompleteCommand, context_settings=ANY_MODALITY)
 def complete(
     context: typer.Context,
     given: Annotated[str, typer.Option(help='What is given, such as "T1 + y(FLAIR)"; y(...) is undersampled k-space.')],
@@ -79,13 +85,18 @@ def complete(
     chosen = None if planes is None else parse_planes(planes)
     if (prior is None) == (method is None):
         raise InputError("Give either --prior with the weights of a prior, or --method with a compared method.")
+    trained = None if prior is None else paths.weights(prior)
+    for file in (method, weights):
+        if str(file).endswith(".safetensors"):
+            paths.weights(file)
+    paths.place(out)
     from a2a.forward.undersampling import Undersampling
     from a2a.patient.read import read_patient
     from a2a.patient.write import complete_patient, require_free
 
     require_free(out, overwrite)
     words, options = split_options(words, sampler)
-    completes = load_completer(prior, method, weights, sampler, options, batch, checkpointing)
+    completes = load_completer(trained, method, weights, sampler, options, batch, checkpointing)
     files, maps = parse_files(words, completes.spec)
     undersampling = Undersampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
     acquisition = read_patient(given, files, completes, undersampling, seed, maps=maps, axes=kspace_axes)
@@ -101,7 +112,7 @@ def complete(
 
 
 def load_completer(
-    prior: str | None,
+    prior: Path | None,
     method: str | None,
     weights: Path | None,
     sampler: str,
@@ -127,13 +138,13 @@ def load_completer(
 
     from a2a.methods.interface import Any2all
     from a2a.methods.registry import load_method
-    from a2a.prior.load import load_prior
+    from a2a.prior.prior import Prior
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if prior is not None:
         if weights is not None:
             raise InputError("--weights is for --method; name the weights of a prior with --prior.")
-        trained = load_prior(prior)
+        trained = Prior.load(prior)
         trained.network.to(device)
         trained.network.checkpointing = checkpointing
         return Any2all(trained, sampler, options, batch)

@@ -6,7 +6,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Get public data sets.", no_args_is_help=True, rich_markup_mode=None)
+from a2a.cli import given
+
+app = typer.Typer(
+    name="data", help="Get public data sets.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 
 @app.callback()
@@ -22,10 +26,11 @@ def fetch(
 ) -> None:
     """Download a public data set, check it, and go on where an interrupted download stopped."""
     from a2a.data.cards.card import load_card
-    from a2a.data.cards.fetch import fetch as fetch_files
 
     found = load_card(card)
-    folder = out or Path("runs/downloads") / found.name
+    folder = given.place(out or Path("runs/downloads") / found.name)
+    from a2a.data.cards.fetch import fetch as fetch_files
+
     typer.echo(f"{found.title}: {found.licence.name}. {found.licence.terms}")
     got = fetch_files(found, folder, base_url)
     words = [

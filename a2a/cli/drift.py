@@ -5,23 +5,30 @@ from typing import Annotated
 
 import typer
 
+from a2a.cli import given
 from a2a.common.errors import Failure
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command()
 def drift(
-    prior: Annotated[Path, typer.Option(help="Weights: a .safetensors file with its .json beside it.")],
+    prior: Annotated[str, typer.Option(help="Prior: a .safetensors file with its .json beside it, or a shipped name.")],
     data: Annotated[Path, typer.Option(help="Slice store made by `a2a prepare`.")],
     plan: Annotated[Path, typer.Option(help="Experiment and tolerances.")] = Path("experiments/drift.yaml"),
     reference: Annotated[Path, typer.Option(help="Committed results.")] = Path("results/drift.csv"),
     update: Annotated[bool, typer.Option("--update", help="Write the reference anew; say why in the commit.")] = False,
 ) -> None:
     """Say whether results are still what they were; ends with 1 if a value left its tolerance."""
+    weights, slices = given.weights(prior), given.store(data)
+    plan = given.file(plan, "the plan is experiments/drift.yaml")
+    reference = reference if update else given.file(reference, "write it with --update")
     from a2a.benchmark.drift import Drift, compare_with, measure, write_reference
     from a2a.data.store.read import SliceStore
     from a2a.prior.prior import Prior
 
     asked = Drift.load(plan)
-    found = measure(asked, Prior.load(prior), SliceStore.open(data, verify=True))
+    found = measure(asked, Prior.load(weights), SliceStore.open(slices, verify=True))
     if update:
         write_reference(reference, found)
         typer.echo(f"Wrote {len(found)} values to {reference}.")

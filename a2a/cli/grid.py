@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from a2a.cli import given
 from a2a.common.errors import Failure
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command()
 def grid(
     path: Annotated[Path, typer.Argument(metavar="GRID", help="YAML with name, chapters, profile and parameters.")],
     jobs: Annotated[int, typer.Option(min=1, help="Chapters at a time.")] = 1,
@@ -19,11 +23,12 @@ def grid(
 
     Ends with 1 if a combination failed; the others are done all the same.
     """
+    path = given.file(path, "a grid is a YAML with name, chapters and parameters")
     from a2a.bookmaking import grid as grids
     from a2a.bookmaking.book import Book
-    from a2a.common.paths import repository
+    from a2a.bookmaking.unpack import book_root
 
-    asked, book = grids.Grid.load(path), Book.read(repository())
+    asked, book = grids.Grid.load(path), Book.read(book_root())
     tasks = grids.grid_tasks(asked, book)
     if check:
         typer.echo("\n".join(f"{task.key[:12]}  {task.label}" for task in tasks))

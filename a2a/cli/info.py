@@ -1,12 +1,16 @@
 """``a2a info``: what is installed, what is shipped, what needs a download."""
 
+import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command()
 def info() -> None:
     """Show versions, the device, shipped weights, data cards, and what needs a download."""
     from a2a.common.paths import repository
@@ -27,14 +31,16 @@ def _machine(root: Path) -> Iterator[str]:
 
 
 def _weights(folder: Path) -> Iterator[str]:
-    """Every shipped prior with the plain values of its model card."""
-    from a2a.prior.weights import read_card
+    """Every shipped prior and method with the plain values of its model card, and whether its tensors are here."""
+    from a2a.prior.shipped import SOURCE
 
-    files = sorted(folder.rglob("*.safetensors"))
-    yield f"Weights in {folder}:" if files else f"No weights in {folder}; train a prior with `a2a train`."
+    files = sorted(folder.rglob("*.json"))
+    yield f"Weights described in {folder}:" if files else f"No weights in {folder}; train a prior with `a2a train`."
     for file in files:
-        yield f"  {file.relative_to(folder)} ({file.stat().st_size / 2**20:.1f} MiB)"
-        for name, value in read_card(file).items():
+        tensors = file.with_suffix(".safetensors")
+        here = f"{tensors.stat().st_size / 2**20:.1f} MiB" if tensors.is_file() else f"not here; found by {SOURCE}"
+        yield f"  {tensors.relative_to(folder)} ({here})"
+        for name, value in json.loads(file.read_text(encoding="utf-8"))["card"].items():
             if isinstance(value, str | int | float):
                 yield from textwrap.wrap(f"{name}: {value}", 110, initial_indent="    ", subsequent_indent="      ")
 

@@ -6,9 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from a2a.cli import given
 from a2a.common.errors import InputError
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command()
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     preset: Annotated[
@@ -24,13 +28,14 @@ def phantom(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace volumes in --out.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
 ) -> None:
-    """Write synthetic subjects: every modality, tissue, lesions and brain mask as NIfTI, with the truth beside them."""
+    """Write synthetic subjects as NIfTI: modalities, tissue, lesions, brain mask, and the truth beside them."""
+    subjects, out = parse_subjects(subject), given.place(out)
     from a2a.data.phantom import PhantomConfig
     from a2a.data.phantom.volumes import write_volumes
 
     settings = {"preset": preset, "size": size, "dz": dz, "dataset_seed": seed, "lesions": lesions}
     config = PhantomConfig(**settings, pet_phase=pet, misregistration=misregistered)
-    folders = write_volumes(config, parse_subjects(subject), out, overwrite, workers or os.cpu_count() or 1)
+    folders = write_volumes(config, subjects, out, overwrite, workers or os.cpu_count() or 1)
     files = ", ".join(config.names)
     typer.echo(f"{out}: {len(folders)} subjects of preset {preset} with {files}, tissue, lesion and brain.")
 

@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a2a.common.progress import format_seconds
+from a2a.cli import given
+from a2a.common.errors import InputError
 
 if TYPE_CHECKING:
     from a2a.data.prepare.prepare import PrepareReport
 
 SOME_SKIPPED = 3
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@app.command()
 def prepare(
     card: Annotated[str, typer.Argument(help="Data card: a YAML file, or the name of one in data_cards/.")],
     out: Annotated[Path, typer.Option(help="Folder of the slice store to write.")],
@@ -28,9 +32,15 @@ def prepare(
     Subjects that cannot be used are named with the reason and left out; the exit code is then 3. A run that was
     interrupted goes on where it stopped when it is started again.
     """
+    from a2a.data.cards.card import load_card
+
+    found, out = load_card(card), given.place(out)
+    found.profile(profile)
+    if found.layouts and root is not None and not root.is_dir():
+        raise InputError(f"{root} is no folder; --root must be the folder that holds the files of {found.name}.")
     from a2a.data.prepare.prepare import prepare as prepare_store
 
-    report = prepare_store(card, out, root, profile, size, overwrite, workers or os.cpu_count() or 1)
+    report = prepare_store(found, out, root, profile, size, overwrite, workers or os.cpu_count() or 1)
     typer.echo(_summary(report))
     for skipped in report.skipped:
         typer.echo(f"Skipped {skipped.subject}: {skipped.reason}", err=True)
@@ -42,6 +52,8 @@ def prepare(
 
 def _summary(report: "PrepareReport") -> str:
     """One line: what is in the store and whether it had to be made."""
+    from a2a.common.progress import format_seconds
+
     rows = ", ".join(f"{count} {split}" for split, count in report.rows.items())
     what = f"{report.path}: {rows} slices of {report.subjects} subjects"
     if report.reused:

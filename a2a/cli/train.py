@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
+from a2a.cli import given
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="Configuration, e.g. experiments/priors/phantom-any2all-64.yaml.")],
     data: Annotated[Path, typer.Option(help="Slice store made by `a2a prepare`.")],
@@ -23,6 +28,9 @@ def train(
 
     Start it again with --resume after an interruption: the weights come out the same.
     """
+    config = given.file(config, "see experiments/priors/ and experiments/baselines/")
+    given.store(data)
+    given.place(out or Path())
     from a2a.data.store.read import SliceStore
     from a2a.methods.recipes import load_config, objective
     from a2a.training import PriorConfig

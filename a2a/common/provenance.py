@@ -59,12 +59,17 @@ def fingerprint(root: Path, watched: Iterable[str | Path] | None = None) -> str:
 
 
 def commit(root: Path) -> str:
-    """Return the short commit hash of the repository, ``+`` added if tracked files differ, or ``"unknown"``."""
+    """Return the short commit hash of the repository, ``+`` added if tracked files differ.
+
+    It is ``"unknown"`` where `root` is not the top of a clone, also if it lies in one.
+    """
 
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != Path(root).resolve():
+            return "unknown"
         return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

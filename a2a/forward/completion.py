@@ -28,6 +28,10 @@ class Completion:
     seconds: float
     evaluations: int
 
+    def __repr__(self) -> str:
+        shape, seconds = tuple(self.samples.shape), round(self.seconds, 1)
+        return f"Completion({self.spec.names}, {shape=}, {seconds=}, evaluations={self.evaluations})"
+
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels of the modalities that the method gives."""

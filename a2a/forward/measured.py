@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from a2a.common.errors import InputError
@@ -22,6 +23,8 @@ ADJOINT_TOLERANCE = 1e-4
 @dataclass(frozen=True, eq=False)
 class KSpace:
     """Multi-coil k-space of one modality, for `a2a.forward.observation.Observation.build`.
+
+    Arrays may be tensors or NumPy arrays; they are kept as tensors.
 
     Parameters
     ----------
@@ -40,6 +43,13 @@ class KSpace:
     mask: torch.Tensor
     maps: torch.Tensor
     noise_std: float
+
+    def __post_init__(self) -> None:
+        for name in ("data", "mask", "maps"):
+            object.__setattr__(self, name, as_tensor(f"{name} of k-space", getattr(self, name)))
+
+    def __repr__(self) -> str:
+        return f"KSpace(shape={tuple(self.data.shape)}, lines={tuple(self.mask.shape)}, noise_std={self.noise_std})"
 
     def measurement(self, name: str) -> tuple[CartesianSense | PerItem, torch.Tensor]:
         """Return the operator and the data inside the mask; `name` is the modality's, for messages.
@@ -81,6 +91,13 @@ class KSpaceLines:
     noise_std: float
     columns: bool = False
     band: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("data", "frequencies", "maps"):
+            object.__setattr__(self, name, as_tensor(f"{name} of k-space", getattr(self, name)))
+
+    def __repr__(self) -> str:
+        return f"KSpaceLines(shape={tuple(self.data.shape)}, noise_std={self.noise_std})"
 
     def measurement(self, name: str) -> tuple[LineSense | PerItem, torch.Tensor]:
         """Return the operator and the data that were measured; see `KSpace.measurement`.
@@ -143,6 +160,9 @@ class Measured:
     data: torch.Tensor
     noise_std: float
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", as_tensor("data", self.data))
+
     def measurement(self, name: str) -> tuple[LinearOperator, torch.Tensor]:
         """Return operator and data; `name` is the modality's, for messages.
 
@@ -181,7 +201,25 @@ def consistent(name: str, operator: LinearOperator, height: int, width: int) -> 
     return operator
 
 
-def scaled_image(name: str, image: torch.Tensor) -> torch.Tensor:
+def as_tensor(what: str, values: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Return a tensor as it is, and a NumPy array as a tensor of its own memory.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or an array that is not of numbers; `what` names it.
+    """
+    if isinstance(values, torch.Tensor):
+        return values
+    if not isinstance(values, np.ndarray):
+        raise InputError(f"{what} is of type {type(values).__name__}; expected a NumPy array or a tensor.")
+    try:
+        return torch.from_numpy(np.array(values, dtype=values.dtype.newbyteorder("="), order="C"))
+    except TypeError as error:
+        raise InputError(f"{what} is an array of {values.dtype}, not of numbers.") from error
+
+
+def scaled_image(name: str, image: torch.Tensor | np.ndarray) -> torch.Tensor:
     """Return a clean image ``(B, H, W)`` if it can be one in [0, 1]; noise and ringing may leave that range.
 
     Raises
@@ -189,6 +227,7 @@ def scaled_image(name: str, image: torch.Tensor) -> torch.Tensor:
     InputError
         If it has another shape or dtype, values that are not finite, or values below -1 or above 2.
     """
+    image = as_tensor(f"Image of {name}", image)
     if image.ndim != 3 or not image.numel() or image.dtype not in (torch.float32, torch.float64):
         wanted = "float32 or float64 (B, H, W), B at least 1"
         raise InputError(f"Image of {name} is {image.dtype} {tuple(image.shape)}; expected {wanted}.")

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from a2a.common.errors import InputError
 from a2a.common.rng import generator, spawn
-from a2a.forward.measured import KSpace, KSpaceLines, Measured, consistent, norm2, scaled_image
+from a2a.forward.measured import KSpace, KSpaceLines, Measured, as_tensor, consistent, norm2, scaled_image
 from a2a.forward.operators import DataFidelity, Identity, LinearOperator, Missing, StackOperator
 from a2a.forward.scenario import Kind, Scenario
 from a2a.forward.stack import StackSpec
@@ -153,7 +154,7 @@ class Observation:
     @classmethod
     def simulate(
         cls,
-        x: torch.Tensor,
+        x: torch.Tensor | np.ndarray,
         text: str,
         spec: StackSpec,
         undersampling: Undersampling = Undersampling(),  # noqa: B008 - frozen, so one default serves all calls
@@ -169,7 +170,7 @@ class Observation:
         Parameters
         ----------
         x
-            Complete stacks ``(B, n, H, W)`` in image units.
+            Complete stacks ``(B, n, H, W)`` in image units, a tensor or a NumPy array.
         text
             The scenario, such as ``"T1 + y(T2FLAIR)"``.
         spec
@@ -189,7 +190,7 @@ class Observation:
             If the scenario, x or the number of generators is wrong, the mask cannot be made, or an operator is not
             there or is not consistent.
         """
-        scenario = Scenario.parse(text, spec)
+        scenario, x = Scenario.parse(text, spec), as_tensor("x", x)
         if x.ndim != 4 or not len(x) or x.shape[1] != len(spec) or not bool(x.isfinite().all()):
             raise InputError(f"x must be finite (B, {len(spec)}, H, W) for {spec.names}; its shape is {(*x.shape,)}.")
         if not 0 <= clean_noise_std < float("inf"):
@@ -215,7 +216,7 @@ class Observation:
     def build(
         cls,
         spec: StackSpec,
-        images: Mapping[str, torch.Tensor],
+        images: Mapping[str, torch.Tensor | np.ndarray],
         measured: Mapping[str, KSpace | KSpaceLines | Measured],
         shape: tuple[int, int, int] | None = None,
     ) -> "Observation":
@@ -226,7 +227,7 @@ class Observation:
         spec
             The stack.
         images
-            Clean images ``(B, H, W)`` in [0, 1], by modality name or alias.
+            Clean images ``(B, H, W)`` in [0, 1], tensors or NumPy arrays, by modality name or alias.
         measured
             k-space, or data with an operator of their own, by modality name or alias.
         shape
@@ -246,7 +247,10 @@ class Observation:
             if name in images:
                 parts[index] = ("clean", Identity(), scaled_image(name, images[name]), 0.0)
             else:
-                parts[index] = ("measured", *measured[name].measurement(name), float(measured[name].noise_std))
+                given = measured[name]
+                if not isinstance(given, KSpace | KSpaceLines | Measured):
+                    raise InputError(f"k-space of {name} is of type {type(given).__name__}; expected a KSpace.")
+                parts[index] = ("measured", *given.measurement(name), float(given.noise_std))
         sizes = {spec.names[i]: tuple(block.adjoint(y).shape) for i, (_, block, y, _) in sorted(parts.items())}
         shape = shape or next(iter(sizes.values()), None)
         if shape is None:

@@ -17,6 +17,7 @@ from a2a.common.errors import InputError
 from a2a.common.paths import repository
 from a2a.forward.stack import StackSpec
 from a2a.methods.interface import ANY2ALL, Method
+from a2a.prior.shipped import find_weights
 from a2a.prior.weights import read_description
 
 GROUP = "a2a.methods"
@@ -68,8 +69,9 @@ def methods() -> dict[str, type[Loadable]]:
 
 
 def shipped(name: str) -> Path:
-    """Where the weights of a compared method are in the repository."""
-    return repository("weights", f"{name}-64.safetensors")
+    """Where the shipped weights of a method are, see `find_weights`, or would be if it had any."""
+    here = repository("weights", f"{name}-64.safetensors")
+    return find_weights(here.stem) if here.with_suffix(".json").is_file() else here
 
 
 def load_method(name: str, path: Path | None = None, spec: StackSpec | None = None) -> Loadable:

@@ -53,6 +53,10 @@ class Calibration:
         if not (fits and all(bool(table.isfinite().all()) for table in tables)):
             raise InputError(f"calibration: its tables must be finite, a row for each of the {rows} times.")
 
+    def __repr__(self) -> str:
+        bands, modalities = self.error.shape[1:3]
+        return f"Calibration(times={len(self.times)}, {bands=}, {modalities=}, shrinks={self.gain is not None})"
+
     def to_dict(self) -> dict:
         """Return times and tables for a JSON; the mean is kept with the weights."""
         gain = None if self.gain is None else self.gain.tolist()

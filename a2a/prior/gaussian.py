@@ -27,6 +27,9 @@ class Gaussian:
     mean: Tensor
     covariance: Tensor
 
+    def __repr__(self) -> str:
+        return f"Gaussian(shape={tuple(self.mean.shape)})"
+
     @property
     def std(self) -> Tensor:
         """Standard deviation of each pixel, `(n, H, W)`."""
@@ -78,6 +81,9 @@ class GaussianPrior:
             )
         if not torch.allclose(self.covariance, self.covariance.T) or self._spectrum[0].min() <= 0:
             raise InputError("covariance must be symmetric and positive definite.")
+
+    def __repr__(self) -> str:
+        return f"GaussianPrior({self.spec.names}, size={tuple(self.mean.shape[1:])})"
 
     @classmethod
     def correlated(

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from a2a.common.errors import InputError
-from a2a.common.paths import repository
 from a2a.forward.stack import StackSpec
 from a2a.prior.prior import Prior
+from a2a.prior.shipped import find_weights
 
 
-def load_prior(name: str | Path, spec: StackSpec | None = None, bf16: bool = False) -> Prior:
+def load_prior(
+    name: str | Path, spec: StackSpec | None = None, bf16: bool = False, source: str | Path | None = None
+) -> Prior:
     """Load a prior by the name of its shipped weights, or from a file.
 
     Parameters
@@ -19,16 +20,15 @@ def load_prior(name: str | Path, spec: StackSpec | None = None, bf16: bool = Fal
         Modalities that the caller needs; refused if the weights have others.
     bf16
         Evaluate the network under bf16 autocast.
+    source
+        Where shipped weights are, see `a2a.prior.shipped.find_weights`.
 
     Raises
     ------
     InputError
         If there are no such weights, or they are damaged or of other modalities.
+    Failure
+        If they cannot be downloaded.
     """
-    if Path(name).suffix == ".safetensors":
-        return Prior.load(Path(name), spec, bf16)
-    path = repository("weights", f"{name}.safetensors")
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("phantom-*.safetensors")))
-        raise InputError(f"{name}: no weights of this name; there are {known}, or name a .safetensors file.")
-    return Prior.load(path, spec, bf16)
+    path = Path(name)
+    return Prior.load(path if path.suffix == ".safetensors" else find_weights(str(name), source), spec, bf16)

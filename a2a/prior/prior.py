@@ -85,6 +85,10 @@ class Prior:
         if self.calibration is not None:
             self._check(self.calibration)
 
+    def __repr__(self) -> str:
+        name, parameters = self.card.get("config", {}).get("name"), sum(p.numel() for p in self.network.parameters())
+        return f"Prior({name!r}, {self.spec.names}, size={self.size}, predicts={self.predicts!r}, {parameters=})"
+
     @property
     def _shape(self) -> tuple[int, int, int]:
         return len(self.spec), self.size, self.size

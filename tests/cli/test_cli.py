@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 import a2a
 from a2a import cli
 from a2a.cli import main
 from a2a.common.errors import InputError, UnsupportedObservation
 
-NAMES = [command.__name__ for command in cli.COMMANDS]
+NAMES = list(cli.COMMANDS)
 
 
 @pytest.fixture
@@ -46,8 +47,19 @@ def test_every_command_explains_itself(run, name):
 def test_help_lists_the_commands(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert NAMES == ["prepare", "train", "complete", "bench", "drift", "book", "grid", "phantom", "info"]
+    assert NAMES == ["prepare", "train", "complete", "bench", "drift", "book", "grid", "phantom", "info", "data"]
     assert all(f"  {name} " in out for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_table_of_help_lines_says_what_the_commands_say(name):
+    command = typer.main.get_command(cli.app).get_command(None, name)
+    assert command.name == name and command.help.splitlines()[0] == cli.COMMANDS[name]
+
+
+def test_a_command_that_is_nearly_one_is_suggested(run):
+    code, out, err = run("complet")
+    assert (code, out) == (2, "") and "No such command 'complet'. Did you mean 'complete'?" in err
 
 
 def test_version(run):

@@ -30,6 +30,9 @@ class Convolution:
     powers: torch.Tensor
     seen: torch.Tensor
 
+    def __repr__(self) -> str:
+        return f"Convolution(size={tuple(self.mask.shape)}, coils={len(self.maps)})"
+
     @classmethod
     def of(cls, mask: torch.Tensor, maps: torch.Tensor) -> "Convolution":
         """Build it from a real centred mask ``(H, W)`` and maps ``(coils, H, W)`` of the wanted precision."""

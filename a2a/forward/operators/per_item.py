@@ -36,6 +36,9 @@ class PerItem(LinearOperator):
         if len(alike) != 1:
             raise InputError("Operators of one batch need the same mask and number of coils; only maps may differ.")
 
+    def __repr__(self) -> str:
+        return f"PerItem(items={len(self.operators)}, first={self.operators[0]!r})"
+
     def __getitem__(self, rows: slice) -> "PerItem":
         """Operators of a part of the batch."""
         return PerItem(self.operators[rows])

@@ -63,6 +63,10 @@ class CartesianSense(LinearOperator):
         if not bool(self.mask.any()):
             raise InputError("mask samples nothing; give the modality as missing instead.")
 
+    def __repr__(self) -> str:
+        size, coils = self.shape, len(self.maps)
+        return f"CartesianSense({size=}, {coils=}, acceleration={self.acceleration:.3g}, solver={self.solver!r})"
+
     @property
     def shape(self) -> tuple[int, int]:
         """Image size (H, W)."""

@@ -43,6 +43,10 @@ class Spectrum:
     vectors: torch.Tensor
     values: torch.Tensor
 
+    def __repr__(self) -> str:
+        pixels, groups = self.values.shape
+        return f"Spectrum({groups=}, {pixels=})"
+
     def to(self, dtype: torch.dtype, device: torch.device) -> "Spectrum":
         """Convert to a real dtype, whose rounding decides which eigenvalues count as zero."""
         negligible = len(self.values) * torch.finfo(dtype).eps * self.values.max()

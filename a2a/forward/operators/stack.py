@@ -31,6 +31,9 @@ class StackOperator:
         if not self.blocks:
             raise InputError("A StackOperator needs at least one block.")
 
+    def __repr__(self) -> str:
+        return f"StackOperator({', '.join(map(repr, self.blocks))})"
+
     def __len__(self) -> int:
         return len(self.blocks)
 
