@@ -64,7 +64,13 @@ class Grid:
         return found
 
     def place(self, row: float, column: float, plane: float) -> np.ndarray:
-        """RAS millimetres of a pixel of a plane."""
+        """Return where a pixel lies, RAS millimetres ``(3,)``.
+
+        Parameters
+        ----------
+        row, column, plane
+            Its indices, which may lie between pixels.
+        """
         return (self.affine @ (row, column, plane, 1.0))[:3]
 
 
@@ -100,7 +106,18 @@ class Frame:
 def framed(
     axes: str | None, directions: np.ndarray | None, centres: np.ndarray | None, count: int, grid: Grid
 ) -> Frame:
-    """Find how a scan of `count` slices lies on the grid; see `a2a.data.kspace.grid.ScannerKSpace` for what it states.
+    """Find how a scan lies on the grid.
+
+    Parameters
+    ----------
+    axes
+        Towards where readout, phase encoding and slices run, such as ``"PLS"``; None where the file says.
+    directions, centres
+        What the file states, see `a2a.data.kspace.grid.ScannerKSpace`.
+    count
+        Slices of the scan.
+    grid
+        That of the given images.
 
     Raises
     ------
