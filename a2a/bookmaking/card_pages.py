@@ -58,7 +58,7 @@ def materials_page(root: Path) -> str:
 
 
 def _order(card: DataCard) -> tuple[int, str]:
-    """What anybody can have comes first, what nobody can have last."""
+    """Order of the cards: built-in data first, then downloads, private data last."""
     ways = (isinstance(card.source, PhantomSource), card.download is not None, bool(card.layouts))
     return next((i for i, way in enumerate(ways) if way), len(ways)), card.name
 

@@ -109,7 +109,7 @@ def coverage(
 
 
 def fair_crps(target: Values, samples: Values, spec: StackSpec, region: Values | None = None) -> pd.DataFrame:
-    r"""Continuous ranked probability score, an error in image units that rewards an honest spread.
+    r"""Continuous ranked probability score, in image units, smallest where the spread is that of the errors.
 
     .. math:: \frac1M \sum_i |s_i - x| - \frac{1}{2 M (M - 1)} \sum_{i,j} |s_i - s_j|
 

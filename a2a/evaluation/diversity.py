@@ -1,4 +1,4 @@
-"""Does a prior remember or invent, and does it cover the data? Nearest neighbours of its unconditional samples.
+"""Whether a prior copies training data, and whether it covers the data: nearest neighbours of unconditional samples.
 
 Explained in the chapter "Unconditional samples".
 """

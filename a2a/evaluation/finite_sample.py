@@ -1,4 +1,4 @@
-"""How far a distance between sets of images can be trusted: its bias with few images, its interval, its noise floor.
+"""Bias with few images, interval and noise floor of a distance between sets of images.
 
 The Fréchet distance of two samples of one distribution is positive, about ``(d^2 / 2 + 2 d) / N`` for two sets of N
 whitened d-dimensional features. So values are compared at one N only, next to that of real images against real images

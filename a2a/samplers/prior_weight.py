@@ -1,4 +1,4 @@
-"""How much a sampler trusts the prior against the data."""
+"""The weight of the prior against the data, from the variance of the residual."""
 
 import torch
 from torch import Tensor

@@ -20,8 +20,8 @@ from a2a.prior.schedule import NoiseSchedule, Spacing
 RESTART = 0.85  # share of the T times at which a restart begins: outlines are still open, the size of the head is not
 
 OnStep = Callable[[int, Tensor, Tensor], None]
-"""``on_step(t, x, x0)`` is told of every step: the time that it began at, where it led, and the clean estimate that it
-took, both `(B, n, H, W)` in the model's range. It is told once for each batch of rows."""
+"""``on_step(t, x, x0)`` is called after every step with the time that it began at, its result and the clean estimate
+that it took, both `(B, n, H, W)` in the model's range. It is called once for each batch of rows."""
 
 
 class Step(Protocol):
@@ -90,7 +90,7 @@ def reverse(
     batch
         Rows that are computed together.
     on_step
-        Is told of every step; None for nobody.
+        Called after every step, if given.
 
     Returns
     -------

@@ -55,7 +55,7 @@ def validation_loss(
 
 
 def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
-    """Measure how far a prior's clean estimates can be trusted, and return it with that knowledge.
+    """Measure the errors of a prior's clean estimates and return the prior with them.
 
     Measured on held-out slices is the covariance of the error over time, between modalities in each frequency band of
     spatial frequency: the samplers know from it what an estimate is worth. Where the network predicts noise, so is, for

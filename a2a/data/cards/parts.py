@@ -13,7 +13,7 @@ class ModalityCard(Strict):
 
     ``subject-percentile`` divides by the subject's own percentile (MR has no absolute scale); ``window`` maps fixed
     physical values to 0 and 1 for all subjects; ``training-percentile`` does so with 0 and the median of the training
-    subjects' percentiles (PET, whose scale means something but whose range nobody knows beforehand).
+    subjects' percentiles (PET, whose scale means something but whose range is not known beforehand).
     """
 
     name: str

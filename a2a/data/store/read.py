@@ -79,7 +79,7 @@ class Split:
         return len(self.images)
 
     def thinned(self, every: int) -> np.ndarray:
-        """Row numbers of every so-manyth slice of each subject, starting in the middle of the first gap."""
+        """Row numbers of every n-th slice of each subject, starting in the middle of the first gap."""
         subjects = list(dict.fromkeys(self.subjects.tolist()))
         return np.concatenate([self.rows(subject)[every // 2 :: every] for subject in subjects])
 

@@ -1,4 +1,4 @@
-"""NIfTI files in and out: read with suspicion, orient to RAS and back, write in one piece.
+"""NIfTI files in and out: checked when read, oriented to RAS and back, written atomically.
 
 Explained in the chapter "Your own NIfTI files".
 """

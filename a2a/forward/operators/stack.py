@@ -90,7 +90,7 @@ class StackOperator:
         return self.data_fidelity(b)(z).solve(checked_values(torch.as_tensor(lam)))
 
     def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
-        """Return ``at(z)``: misfit of each modality, ``(B, n)``, and `prox` for every weight, which is trusted."""
+        """Return ``at(z)``: misfit of each modality, ``(B, n)``, and `prox` for every weight, unchecked."""
         self._check(b)
         each = [block.data_fidelity(part) for block, part in self._parts(b)]
 

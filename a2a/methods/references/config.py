@@ -25,7 +25,7 @@ class ScenarioTargets(_Strict):
     targets
         The modalities to complete.
     every
-        Measure on every so-manyth slice of each test subject.
+        Measure on every n-th slice of each test subject.
     regressions
         Whether to fit the regressions too.
     """
