@@ -43,6 +43,8 @@ class UNetConfig:
         Dropout probability inside residual blocks.
     noise_levels
         The noise levels that the network is told: one that all modalities share, or the own level of each.
+    stacks
+        How many stacks of n channels it is shown: the noisy one, and what else `a2a.prior.target.Target` shows.
     """
 
     channels: int
@@ -54,6 +56,7 @@ class UNetConfig:
     patch: int = 1
     dropout: float = 0.0
     noise_levels: Literal["joint", "per-modality"] = "joint"
+    stacks: int = 1
 
     @property
     def stride(self) -> int:
@@ -186,7 +189,7 @@ def _plain_up(channels: int) -> nn.Module:
 
 
 class UNet(nn.Module):
-    """Predicts the noise `eps_theta(x_t, t)`, or the velocity; the training decides which.
+    """Predicts the noise `eps_theta(x_t, t)`, or what else `a2a.prior.target.Target` says; the training decides which.
 
     Parameters
     ----------
@@ -198,26 +201,26 @@ class UNet(nn.Module):
 
     Notes
     -----
-    Input and output are `(B, n, H, W)` in the prior's range [-1, 1] plus noise; H and W are multiples of
+    Input is `(B, stacks n, H, W)` in [-1, 1] plus noise, output `(B, n, H, W)`; H and W are multiples of
     ``config.stride``. Times are indices 0 ... T-1, `(B,)`, or `(B, n)` where each modality has its own level.
     """
 
     def __init__(self, config: UNetConfig, checkpointing: bool = False):
         super().__init__()
         self.config, self.checkpointing = config, checkpointing
-        inputs = config.channels * config.patch**2
+        self.outputs = config.channels * config.patch**2
         self.times = 1 if config.noise_levels == "joint" else config.channels
         self.embed = time_mlp(config.width, self.times)
-        self.head = Convolution(inputs, config.width, 3, padding=1)
+        self.head = Convolution(config.stacks * self.outputs, config.width, 3, padding=1)
         self.down, kept = descent(config, lambda channels: Convolution(channels, channels, 3, stride=2, padding=1))
         coarsest = middle(config)
         self.up = ascent(config, kept, _plain_up)
         self.middle = coarsest
-        self.tail = tail(config.width * config.multipliers[0], inputs)
+        self.tail = tail(config.width * config.multipliers[0], self.outputs)
         self.bypass = Bypass(config.channels, config.patch, 4 * config.width) if config.patch > 1 else None
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the predicted noise or velocity, shape of `x`.
+        """Return the prediction of each modality, `(B, n, H, W)`.
 
         Raises
         ------
@@ -225,7 +228,7 @@ class UNet(nn.Module):
             If the number of modalities or the image size does not fit the network.
         """
         c = self.config
-        if x.shape[1] != c.channels or x.shape[2] % c.stride or x.shape[3] % c.stride:
+        if x.shape[1] != c.stacks * c.channels or x.shape[2] % c.stride or x.shape[3] % c.stride:
             raise InputError(
                 f"The network takes {c.channels} modalities with sides that {c.stride} divides, "
                 f"got {tuple(x.shape[1:])}."
@@ -242,7 +245,7 @@ class UNet(nn.Module):
             h = self._through(module, embedding, h)
         for module in self.up:
             h = self._through(module, embedding, *([h, skips.pop()] if isinstance(module, Stage) else [h]))
-        h = self.tail(h) if self.bypass is None else self.tail(h) + self.bypass(folded, embedding)
+        h = self.tail(h) if self.bypass is None else self.tail(h) + self.bypass(folded[:, : self.outputs], embedding)
         return F.pixel_shuffle(h.contiguous(), c.patch)  # in the order of x, whatever that of the feature maps is
 
     def _through(self, module: nn.Module, embedding: Tensor, *parts: Tensor) -> Tensor:

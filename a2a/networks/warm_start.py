@@ -5,6 +5,8 @@ Explained in the chapter "The diffusion prior".
 
 from dataclasses import replace
 
+import torch
+
 from a2a.networks.unet import UNet, UNetConfig
 
 
@@ -16,13 +18,16 @@ def grown(network: UNet, wanted: UNetConfig) -> UNet:
     network
         The trained network.
     wanted
-        What the new one shall be. Its levels may be ``own`` where those of the trained one are ``shared``, and it may
-        fold patches where that one folds none; what differs otherwise is left as it is, for the caller to refuse.
+        What the new one shall be. Its levels may be ``own`` where those of the trained one are ``shared``, it may fold
+        patches where that one folds none, and be shown more stacks; what differs otherwise is left as it is, for the
+        caller to refuse.
     """
     if (network.config.noise_levels, wanted.noise_levels) == ("joint", "per-modality"):
         network = own_levels(network)
     if network.config.patch == 1 < wanted.patch:
         network = folded(network, wanted.patch)
+    if network.config.stacks < wanted.stacks:
+        network = shown_more(network, wanted.stacks)
     return network
 
 
@@ -30,6 +35,16 @@ def own_levels(network: UNet) -> UNet:
     """Return a network that is told a level for each modality, and predicts the same where they are equal."""
     wide, weights = UNet(replace(network.config, noise_levels="per-modality")), network.state_dict()
     weights["embed.0.weight"] = (weights["embed.0.weight"] / wide.times).repeat(1, wide.times)
+    wide.load_state_dict(weights)
+    return wide
+
+
+def shown_more(network: UNet, stacks: int) -> UNet:
+    """Return a network that is shown further stacks, and predicts the same whatever they hold."""
+    wide, weights = UNet(replace(network.config, stacks=stacks)), network.state_dict()
+    known = weights["head.weight"]
+    weights["head.weight"] = torch.zeros_like(wide.head.weight)
+    weights["head.weight"][:, : known.shape[1]] = known
     wide.load_state_dict(weights)
     return wide
 

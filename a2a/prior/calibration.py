@@ -57,6 +57,20 @@ class Calibration:
         bands, modalities = self.error.shape[1:3]
         return f"Calibration(times={len(self.times)}, {bands=}, {modalities=}, shrinks={self.gain is not None})"
 
+    def check(self, shape: tuple[int, int, int], predicts: str) -> None:
+        """Refuse what does not belong to a prior of stacks `(n, H, W)` that predicts this.
+
+        Raises
+        ------
+        InputError
+            If the tables are of other stacks, or a mean belongs to estimates that are not shrunk.
+        """
+        if predicts != "noise" and self.mean is not None:
+            raise InputError(f"calibration: estimates from a {predicts} are not shrunk; it has no mean and no gain.")
+        found = self.error.shape[-1:] if self.mean is None else self.mean.shape
+        if tuple(found) != shape[: len(found)]:
+            raise InputError(f"calibration: it is of {tuple(found)}, but the prior is for {shape}.")
+
     def to_dict(self) -> dict:
         """Return times and tables for a JSON; the mean is kept with the weights."""
         gain = None if self.gain is None else self.gain.tolist()

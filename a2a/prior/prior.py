@@ -1,4 +1,4 @@
-"""A trained prior: a network that predicts noise or velocity, and the schedule it was trained with.
+"""A trained prior: a network, what it answers of diffused stacks, and the schedule it was trained with.
 
 The network works in [-1, 1]; everything around it in image units [0, 1]. `Prior` is the only place that knows
 both. Explained in the chapter "The diffusion prior".
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from safetensors.torch import save as to_bytes
@@ -25,22 +25,23 @@ from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior.calibration import Calibration, at_all_times
 from a2a.prior.denoiser import Times, clamped
 from a2a.prior.frequency_bands import pixel_variance
+from a2a.prior.linear import LinearEstimate
 from a2a.prior.schedule import NoiseSchedule
+from a2a.prior.target import Predicts, Target
 from a2a.prior.weights import read_weights, state_digest
 
-Predicts = Literal["noise", "velocity"]
 MEAN = "calibration.mean"
 FIELDS = {"network", "schedule", "spec", "size", "predicts", "calibration"}
 
 
 @dataclass(frozen=True)
 class Prior:
-    r"""The trained prior over a stack of modalities, :math:`\epsilon_\theta(x_t, t)` or :math:`v_\theta(x_t, t)`.
+    r"""The trained prior over a stack of modalities, :math:`\epsilon_\theta(x_t, t)` or another `Target`.
 
     Parameters
     ----------
     network
-        Predictor, `(B, n, H, W)` and times `(B, 1)` or `(B, n)` to `(B, n, H, W)`.
+        Predictor, what `Target.shown` makes of stacks `(B, n, H, W)` and times `(B, 1)` or `(B, n)` to `(B, n, H, W)`.
     schedule
         Its noise schedule.
     spec
@@ -54,18 +55,21 @@ class Prior:
     bf16
         Evaluate the network under bf16 autocast (faster on some machines, about 1 % relative error).
     predicts
-        What the network answers: the noise, as in the paper, or `a2a.prior.schedule.NoiseSchedule.velocity`.
+        What the network answers: the noise, as in the paper, the velocity, or the clean stack; see
+        `a2a.prior.target.Target`.
+    linear
+        The linear estimate that the network corrects, or None.
 
     Raises
     ------
     InputError
-        If `predicts`, the network's channels or the calibration do not fit.
+        If `predicts`, the network's channels, the calibration or the linear estimate do not fit.
 
     Notes
     -----
-    ``predict`` returns ``sqrt(abar) x_t - sqrt(1 - abar) v`` of a velocity, clamped to the data range. Of noise it is
-    ``(x_t - sqrt(1 - abar) eps) / sqrt(abar)``, clamped and shrunk, ``mean + gain_t (x0 - mean)``: near t = T errors of
-    the noise are amplified 20,000 times, the gain falls to 0 and leaves the mean, the best guess without data.
+    ``predict`` returns the clean stack that belongs to the answer (see `a2a.prior.target.Target`), clamped to the data
+    range. Where noise is predicted it is then shrunk, ``mean + gain_t (x0 - mean)``: near t = T errors of the noise are
+    amplified 20,000 times, the gain falls to 0 and leaves the mean, the best guess without data.
     """
 
     network: UNet
@@ -76,14 +80,18 @@ class Prior:
     card: dict = field(default_factory=dict)
     bf16: bool = False
     predicts: Predicts = "noise"
+    linear: LinearEstimate | None = None
 
     def __post_init__(self) -> None:
-        if self.predicts not in get_args(Predicts):
-            raise InputError(f"predicts: {self.predicts!r} is neither of {', '.join(get_args(Predicts))}.")
-        if self.network.config.channels != len(self.spec):
-            raise InputError(f"network: {self.network.config.channels} channels for the modalities {self.spec.names}.")
+        config, stacks = self.network.config, self.target.stacks
+        if config.channels != len(self.spec):
+            raise InputError(f"network: {config.channels} channels for the modalities {self.spec.names}.")
+        if config.stacks != stacks:
+            raise InputError(f"network: it is shown {config.stacks} stacks, but what it predicts needs {stacks}.")
+        if self.linear is not None and tuple(self.linear.mean.shape) != self._shape:
+            raise InputError(f"linear: it is of {tuple(self.linear.mean.shape)}, but the prior is for {self._shape}.")
         if self.calibration is not None:
-            self._check(self.calibration)
+            self.calibration.check(self._shape, self.predicts)
 
     def __repr__(self) -> str:
         name, parameters = self.card.get("config", {}).get("name"), sum(p.numel() for p in self.network.parameters())
@@ -93,17 +101,15 @@ class Prior:
     def _shape(self) -> tuple[int, int, int]:
         return len(self.spec), self.size, self.size
 
-    def _check(self, known: Calibration) -> None:
-        if self.predicts == "velocity" and known.mean is not None:
-            raise InputError("calibration: estimates from a velocity are not shrunk; it must have no mean and no gain.")
-        shape = known.error.shape[-1:] if known.mean is None else known.mean.shape
-        if tuple(shape) != self._shape[: len(shape)]:
-            raise InputError(f"calibration: it is of {tuple(shape)}, but the prior is for {self._shape}.")
+    @cached_property
+    def target(self) -> Target:
+        """What the network is shown, and what it answers."""
+        return Target(self.schedule, self.predicts, self.linear and self.linear.to(self.like))
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights, to say which prior made a result."""
-        return state_digest(self.network)
+        return state_digest(self.network.state_dict() | (self.linear.tensors() if self.linear else {}))
 
     @property
     def noise_levels(self) -> Literal["joint", "per-modality"]:
@@ -130,10 +136,8 @@ class Prior:
         """
         if x.shape[1:] != self._shape:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
-        answer, (signal, spread) = self._answer(x, t), self.schedule.coefficients(t, x)
-        if self.predicts == "velocity":
-            return self.clamp((signal * x).sub_(spread * answer))
-        return self._shrink(self.clamp((x - spread * answer) / signal), t)
+        shown, (offset, slope) = self.target.shown(x, t)
+        return self._shrink(self.clamp(offset + slope * self._answer(shown, t)), t)
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
         known = self.calibration
@@ -174,6 +178,7 @@ class Prior:
         """Write ``path`` (.safetensors) and beside it a JSON with sizes, spec, schedule and the model card."""
         path = Path(path)
         tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in self.network.state_dict().items()}
+        tensors |= self.linear.tensors() if self.linear else {}
         known = self.calibration
         if known is not None and known.mean is not None:
             tensors[MEAN] = known.mean.to(dtype).contiguous()
@@ -211,7 +216,7 @@ class Prior:
         description, tensors = read_weights(Path(path), FIELDS, "a prior")
         mean = tensors.pop(MEAN).float() if MEAN in tensors else None
         try:
-            prior = cls._described(description, mean, bf16)
+            prior = cls._described(description, mean, LinearEstimate.taken_from(tensors), bf16)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: the JSON beside it is damaged ({error}); fetch both files again.") from error
         if spec is not None and spec.names != prior.spec.names:
@@ -224,7 +229,7 @@ class Prior:
         return prior
 
     @classmethod
-    def _described(cls, description: dict, mean: Tensor | None, bf16: bool) -> "Prior":
+    def _described(cls, description: dict, mean: Tensor | None, linear: LinearEstimate | None, bf16: bool) -> "Prior":
         """Make a prior with the network of a description, its weights still to be filled in."""
         size = {name: tuple(v) if isinstance(v, list) else v for name, v in description["network"].items()}
         tables = description["calibration"]
@@ -237,4 +242,5 @@ class Prior:
             description["card"],
             bf16,
             description["predicts"],
+            linear,
         )

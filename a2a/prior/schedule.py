@@ -188,8 +188,8 @@ class NoiseSchedule:
         InputError
             If `eta` is not between 0 and 1.
         """
-        if not 0 <= eta <= 1:
-            raise InputError(f"eta must lie between 0 and 1, got {eta}.")
+        if not (isinstance(eta, Real) and 0 <= eta <= 1):
+            raise InputError(f"eta must lie between 0 and 1, got {eta!r}; mds and ddim also take 'optimal'.")
         a, b = self.abar(t), self.abar(s)
         return eta * math.sqrt((1 - b) / (1 - a)) * math.sqrt(max(1 - a / b, 0.0))
 
@@ -234,6 +234,11 @@ class NoiseSchedule:
             This time and the next.
         """
         return self.step(x0, self.left_in(x, x0, t), noise, t, s, 1.0)
+
+    def of_the_estimate(self, t: int, s: int) -> float:
+        r"""Share of x_0 in an `ancestral` step, :math:`\sqrt{\bar\alpha_s}\, \beta / (1 - \bar\alpha_t)`."""
+        a, b = self.abar(t), self.abar(s)
+        return math.sqrt(b) * (1 - a / b) / (1 - a)
 
     def left_in(self, x: Tensor, x0: Tensor, t: int) -> Tensor:
         r"""Noise that x_0 leaves in x_t, :math:`(x_t - \sqrt{\bar\alpha_t}\, x_0) / \sqrt{1 - \bar\alpha_t}`.

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from a2a.common.errors import InputError
 
@@ -78,9 +79,9 @@ def read_weights(path: Path, fields: set[str], whose: str) -> tuple[dict, dict[s
     return description, tensors
 
 
-def state_digest(network: nn.Module) -> str:
-    """SHA-256 over names and values of all tensors of a network."""
+def state_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and values of tensors, as of a network's ``state_dict()``."""
     total = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    for name, value in sorted(tensors.items()):
         total.update(name.encode() + value.cpu().numpy().tobytes())
     return total.hexdigest()

@@ -17,6 +17,7 @@ from a2a.samplers.cross_modal import cross_modal_estimate
 from a2a.samplers.noise_levels import NoiseLevels, prediction
 from a2a.samplers.prior_weight import corrected, fixed_weight
 from a2a.samplers.reverse import OnStep, reverse
+from a2a.samplers.spread import noise_of_a_step
 from a2a.samplers.table import Eta, Restarts, Spacing, Steps, sampler
 
 Weight = Annotated[
@@ -65,7 +66,8 @@ def mds(
         Network evaluations (exactly).
     eta
         DDIM noise level, which the paper does not give. 1, ancestral, forgets earlier errors fastest, which matters
-        where the network cannot reproduce clean data exactly.
+        where the network cannot reproduce clean data exactly. ``"optimal"`` gives missing modalities the variety that
+        few steps lose, see `a2a.samplers.spread.noise_of_a_step`.
     weight
         Weight lambda of the prior for modalities with noise. None derives it anew in each step, for each sample and
         modality, from the residual: :math:`\lambda_i = \sigma_i^2 / V_i` with the variance V of the clean estimate
@@ -91,7 +93,10 @@ def mds(
         raise InputError("weight: a cross-modal covariance has no single weight; leave it out, or use 'independent'.")
 
     def step_for(part: Observation) -> "MDSStep":
-        return MDSStep(prior, part, prediction(prior, part, noise_levels), eta, weight, covariance)
+        told = part.scenario.indices("clean") if "joint" != noise_levels or covariance == "cross-modal" else ()
+        level, noise = noise_of_a_step(prior, eta, list(part.scenario.indices("missing")), list(told))
+        predict = prediction(prior, part, noise_levels)
+        return MDSStep(prior, part, predict, noise, level, weight, covariance)
 
     done = reverse(
         prior, observation, step_for, f"MDS, {observation.scenario}", steps=steps, spacing=spacing, restarts=restarts,
@@ -112,6 +117,8 @@ class MDSStep:
         What was acquired of the rows.
     predict
         ``predict(x_t, t)``, the clean estimate.
+    noise
+        ``noise(z, t, s)``, what fresh noise z becomes, see `a2a.samplers.spread.noise_of_a_step`.
     eta, weight, covariance
         See `mds`.
     """
@@ -119,6 +126,7 @@ class MDSStep:
     prior: Denoiser
     data: Observation
     predict: Callable[[Tensor, int], Tensor]
+    noise: Callable[[Tensor, int, int], Tensor]
     eta: float
     weight: float | None
     covariance: Covariance
@@ -136,7 +144,7 @@ class MDSStep:
         else:
             weights = fixed_weight(self.data, self.weight)
             x0 = to_model(self.data.operator.prox(to_image(guess), self.data.adjoint, weights))
-        return schedule.step(x0, schedule.left_in(x, guess, t), z, t, s, self.eta), x0
+        return schedule.step(x0, schedule.left_in(x, guess, t), self.noise(z, t, s), t, s, self.eta), x0
 
 
 def copy_exact(observation: Observation, samples: Tensor) -> Tensor:

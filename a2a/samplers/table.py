@@ -23,7 +23,10 @@ from a2a.forward.completion import Completion
 P = ParamSpec("P")
 
 Steps = Annotated[int, Field(ge=1, description="network evaluations of each sample")]
-Eta = Annotated[float, Field(ge=0, le=1, description="noise added anew in each step: 0 none, 1 ancestral")]
+Eta = Annotated[
+    Annotated[float, Field(ge=0, le=1)] | Literal["optimal"],
+    Field(description="noise of each step: 0 none, 1 ancestral, 'optimal' also what the estimate leaves open"),
+]
 Spacing = Annotated[
     Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["log-snr"],
     Field(description="of the times: 1 is even, more puts more steps near the clean stack, 'log-snr' is even in that"),

@@ -1,6 +1,6 @@
 """DDPM and DDIM: samples of the prior itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,8 @@ from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
 from a2a.prior.schedule import Spacing
 from a2a.samplers.reverse import OnStep, reverse
+from a2a.samplers.spread import noise_of_a_step
+from a2a.samplers.table import Eta
 
 
 def ddim(
@@ -18,7 +20,7 @@ def ddim(
     shape: tuple[int, int, int],
     *,
     steps: int = 150,
-    eta: float = 0.0,
+    eta: Eta = 0.0,
     spacing: Spacing = 1.0,
     samples: int = 1,
     generators: Sequence[torch.Generator] | None = None,
@@ -34,29 +36,32 @@ def ddim(
     shape
         ``(B, H, W)`` of what to sample.
     steps, eta
-        Transitions; noise level (0 deterministic, 1 ancestral).
+        Transitions; noise level (0 deterministic, 1 ancestral, ``"optimal"``: see `a2a.samplers.spread`).
     spacing, samples, generators, batch, on_step
         See `a2a.samplers.reverse.reverse`.
     """
     nothing = Observation.build(prior.spec, {}, {}, shape)
+    level, noise = noise_of_a_step(prior, eta, list(range(len(prior.spec))), [])
+    step = DDIMStep(prior, level, noise)
     return reverse(
-        prior, nothing, lambda _: DDIMStep(prior, eta), f"sampling, {steps} steps", steps=steps, spacing=spacing,
+        prior, nothing, lambda _: step, f"sampling, {steps} steps", steps=steps, spacing=spacing,
         samples=samples, generators=generators, batch=batch, on_step=on_step,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DDIMStep:
-    """One step of DDIM with noise level `eta`."""
+    """One step of DDIM with noise level `eta` and the noise of `a2a.samplers.spread.noise_of_a_step`."""
 
     prior: Denoiser
     eta: float
+    noise: Callable[[Tensor, int, int], Tensor]
 
     @torch.no_grad()
     def step(self, x: Tensor, z: Tensor, t: int, s: int) -> tuple[Tensor, Tensor]:
         """See `a2a.samplers.reverse.Step`."""
         schedule, x0 = self.prior.schedule, self.prior.predict(x, t)
-        return schedule.step(x0, schedule.left_in(x, x0, t), z, t, s, self.eta), x0
+        return schedule.step(x0, schedule.left_in(x, x0, t), self.noise(z, t, s), t, s, self.eta), x0
 
 
 def ddpm(

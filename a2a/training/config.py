@@ -109,8 +109,13 @@ class PriorConfig(TrainConfig):
         and weights without patches one that folds them, see `a2a.networks.warm_start`; where they predict something
         else, the last layer begins at zero.
     predicts
-        What the network predicts: ``noise``, as in the paper, or ``velocity``, which amplifies no error on the way to
-        the clean estimate (Salimans and Ho 2022).
+        What the network predicts: ``noise``, as in the paper, ``velocity``, which amplifies no error on the way to the
+        clean estimate (Salimans and Ho 2022), or ``clean``, the stack itself, which lies where images lie also where
+        patches have more pixels than the network has channels (Li and He 2025).
+    precondition
+        The linear estimate that a network with ``predicts: clean`` is shown and corrects, so that it learns only what
+        is not linear: of each ``pixel`` and modality by itself, or ``cross-modal``, with what the modalities of a pixel
+        say of each other; see `a2a.prior.linear.LinearEstimate`. ``none``: it answers without one.
     given
         Share of the slices that show some of their modalities nearly clean, at low noise levels of their own, and are
         scored on the others; a network with ``noise_levels: per-modality`` learns from them to complete. With 0 all
@@ -126,7 +131,8 @@ class PriorConfig(TrainConfig):
     network: NetworkSize = NetworkSize()
     schedule: Schedule = Schedule()
     start: Path | None = None
-    predicts: Literal["noise", "velocity"] = "noise"
+    predicts: Literal["noise", "velocity", "clean"] = "noise"
+    precondition: Literal["none", "pixel", "cross-modal"] = "none"
     given: float = Field(0.0, ge=0, le=1)
     noisy: float = Field(0.0, ge=0, le=1)
     checkpointing: bool = False
@@ -135,6 +141,8 @@ class PriorConfig(TrainConfig):
     def _told(self) -> "PriorConfig":
         if (self.given > 0) != (self.network.noise_levels == "per-modality"):
             raise ValueError("given and network.noise_levels go together: set both (0.5, per-modality) or neither")
+        if self.precondition != "none" and self.predicts != "clean":
+            raise ValueError(f"precondition: {self.precondition} needs predicts: clean, but it is {self.predicts}")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""What a prior learns: to predict the noise in a diffused stack, or its velocity.
+"""What a prior learns: to predict the noise in a diffused stack, its velocity, or the clean stack.
 
 Loss: ``mean |eps - eps_theta(sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, t)|^2`` (Ho et al. 2020, Eq. 14).
 Explained in the chapter "The diffusion prior".
@@ -18,8 +18,10 @@ from a2a.forward.stack import Modality
 from a2a.networks.blocks import zeroed
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.networks.warm_start import grown
+from a2a.prior.linear import LinearEstimate
 from a2a.prior.prior import Prior
 from a2a.prior.schedule import NoiseSchedule
+from a2a.prior.target import Target
 from a2a.prior.weights import read_card, trainings
 from a2a.training.config import PriorConfig
 from a2a.training.objective import Objective
@@ -31,7 +33,7 @@ NOISY = 0.8  # share of the T times before the noisiest ones
 
 @dataclass(frozen=True, eq=False)
 class PriorObjective(Objective):
-    """Prediction by one U-Net, see `Objective`; its inputs: noisy stacks, times, what is to be predicted, and where."""
+    """Prediction by one U-Net, see `Objective`; its inputs: what is shown, times, answers, where and how they count."""
 
     config: PriorConfig
 
@@ -42,6 +44,13 @@ class PriorObjective(Objective):
         """The noise schedule."""
         return NoiseSchedule(self.config.schedule.kind, self.config.schedule.length)
 
+    @cached_property
+    def target(self) -> Target:
+        """What the network is shown, and what it is to answer; a linear estimate is measured on the training slices."""
+        kind = self.config.precondition
+        linear = None if kind == "none" else LinearEstimate.fit(self.store.split("train").images, kind)
+        return Target(self.schedule, self.config.predicts, linear)
+
     def networks(self) -> dict[str, nn.Module]:
         """Make the U-Net, with weights from the seed or from the file that the configuration names.
 
@@ -50,7 +59,8 @@ class PriorObjective(Objective):
         InputError
             If the slices do not fit the network, or the named weights are of another network, schedule or stack.
         """
-        size, side = UNetConfig(len(self.store.spec), **self.config.network.model_dump()), self.store.size
+        shape, side = self.config.network.model_dump(), self.store.size
+        size = UNetConfig(len(self.store.spec), **shape, stacks=self.target.stacks)
         if self.config.given and size.channels < 2:
             raise InputError("given: a stack of one modality has none to give and others to ask for; set it to 0.")
         if side % size.stride:
@@ -66,26 +76,26 @@ class PriorObjective(Objective):
         drawn = [self._times(clean.shape[1], draw) for draw in draws]
         times, asked = (torch.stack(part) for part in zip(*drawn, strict=True))
         noise, stack = randn(clean.shape[1:], draws), to_model(clean)
-        target = noise if self.config.predicts == "noise" else self.schedule.velocity(stack, noise, times)
-        return self.schedule.diffuse(stack, times, noise), times, target, asked
+        shown, line = self.target.shown(self.schedule.diffuse(stack, times, noise), times)
+        truth, weight = self.target.truth(stack, noise, times, line), self.target.weight(times, line, stack)
+        return shown, times, truth, asked, weight
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """Return the mean squared error of the prediction, in the modalities that are not given."""
-        noisy, times, target, asked = inputs
-        error = (networks[name](noisy, times).float() - target).square().mean(dim=(2, 3))
+        shown, times, truth, asked, weight = inputs
+        error = (weight * (networks[name](shown, times).float() - truth).square()).mean(dim=(2, 3))
         return ((error * asked).sum(dim=1) / asked.sum(dim=1)).mean()
 
     def validation(self, network: nn.Module) -> float:
         """See `a2a.training.validation.validation_loss`."""
-        return validation_loss(network, self.store.split("val").images, self.schedule, self.config.predicts)
+        return validation_loss(network, self.store.split("val").images, self.target)
 
     def finished(self, network: nn.Module, card: dict) -> Prior:
         """Calibrate the network on the validation split; the card also lists the trainings that it went on from."""
         if self.config.start:
             card = card | {"before": trainings(read_card(self.config.start))}
-        prior = Prior(
-            network, self.schedule, self.store.spec, self.store.size, card=card, predicts=self.config.predicts
-        )
+        what = {"predicts": self.config.predicts, "linear": self.target.linear}
+        prior = Prior(network, self.schedule, self.store.spec, self.store.size, card=card, **what)
         return calibrated(prior, self.store.split("train").images, self.store.split("val").images)
 
     def _times(self, modalities: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -111,7 +121,7 @@ class PriorObjective(Objective):
         if missing := {"config", "images_seen", "seconds"} - prior.card.keys():
             raise InputError(f"start: {self.config.start} was not made by a2a train, its card lacks {sorted(missing)}.")
         found = grown(prior.network, size)
-        if prior.predicts != self.config.predicts:
+        if (prior.predicts, prior.linear is None) != (self.config.predicts, self.target.linear is None):
             zeroed(found.tail[-1])
         pairs = {"network": (found.config, size), "schedule": (prior.schedule, self.schedule)}
         for name, (has, wanted) in pairs.items():

@@ -13,8 +13,8 @@ from a2a.common.units import to_image, to_model
 from a2a.prior.calibration import Calibration
 from a2a.prior.denoiser import Denoiser
 from a2a.prior.frequency_bands import band_covariance
-from a2a.prior.prior import Predicts, Prior
-from a2a.prior.schedule import NoiseSchedule
+from a2a.prior.prior import Prior
+from a2a.prior.target import Target
 
 SLICES, BATCH = 48, 16
 
@@ -26,9 +26,7 @@ def _chosen(images: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def validation_loss(
-    network: nn.Module, images: np.ndarray, schedule: NoiseSchedule, predicts: Predicts = "noise"
-) -> float:
+def validation_loss(network: nn.Module, images: np.ndarray, target: Target) -> float:
     """Return the training loss on fixed slices, times (evenly spread) and noise, in float32.
 
     Parameters
@@ -37,20 +35,18 @@ def validation_loss(
         Predictor.
     images
         ``(N, n, H, W)`` in [0, 1].
-    schedule
-        Its noise schedule.
-    predicts
-        What the network answers.
+    target
+        What it is shown, and what it should answer.
     """
-    clean = to_model(_chosen(images))
+    clean, schedule = to_model(_chosen(images)), target.schedule
     times = torch.linspace(0, schedule.length - 1, len(clean)).round().long()
     noise = randn(clean.shape[1:], spawn(0, len(clean)))
-    target = noise if predicts == "noise" else schedule.velocity(clean, noise, times)
     device, total = next(network.parameters()).device, 0.0
     for rows in torch.arange(len(clean)).split(BATCH):
-        noisy = schedule.diffuse(clean[rows], times[rows], noise[rows])
-        predicted = network(noisy.to(device), times[rows].to(device)).cpu()
-        total += float((predicted - target[rows]).square().mean(dim=(1, 2, 3)).sum())
+        shown, line = target.shown(schedule.diffuse(clean[rows], times[rows], noise[rows]), times[rows])
+        predicted = network(shown.to(device), times[rows].to(device)).cpu()
+        errors = (predicted - target.truth(clean[rows], noise[rows], times[rows], line)).square()
+        total += float((target.weight(times[rows], line, errors) * errors).mean(dim=(1, 2, 3)).sum())
     return total / len(clean)
 
 
@@ -60,7 +56,7 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     Measured on held-out slices is the covariance of the error over time, between modalities in each frequency band of
     spatial frequency: the samplers know from it what an estimate is worth. Where the network predicts noise, so is, for
     each modality, the gain that brings the clean estimate closest to the truth when it is shrunk towards the mean
-    training stack. Estimates from a velocity need none, and shrinking them would make samples alike.
+    training stack. Other estimates need none, and shrinking them would make samples alike.
 
     Parameters
     ----------
@@ -71,7 +67,7 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
     """
     times = calibration_times(prior.schedule.length)
     raw = replace(prior, calibration=None)
-    if prior.predicts == "velocity":
+    if prior.predicts != "noise":
         return replace(prior, calibration=Calibration(times, denoising_error(raw, held_out, times)))
     mean = torch.from_numpy(np.mean(train, axis=0, dtype=np.float64).astype(np.float32))
     gains, errors = [], []

@@ -167,13 +167,13 @@ def test_weights_without_error_table_say_so(prior):
         bare.variance(10)
 
 
-@pytest.mark.parametrize("predicts", ["noise", "velocity"])
+@pytest.mark.parametrize("predicts", ["noise", "velocity", "clean"])
 @pytest.mark.parametrize("t", [0, 500, 900, (0, 900)])
 def test_a_true_answer_gives_back_the_stack(prior, predicts, t):
     """A network that knows the truth: what it answers is turned into the stack."""
     x0, noise = torch.rand(2, 2, 16, 16) * 1.8 - 0.9, torch.randn(2, 2, 16, 16)
     times, schedule = torch.tensor([t]).reshape(1, -1).expand(2, -1), prior.schedule
-    truth = noise if predicts == "noise" else schedule.velocity(x0, noise, times)
+    truth = {"noise": noise, "velocity": schedule.velocity(x0, noise, times), "clean": x0}[predicts]
 
     class Knowing(torch.nn.Module):
         config, weight = prior.network.config, torch.nn.Parameter(torch.zeros(1))
@@ -194,8 +194,9 @@ def test_what_it_predicts_is_kept_with_the_weights(prior, tmp_path):
 def test_a_calibration_that_does_not_fit_the_prior_is_refused(prior):
     known, n = prior.calibration, len(prior.spec)
     gain, mean = torch.ones(2, n), torch.zeros(n, prior.size, prior.size)
-    with pytest.raises(InputError, match="a velocity are not shrunk"):
-        replace(prior, calibration=replace(known, gain=gain, mean=mean), predicts="velocity")
+    for predicts in ("velocity", "clean"):
+        with pytest.raises(InputError, match=f"a {predicts} are not shrunk"):
+            replace(prior, calibration=replace(known, gain=gain, mean=mean), predicts=predicts)
     with pytest.raises(InputError, match=r"it is of \(2, 8, 16\), but the prior is for \(2, 16, 16\)"):
         replace(prior, calibration=replace(known, gain=gain, mean=mean[:, ::2]))
     with pytest.raises(InputError, match=r"it is of \(1,\), but"):

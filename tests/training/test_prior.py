@@ -9,11 +9,13 @@ import torch
 from a2a.common.errors import InputError
 from a2a.common.units import to_model
 from a2a.forward.stack import StackSpec
+from a2a.prior.frequency_bands import pixel_variance
 from a2a.prior.prior import Prior
 from a2a.training import PriorObjective, train
 from a2a.training.batches import rows_of_step
-from a2a.training.config import Augmentation
+from a2a.training.config import Augmentation, PriorConfig
 from a2a.training.loader import Steps
+from a2a.training.state import build
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_processes_share_the_batch(objective, world):
 
 def test_inputs_are_the_forward_process_of_their_slices(config, store):
     still = PriorObjective(config.model_copy(update={"augmentation": Augmentation(flip=0)}), store)
-    noisy, times, noise, _ = Steps(still)[5]
+    noisy, times, noise, *_ = Steps(still)[5]
     images = store.split("train").images
     clean = to_model(torch.from_numpy(images[rows_of_step(config.seed, 5, config.batch, len(images))]).float())
     abar = torch.from_numpy(np.cumprod(1 - still.schedule.betas)[times[:, 0]])[:, None, None, None]
@@ -79,10 +81,12 @@ def test_half_of_the_slices_are_shown_in_the_noisiest_fifth(config, store):
 
 def test_given_modalities_are_not_scored(giving):
     network = giving.networks()["network"]
-    noisy, _, noise, _ = Steps(giving)[0]
+    noisy, _, noise, _, weight = Steps(giving)[0]
     times, asked = (torch.tensor([row]).expand(len(noisy), 2) for row in ([3, 600], [False, True]))
     other = torch.cat([noise[:, :1] + 5, noise[:, 1:]], dim=1)
-    losses = [giving.loss("network", {"network": network}, (noisy, times, truth, asked)) for truth in (noise, other)]
+    losses = [
+        giving.loss("network", {"network": network}, (noisy, times, truth, asked, weight)) for truth in (noise, other)
+    ]
     assert torch.equal(*losses)
     expected = (network(noisy, times) - noise)[:, 1].square().mean()
     assert torch.allclose(losses[0], expected)
@@ -96,7 +100,7 @@ def test_a_stack_of_one_modality_has_nothing_to_give(giving):
 
 def test_velocities_are_predicted_where_that_is_asked_for(config, store):
     noise, velocity = (PriorObjective(config.model_copy(update={"predicts": p}), store) for p in ("noise", "velocity"))
-    (noisy, times, eps, _), (same, _, v, _) = Steps(noise)[5], Steps(velocity)[5]
+    (noisy, times, eps, *_), (same, _, v, *_) = Steps(noise)[5], Steps(velocity)[5]
     assert torch.equal(noisy, same)
     signal, spread = noise.schedule.coefficients(times, eps)
     torch.testing.assert_close(spread * noisy + signal * v, eps, rtol=0, atol=1e-5)
@@ -109,3 +113,54 @@ def test_a_run_that_predicts_something_else_begins_with_a_silent_last_layer(conf
     last, others = network.tail[-1].state_dict(), network.down.state_dict()
     assert not any(value.any() for value in last.values())
     assert all(torch.equal(value, Prior.load(first).network.down.state_dict()[name]) for name, value in others.items())
+
+
+@pytest.fixture
+def corrected(config) -> PriorConfig:
+    """A run whose network corrects a linear estimate."""
+    return config.model_copy(update={"predicts": "clean", "precondition": "cross-modal", "precision": "float32"})
+
+
+def test_a_run_that_corrects_begins_with_the_linear_estimate_and_betters_it(corrected, store, tmp_path):
+    longer = corrected.model_copy(update={"steps": 60, "lr": 4e-3})
+    objective = PriorObjective(longer, store)
+    fresh = build(objective).ema.eval()
+    prior = objective.finished(fresh, {})
+    x = torch.randn(2, 2, 16, 16)
+    estimate, _ = objective.target.linear(x, *prior.schedule.coefficients(500, x))
+    torch.testing.assert_close(prior.predict(x, 500), estimate.clamp(-1, 1))
+    trained = Prior.load(train(objective, tmp_path / "run"))
+    assert trained.predicts == "clean" and torch.equal(trained.linear.mean, objective.target.linear.mean)
+    assert trained.card["validation_loss"] < 0.9 * objective.validation(fresh)
+    assert pixel_variance(trained.covariance(700), 16, 16).sum() < pixel_variance(prior.covariance(700), 16, 16).sum()
+
+
+def test_a_run_that_corrects_goes_on_bit_for_bit(corrected, store, tmp_path):
+    objective = PriorObjective(corrected, store)
+    straight = train(objective, tmp_path / "straight")
+    train(objective, tmp_path / "halves", stop_after=5)
+    halves = train(objective, tmp_path / "halves", resume=True)
+    assert Prior.load(straight).digest == Prior.load(halves).digest
+
+
+def test_a_run_that_corrects_may_begin_with_one_that_does_not(corrected, config, store, tmp_path):
+    first = train(PriorObjective(config, store), tmp_path / "first")
+    network = PriorObjective(corrected.model_copy(update={"start": first}), store).networks()["network"]
+    known = Prior.load(first).network
+    assert network.config.stacks == 2 and not network.tail[-1].weight.any()
+    assert torch.equal(network.head.weight[:, :2], known.head.weight) and not network.head.weight[:, 2:].any()
+    second = train(PriorObjective(corrected, store), tmp_path / "second")
+    again = PriorObjective(corrected.model_copy(update={"start": second}), store).networks()["network"]
+    assert torch.equal(again.tail[-1].weight, Prior.load(second).network.tail[-1].weight)
+
+
+def test_a_clean_stack_is_learned_where_that_is_asked_for(config, store):
+    objective = PriorObjective(config.model_copy(update={"predicts": "clean"}), store)
+    (noisy, times, truth, asked, weight), network = Steps(objective)[5], objective.networks()["network"]
+    images = store.split("train").images
+    shown = torch.from_numpy(np.float32(images[rows_of_step(config.seed, 5, config.batch, len(images))]))
+    assert torch.equal(truth.abs().sum(dim=(2, 3)), to_model(shown).abs().sum(dim=(2, 3)))
+    expected = (weight * truth.square()).mean()  # a fresh network answers 0
+    assert torch.allclose(
+        objective.loss("network", {"network": network}, (noisy, times, truth, asked, weight)), expected
+    )

@@ -14,6 +14,7 @@ from a2a.prior.frequency_bands import pixel_variance
 from a2a.prior.gaussian import Gaussian, GaussianPrior
 from a2a.prior.prior import Prior
 from a2a.prior.schedule import NoiseSchedule
+from a2a.prior.target import Target
 from a2a.training import PriorObjective
 from a2a.training.state import build
 from a2a.training.validation import calibrated, calibration_times, denoising_error, validation_loss
@@ -92,6 +93,6 @@ def test_calibration_survives_the_file(bare, store, tmp_path):
 
 def test_a_network_that_predicts_nothing_has_the_loss_of_pure_noise(store, config):
     network, images = build(PriorObjective(config, store)).ema, store.split("val").images
-    loss = validation_loss(network, images, NoiseSchedule())
+    loss = validation_loss(network, images, Target(NoiseSchedule()))
     assert loss == pytest.approx(1, abs=4 * (2 / images.size) ** 0.5)
-    assert validation_loss(network, images, NoiseSchedule()) == loss
+    assert validation_loss(network, images, Target(NoiseSchedule())) == loss

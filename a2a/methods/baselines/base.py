@@ -100,7 +100,7 @@ class Baseline(ABC, Generic[C]):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights, to say which of them made a result."""
-        return state_digest(self.network)
+        return state_digest(self.network.state_dict())
 
     def accepts(self, observation: Observation) -> str | None:
         """Return why the observation cannot be used, in words, or None if it can."""
