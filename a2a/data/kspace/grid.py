@@ -19,76 +19,19 @@ Which slice goes where, and how the axes run, is found by `a2a.data.kspace.frame
 NIfTI files".
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from a2a.common.errors import InputError
 from a2a.data.kspace.frame import Grid, framed
-from a2a.data.volumes.normalisation import Normalisation
+from a2a.data.kspace.scan import ScannerKSpace, noise_std, without_gap, without_padding
 from a2a.forward.measured import KSpace, KSpaceLines
 
 ALIGNED = 3e-4  # relative difference of fields of view up to which lines lie on the grid's frequencies
 WEAK = 0.25  # of the readout's band: so much of its rim may be lacking and is taken as zero, not as unknown
-SILENT = 1e-6  # of the median line: less is padding
-_PERIPHERY = 0.9
-_ENOUGH = 64
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class ScannerKSpace:
-    """k-space of one modality as a scanner's file holds it; see the conventions of this module.
-
-    Parameters
-    ----------
-    data
-        complex64 ``(N, coils, X, Y)``: readout X, phase encoding Y; zero where not sampled.
-    lines
-        Boolean ``(Y,)``, the phase-encode lines that were sampled.
-    field_of_view_mm
-        Of the encoding, along X and Y.
-    axes
-        Towards where X, Y and the slices run, such as ``"PLS"``; None where the file does not say.
-    noise_std
-        Of each real and imaginary part, in units of the data; None if unknown.
-    maps
-        Coil sensitivity maps on the prior's grid, ``(coils, H, W)`` or ``(N, coils, H, W)``; None if there are none.
-    scale
-        Physical values of the image units 0 and 1, if the data are in image units.
-    directions
-        Unit vectors ``(3, 3)`` in RAS along which X, Y and the slices run, row by row; None where not stated.
-    centres
-        The zero of each slice in RAS millimetres, ``(N, 3)``; None where not stated.
-    samples
-        Boolean ``(X,)``, the samples of a readout that were measured; all by default.
-    """
-
-    data: np.ndarray
-    lines: np.ndarray
-    field_of_view_mm: tuple[float, float]
-    axes: str | None = None
-    noise_std: float | None = None
-    maps: np.ndarray | None = None
-    scale: Normalisation | None = None
-    directions: np.ndarray | None = field(default=None, repr=False)
-    centres: np.ndarray | None = field(default=None, repr=False)
-    samples: np.ndarray | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.data.ndim != 4 or not np.iscomplexobj(self.data) or not self.data.size:
-            wanted = "complex (slices, coils, readout, phase encoding)"
-            raise InputError(f"k-space is {self.data.dtype} {self.data.shape}; needed is {wanted}.")
-        if self.lines.shape != self.data.shape[-1:]:
-            wanted = f"({self.data.shape[-1]},), the phase-encode lines of k-space"
-            raise InputError(f"mask has shape {self.lines.shape}; needed is {wanted}.")
-        if not self.lines.any():
-            raise InputError("mask samples nothing; give the modality as missing instead.")
-        if not np.isfinite(self.data).all():
-            raise InputError("k-space has values that are NaN or infinite.")
-        if not all(np.isfinite(side) and side > 0 for side in self.field_of_view_mm):
-            raise InputError(f"its header says a field of view of {self.field_of_view_mm} mm; both must be positive.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +98,7 @@ class Placed:
             return self.data, self.mask
         count, coils, _, readout = self.data.shape
         height = self.covered.shape[2 if self.columns else 1]
-        middle, step = _without_gap(self.frequencies)
+        middle, step = without_gap(self.frequencies)
         place = np.arange(height) - height // 2
         turn = np.exp(2j * np.pi * np.outer(place, self.frequencies[middle])).astype(np.complex64)
         image = turn @ self.data[:, :, middle] * np.float32(step * np.sqrt(height))
@@ -212,29 +155,6 @@ def to_grid(scan: ScannerKSpace, grid: Grid) -> Placed:
     return Placed(np.ascontiguousarray(whole), np.array(mask[:, 0] if one else mask), None, *more)
 
 
-def without_padding(scan: ScannerKSpace) -> ScannerKSpace:
-    """Count lines and samples of a readout that carry no signal at all as not measured, whatever the mask says.
-
-    Raises
-    ------
-    InputError
-        If nothing is left.
-    """
-    power = np.sqrt((np.abs(scan.data) ** 2).mean(axis=(0, 1), dtype=np.float64))
-    by_line = power.max(axis=0)
-    loud = by_line[scan.lines & (by_line > 0)]
-    if not loud.size:
-        raise InputError("k-space holds nothing but zeros.")
-    lines = scan.lines & (by_line > SILENT * np.median(loud))
-    by_sample = power[:, lines].max(axis=1)
-    samples = by_sample > SILENT * np.median(by_sample[by_sample > 0])
-    if scan.samples is not None:
-        samples &= scan.samples
-    first, last = np.flatnonzero(samples)[[0, -1]]
-    samples[first : last + 1] = True  # padding lies at the ends
-    return replace(scan, lines=lines, samples=samples)
-
-
 def centred(values: np.ndarray, size: int, axis: int) -> np.ndarray:
     """Cut or zero-pad an axis to `size` entries around its middle ``n // 2``.
 
@@ -271,31 +191,6 @@ def transform(values: np.ndarray, axis: int, inverse: bool = False) -> np.ndarra
     along = np.fft.ifft if inverse else np.fft.fft
     shifted = along(np.fft.ifftshift(values, axes=axis), axis=axis, norm="ortho")
     return np.fft.fftshift(shifted, axes=axis).astype(values.dtype, copy=False)
-
-
-def noise_std(scan: ScannerKSpace) -> float:
-    """Standard deviation of the noise: what the file says, else the median magnitude at the rim of k-space.
-
-    At frequencies above nine tenths of the largest the signal is weak, but not nothing: the estimate is right for fine
-    matrices and too large, never too small, for coarse ones with little noise (2.5 times in the test's 48 x 48). A
-    noise scan, or ``noise_std`` in the file, is better.
-
-    Raises
-    ------
-    InputError
-        If too few samples lie there.
-    """
-    if scan.noise_std is not None:
-        return scan.noise_std
-    samples = np.ones(scan.data.shape[2], dtype=bool) if scan.samples is None else scan.samples
-    x, y = (np.abs(np.arange(len(seen)) - len(seen) // 2) for seen in (samples, scan.lines))
-    outer = np.maximum(x[:, None] / max(x[samples].max(), 1), y / max(y[scan.lines].max(), 1))
-    rim = (outer >= _PERIPHERY) & samples[:, None] & scan.lines
-    values = scan.data[..., rim]
-    values = values[values != 0]
-    if values.size < _ENOUGH:
-        raise InputError("its noise level is unknown, and too few samples lie at the rim of k-space; add noise_std.")
-    return float(np.median(np.abs(np.stack([values.real, values.imag]))) / 0.6745)
 
 
 def _readout(
@@ -371,17 +266,3 @@ def _inside(size: int, pixel: float, fov: float, offsets: np.ndarray) -> np.ndar
     """Which pixels of an axis lie in a field of view whose middle has an offset, ``(N, size)``."""
     place = (np.arange(size) - size // 2) * pixel - offsets[:, None]
     return np.abs(place) <= fov / 2 * (1 + 1e-6)
-
-
-def _without_gap(frequencies: np.ndarray) -> tuple[slice, float]:
-    """The lines around zero frequency that follow each other at the smallest distance, and that distance."""
-    gaps = np.diff(frequencies)
-    step = float(gaps.min()) if gaps.size else 1.0
-    first = last = int(np.abs(frequencies).argmin())
-    while first > 0 and gaps[first - 1] < 1.01 * step:
-        first -= 1
-    while last < len(gaps) and gaps[last] < 1.01 * step:
-        last += 1
-    reach = int(round(min(-frequencies[first], frequencies[last]) / step)) if first < last else 0
-    zero = int(np.abs(frequencies).argmin())
-    return slice(zero - reach, zero + reach + 1), step

@@ -5,12 +5,9 @@ Explained in the chapter "Your own NIfTI files".
 
 import gzip
 import io
-import warnings
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import nibabel as nib
@@ -19,14 +16,18 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically
+from a2a.data.volumes.nifti_header import (
+    HEADER_ERRORS,
+    corner_distance,
+    require_one_file,
+    require_one_place,
+    require_voxel_size,
+    silent,
+    with_offset,
+)
 
 GRID_TOLERANCE_MM = 0.01
 VOXEL_MM = (0.05, 50.0)  # outside of this a header's numbers cannot be millimetres of a patient
-_HEADER_ERRORS = (
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
-    nib.wrapstruct.WrapStructError,
-)
 _RAS = np.array([[0, 1], [1, 1], [2, 1]], dtype=float)
 
 
@@ -115,57 +116,15 @@ def _parse(path: Path) -> nib.Nifti1Image:
     sizes = {int.from_bytes(raw[:4], order) for order in ("little", "big")}
     kind = nib.Nifti2Image if 540 in sizes else nib.Nifti1Image
     try:
-        with _silent():
+        with silent():
             header = kind.header_class.from_fileobj(io.BytesIO(raw), check=False)
-            _require_one_file(header, path)
-            _require_voxel_size(header, path)
-            return kind.from_bytes(_with_offset(header, raw, path))
+            require_one_file(header, path)
+            require_voxel_size(header, path)
+            return kind.from_bytes(with_offset(header, raw, path))
     except InputError:
         raise
-    except (*_HEADER_ERRORS, OSError, ValueError) as error:
+    except (*HEADER_ERRORS, OSError, ValueError) as error:
         raise InputError(f"{path} is no NIfTI file or its header is damaged; a .nii or .nii.gz is needed.") from error
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep nibabel from printing what it repairs in a header; what matters is refused in a sentence."""
-    logger = nib.imageglobals.logger
-    before, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = before
-
-
-def _require_one_file(header: nib.Nifti1Header, path: Path) -> None:
-    """Refuse one half of a pair of header and image."""
-    if path.suffix.lower() in (".hdr", ".img") or bytes(header["magic"]).rstrip(b"\0") in (b"ni1", b"ni2"):
-        raise InputError(f"{path} is one half of a pair (.hdr and .img); convert the two to one .nii or .nii.gz.")
-
-
-def _require_voxel_size(header: nib.Nifti1Header, path: Path) -> None:
-    """Refuse a qform without voxel size, of which nibabel would make 1 mm."""
-    sides = np.asarray(header["pixdim"][1:4], dtype=np.float64)
-    if int(header["sform_code"]) == 0 and int(header["qform_code"]) != 0 and not (np.abs(sides) > 0).all():
-        found = " x ".join(f"{side:g}" for side in sides)
-        raise InputError(f"{path} has a voxel size of {found} in pixdim, so it is unknown; correct it in its header.")
-
-
-def _with_offset(header: nib.Nifti1Header, raw: bytes, path: Path) -> bytes:
-    """The file with the offset of its voxels, where its header says 0 and its length says the only one possible."""
-    single = header.single_vox_offset
-    if float(header["vox_offset"]) != 0:
-        return raw
-    expected = single + int(np.prod(header.get_data_shape(), dtype=np.int64)) * header.get_data_dtype().itemsize
-    if len(raw) != expected:
-        raise InputError(
-            f"{path} says in its header that voxels begin at byte 0 (vox_offset), and it does not have the "
-            f"{expected} bytes with which they would begin at {single}; correct vox_offset."
-        )
-    header["vox_offset"] = single
-    return header.binaryblock + raw[len(header.binaryblock) :]
 
 
 def _affine(image: nib.Nifti1Image, path: Path) -> np.ndarray:
@@ -176,7 +135,7 @@ def _affine(image: nib.Nifti1Image, path: Path) -> np.ndarray:
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(f"{path} has a singular affine; its sform or qform must map voxels to millimetres.")
-    _require_one_place(image, affine, path)
+    require_one_place(image, affine, path)
     unit, sides = header.get_xyzt_units()[0], np.linalg.norm(affine[:3, :3], axis=0)
     if unit not in ("mm", "unknown"):
         raise InputError(f"{path} measures its voxels in {unit}; its header must say millimetres and mean it.")
@@ -184,31 +143,6 @@ def _affine(image: nib.Nifti1Image, path: Path) -> np.ndarray:
         size = " x ".join(f"{side:g}" for side in sides)
         raise InputError(f"{path} has voxels of {size} mm, no patient's; correct the unit or the affine in its header.")
     return affine
-
-
-def _require_one_place(image: nib.Nifti1Image, affine: np.ndarray, path: Path) -> None:
-    """Refuse a sform and a qform that contradict each other.
-
-    Both may be there and differ if their codes do: one says where the scanner saw the patient, the other lies in an
-    atlas. But no space has left and right the other way round.
-    """
-    codes = int(image.header["sform_code"]), int(image.header["qform_code"])
-    if 0 in codes:
-        return
-    try:
-        with _silent():
-            other = np.asarray(image.header.get_qform(), dtype=np.float64)
-    except _HEADER_ERRORS:
-        return  # no quaternion, so it says nothing
-    grids = (Volume(np.broadcast_to(np.float32(0), image.shape), a) for a in (affine, other))
-    apart, mirrored = _corner_distance(*grids), np.linalg.det(affine[:3, :3]) * np.linalg.det(other[:3, :3]) < 0
-    voxel = float(np.linalg.norm(affine[:3, :3], axis=0).min())
-    if mirrored or (codes[0] == codes[1] and apart > voxel / 2):
-        what = "left and right are unknown" if mirrored else "its place is unknown"
-        raise InputError(
-            f"{path}: its sform and its qform contradict each other by up to {apart:.3g} mm, so {what}; correct one of "
-            "them or set its code to 0."
-        )
 
 
 def to_ras(volume: Volume) -> Volume:
@@ -261,7 +195,7 @@ def require_same_grid(volumes: Iterable[Volume]) -> None:
                 f"{other.name} has shape {other.data.shape} but {first.name} has {first.data.shape}; "
                 "register and resample the images to one grid first."
             )
-        distance = _corner_distance(first, other)
+        distance = corner_distance(first.data.shape, first.affine, other.affine)
         if distance > GRID_TOLERANCE_MM:
             raise InputError(
                 f"{other.name} has another affine than {first.name}: the grids lie up to {distance:.3g} mm apart; "
@@ -271,13 +205,7 @@ def require_same_grid(volumes: Iterable[Volume]) -> None:
 
 def on_one_grid(a: Volume, b: Volume) -> bool:
     """Whether the voxels of two volumes coincide: equal shapes, corners within 0.01 mm."""
-    return a.data.shape == b.data.shape and _corner_distance(a, b) <= GRID_TOLERANCE_MM
-
-
-def _corner_distance(a: Volume, b: Volume) -> float:
-    """Largest distance in mm between equal corners of two grids of the same shape."""
-    corners = np.array([[*c, 1] for c in product(*((0, n - 1) for n in a.data.shape))], dtype=float)
-    return float(np.linalg.norm((corners @ (a.affine - b.affine).T)[:, :3], axis=1).max())
+    return a.data.shape == b.data.shape and corner_distance(a.data.shape, a.affine, b.affine) <= GRID_TOLERANCE_MM
 
 
 def write_volume(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None:
