@@ -7,12 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-import yaml
-from pydantic import PositiveFloat, ValidationError
+from pydantic import PositiveFloat
 
 from a2a.benchmark.experiment import Experiment, Strict
 from a2a.benchmark.run import run
 from a2a.benchmark.table import tables
+from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
 from a2a.common.files import write_text
 from a2a.data.store.read import SliceStore
@@ -45,16 +45,7 @@ class Drift(Strict):
         InputError
             If the file is missing or no YAML, or a field is wrong (the field is named).
         """
-        try:
-            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; the plan is experiments/drift.yaml.") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not valid YAML ({error}).") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "the top level"
-            raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+        return read_yaml(path, cls, "the plan is experiments/drift.yaml")
 
 
 def measure(plan: Drift, prior: Prior, store: SliceStore) -> pd.DataFrame:

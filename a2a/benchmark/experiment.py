@@ -2,23 +2,28 @@
 
 from copy import deepcopy
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from a2a.common.errors import InputError
+from a2a.common.documents import read_yaml
+from a2a.common.errors import InputError, whole
+from a2a.common.names import Name
 from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import ANY2ALL
 from a2a.methods.registry import methods
 from a2a.samplers.table import find_sampler
 
+MOST = 10_000
+"""Jobs of an experiment."""
+
 
 class Strict(BaseModel):
     """Settings that are checked field by field and do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Job(Strict):
@@ -46,7 +51,7 @@ class Job(Strict):
     targets: tuple[str, ...] = Field(min_length=1)
     method: str = ANY2ALL
     sampler: str = "mds"
-    samples: int = Field(1, ge=1)
+    samples: int = Field(1, ge=1, le=10_000)
     every: int = Field(1, ge=1)
     options: dict[str, Any] = {}
 
@@ -121,6 +126,7 @@ class Profile(Strict):
     @classmethod
     def _known(cls, said: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for name, options in said.items():
+            whole("samples", options.get("samples", 1), 1, 10_000)
             checked(name, {option: value for option, value in options.items() if option != "samples"})
         return said
 
@@ -138,6 +144,8 @@ def gathered(content: object, cls: type[BaseModel], into: str) -> object:
     if not isinstance(content, dict):
         return content
     own = {name: value for name, value in content.items() if name in cls.model_fields}
+    if not isinstance(own.get(into, {}), dict):
+        raise ValueError(f"{into} must be a mapping")
     return own | {into: own.get(into, {}) | {name: v for name, v in content.items() if name not in own}}
 
 
@@ -171,15 +179,15 @@ class Experiment(Strict):
         setting has ``given`` and ``targets``, or ``each``, see `combinations`.
     """
 
-    name: str
+    name: Name
     prior: Path = Path("weights/phantom-any2all-64.safetensors")
     data: Path = Path("runs/data/phantom-any2all-64-ci")
     precision: Literal["float32", "bfloat16"] = "float32"
     undersampling: Undersampling = Undersampling()
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     weights: dict[str, Path] = {}
     profiles: dict[str, Profile] = {}
-    jobs: tuple[Job, ...] = Field(min_length=1)
+    jobs: tuple[Job, ...] = Field(min_length=1, max_length=MOST)
 
     @model_validator(mode="before")
     @classmethod
@@ -190,10 +198,15 @@ class Experiment(Strict):
         content = deepcopy(content)
         if "jobs" in content or not {"settings", "methods"} <= set(content):
             raise ValueError("an experiment has either jobs, or settings and methods")
+        for field in ("settings", "methods"):
+            if not (isinstance(content[field], list) and all(isinstance(entry, dict) for entry in content[field])):
+                raise ValueError(f"{field} must be a list of mappings")
         settings = []
         for entry in content["settings"]:
-            each = combinations(entry.pop("each")) if "each" in entry else [{}]
+            each = combinations(_statuses(entry.pop("each"))) if "each" in entry else [{}]
             settings += [entry | one for one in each]
+        if len(settings) * len(content["methods"]) > MOST:
+            raise ValueError(f"settings and methods make more than {MOST} jobs")
         rest = {key: value for key, value in content.items() if key not in ("settings", "methods")}
         return rest | {"jobs": [setting | method for setting in settings for method in content["methods"]]}
 
@@ -224,16 +237,18 @@ class Experiment(Strict):
         InputError
             If the file is missing or no YAML, or a field is unknown, missing or out of range (the field is named).
         """
-        try:
-            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; experiments are the YAML files in experiments/.") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not valid YAML ({error}).") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "the top level"
-            raise InputError(f"{path}: field {field}: {first['msg'].removeprefix('Value error, ')}.") from error
+        return read_yaml(path, cls, "experiments are the YAML files in experiments/")
+
+
+def _statuses(each: object) -> dict[str, list[str]]:
+    """Refuse anything but lists of words, or more combinations than an experiment can have."""
+    if not isinstance(each, dict) or not all(isinstance(kinds, list) for kinds in each.values()):
+        raise ValueError("each must map modalities to lists of clean, measured and missing")
+    if not all(isinstance(kind, str) for kinds in each.values() for kind in kinds):
+        raise ValueError("each must map modalities to lists of clean, measured and missing")
+    if prod(len(kinds) for kinds in each.values()) > MOST:
+        raise ValueError(f"each makes more than {MOST} settings")
+    return each
 
 
 def combinations(each: dict[str, list[str]]) -> list[dict[str, object]]:

@@ -15,13 +15,14 @@ from typing import Any
 import nbformat
 import pandas as pd
 import plotly
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from a2a.bookmaking.book import Book
 from a2a.bookmaking.run import Task, complain, read_run, run_all
+from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
 from a2a.common.files import write_text
+from a2a.common.names import Name
 
 LIMIT = 1000
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -49,8 +50,8 @@ class Grid(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^\w[\w.-]*$")
-    chapters: tuple[str, ...] = Field(min_length=1)
+    name: Name = Field(pattern=r"^\w[\w.-]*$")
+    chapters: tuple[Name, ...] = Field(min_length=1, max_length=LIMIT)
     profile: str = "ci"
     parameters: dict[str, list[Any]] = Field(min_length=1)
 
@@ -64,16 +65,7 @@ class Grid(BaseModel):
             If the file is missing or no YAML, a field is wrong, an axis is empty, or there are more than 1000
             combinations.
         """
-        try:
-            grid = cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; a grid is a YAML with name, chapters and parameters.") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "the top level"
-            raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+        grid = read_yaml(path, cls, "a grid is a YAML with name, chapters and parameters")
         if empty := [name for name, values in grid.parameters.items() if not values]:
             raise InputError(f"{path}: parameter {empty[0]} has no values; give at least one.")
         count = len(grid.chapters) * prod(len(values) for values in grid.parameters.values())

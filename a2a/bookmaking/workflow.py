@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from a2a.common.documents import validated
 from a2a.common.errors import InputError
 from a2a.common.floors import PAGES_ONLY
 from a2a.common.paths import repository
@@ -63,12 +64,7 @@ class Plan(BaseModel):
         InputError
             If a field is unknown, missing or of a wrong type.
         """
-        try:
-            return cls.model_validate(dict(config))
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise InputError(f"{CONFIG}: field {field}: {first['msg']}, got {first['input']!r}.") from error
+        return validated(CONFIG, dict(config), cls)
 
     @property
     def subjects(self) -> str:

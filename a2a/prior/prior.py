@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
 from a2a.common.files import write_atomically, write_json
 from a2a.common.units import to_model
 from a2a.forward.stack import StackSpec
@@ -26,11 +28,29 @@ from a2a.prior.calibration import Calibration, at_all_times
 from a2a.prior.denoiser import Times, clamped
 from a2a.prior.frequency_bands import pixel_variance
 from a2a.prior.schedule import NoiseSchedule
-from a2a.prior.weights import read_weights, state_digest
+from a2a.prior.weights import Description, filled, read_weights, state_digest
 
 Predicts = Literal["noise", "velocity"]
 MEAN = "calibration.mean"
-FIELDS = {"network", "schedule", "spec", "size", "predicts", "calibration"}
+
+
+class Tables(BaseModel):
+    """A `Calibration` as a JSON holds it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    times: tuple[int, ...] = Field(min_length=1)
+    error: list[list[list[list[float]]]]
+    gain: list[list[float]] | None
+
+
+class PriorDescription(Description):
+    """What the JSON beside the weights of a prior says."""
+
+    network: UNetConfig
+    schedule: NoiseSchedule
+    predicts: Predicts
+    calibration: Tables | None
 
 
 @dataclass(frozen=True)
@@ -204,33 +224,19 @@ class Prior:
         InputError
             If a file is missing or corrupt, or the modalities differ.
         """
-        description, tensors = read_weights(Path(path), FIELDS, "a prior")
+        path = Path(path)
+        description, tensors = read_weights(path, PriorDescription, "a prior")
         mean = tensors.pop(MEAN).float() if MEAN in tensors else None
+        said, tables = description, description.calibration
+        network = filled(path, lambda: UNet(said.network), tensors, "network")
+        card = said.card.model_dump(mode="json", exclude_unset=True)
         try:
-            prior = cls._described(description, mean, bf16)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: the JSON beside it is damaged ({error}); fetch both files again.") from error
+            known = tables and Calibration.from_dict(tables.model_dump(), mean)
+            prior = cls(network, said.schedule, StackSpec(said.spec), said.size, known, card, bf16, said.predicts)
+        except (TypeError, ValueError) as error:
+            fault = shown(str(error).rstrip("."))
+            raise InputError(f"{path}: the JSON beside it is damaged ({fault}); fetch both files again.") from error
         if spec is not None and spec.names != prior.spec.names:
             found, needed = (f"{len(s)} modalities ({', '.join(s.names)})" for s in (prior.spec, spec))
             raise InputError(f"{path}: these weights are for {found}, but {needed} are needed.")
-        try:
-            prior.network.load_state_dict({k: v.float() for k, v in tensors.items()})
-        except RuntimeError as error:
-            raise InputError(f"{path}: the tensors do not fit the network of the JSON beside them.") from error
         return prior
-
-    @classmethod
-    def _described(cls, description: dict, mean: Tensor | None, bf16: bool) -> "Prior":
-        """Make a prior with the network of a description, its weights still to be filled in."""
-        size = {name: tuple(v) if isinstance(v, list) else v for name, v in description["network"].items()}
-        tables = description["calibration"]
-        return cls(
-            UNet(UNetConfig(**size)).eval().requires_grad_(False),
-            NoiseSchedule(**description["schedule"]),
-            StackSpec.from_list(description["spec"]),
-            description["size"],
-            tables and Calibration.from_dict(tables, mean),
-            description["card"],
-            bf16,
-            description["predicts"],
-        )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from a2a.common.errors import InputError
+from a2a.common.names import checked_name
 from a2a.common.progress import progress
 from a2a.data.cards.card import DataCard
 from a2a.data.cards.layouts import Layout, Scan
@@ -131,6 +132,7 @@ class NiftiSubjects:
             If a file is missing, ambiguous or unusable, the files cannot be brought on one grid, a label map holds
             unknown labels, or the brain does not fit the window.
         """
+        checked_name(subject, "the subject")
         if subject not in self.scans:
             raise InputError(f"there are no files of {subject} in {self.folder}")
         scan, how = self.scans[subject], self.card.preprocessing

@@ -7,18 +7,22 @@ may come with label maps, ``train-labels.npy`` and so on (``uint8 (N, maps, H, W
 """
 
 import hashlib
-import json
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, Field
 
+from a2a.common.documents import read_json, validated
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
+from a2a.common.names import Name
 from a2a.data.cards.profiles import SPLITS
-from a2a.forward.stack import StackSpec
+from a2a.forward.stack import Modality, StackSpec
 
 FORMAT = "a2a slice store 1"
 MANIFEST = "manifest.json"
@@ -98,6 +102,26 @@ class Split:
         return found
 
 
+class LabelMap(BaseModel):
+    """A label map of a store: its name, and the meaning of its values."""
+
+    name: Name
+    values: dict[int, str]
+
+
+class Manifest(BaseModel):
+    """Of the manifest those fields that a program reads; others may stand beside them."""
+
+    spec: tuple[Modality, ...] = Field(min_length=1, max_length=64)
+    size: int = Field(ge=1, le=4096)
+    sha256: dict[str, str]
+    labels: tuple[LabelMap, ...] = ()
+    card: Name
+    profile: Name
+    preprocessing: dict[str, Any] = {}
+    subjects: dict[str, dict[str, Any]] = {}
+
+
 @dataclass(frozen=True)
 class SliceStore:
     """A slice store on disk, opened for reading.
@@ -124,10 +148,8 @@ class SliceStore:
         """
         path = Path(path)
         manifest = read_manifest(path)
-        try:
-            store = cls(path, manifest, StackSpec.from_list(manifest["spec"]), manifest["size"])
-        except (TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{path / MANIFEST} is damaged: spec is no list of modalities.") from error
+        said = validated(path / MANIFEST, manifest, Manifest)
+        store = cls(path, manifest, StackSpec(said.spec), said.size)
         for name in files_of(store.label_maps):
             if not (path / name).is_file():
                 raise InputError(f"{path} is an incomplete slice store: {name} is missing; prepare it again.")
@@ -195,15 +217,10 @@ def read_manifest(path: Path) -> dict:
         If there is none or it is of another format.
     """
     file = Path(path) / MANIFEST
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is no slice store (no {MANIFEST}); make one with a2a prepare.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read as JSON; prepare the store again.") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != FORMAT or not {"spec", "size", "sha256"} <= manifest.keys():
-        raise InputError(f"{file} is of format {found!r}; this version reads {FORMAT!r}.")
-    if not isinstance(manifest["size"], int) or not isinstance(manifest["sha256"], dict):
-        raise InputError(f"{file} is damaged: size must be a number and sha256 a table; prepare the store again.")
+    if not file.is_file():
+        raise InputError(f"{path} is no slice store (no {MANIFEST}); make one with a2a prepare.")
+    manifest = read_json(file, dict[str, Any])
+    if (found := manifest.get("format")) != FORMAT:
+        raise InputError(f"{file} is of format {shown(repr(found), 40)}; this version reads {FORMAT!r}.")
+    validated(file, manifest, Manifest)
     return manifest
