@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from a2a.common.escaping import shown
 from a2a.common.progress import format_seconds
 
 if TYPE_CHECKING:
     from a2a.data.prepare.prepare import PrepareReport
 
 SOME_SKIPPED = 3
+REASON = 500
 
 
 def prepare(
@@ -33,7 +35,7 @@ def prepare(
     report = prepare_store(card, out, root, profile, size, overwrite, workers or os.cpu_count() or 1)
     typer.echo(_summary(report))
     for skipped in report.skipped:
-        typer.echo(f"Skipped {skipped.subject}: {skipped.reason}", err=True)
+        typer.echo(f"Skipped {shown(skipped.subject)}: {shown(skipped.reason, REASON)}", err=True)
     if report.skipped:
         raise typer.Exit(SOME_SKIPPED)
 

@@ -18,13 +18,18 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from a2a.common.documents import MEBIBYTE, size
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
+from a2a.data.kspace.arrays import LARGEST
 from a2a.data.kspace.grid import ScannerKSpace
 from a2a.data.kspace.npz import RANGE, scale_of
 
 FASTMRI = ("kspace", "mask", "ismrmrd_header")
 OPTIONAL = ("maps", "noise_std", RANGE)
 ISMRMRD = "dataset"
+DEEPEST, MOST, PACKED = 8, 10_000, 1100
+"""Groups in each other, fields of a file, and how much more than it takes a compressed field may hold."""
 EXTRA = "pip install -e '.[kspace]'"
 _NAMESPACE = {"m": "http://www.ismrm.org/ISMRMRD"}
 
@@ -59,9 +64,11 @@ class Encoding:
         InputError
             If it is no ISMRMRD header, or describes several encodings.
         """
+        if len(xml) > MEBIBYTE:
+            raise InputError(f"its ISMRMRD header has {size(len(xml))}; at most 1 MiB is read.")
         try:
             encodings = ElementTree.fromstring(xml).findall("m:encoding", _NAMESPACE)
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, ValueError, LookupError) as error:
             raise InputError(f"its ISMRMRD header is no XML ({error}).") from error
         if len(encodings) != 1:
             raise InputError(f"its ISMRMRD header describes {len(encodings)} encodings; one can be read.")
@@ -73,12 +80,18 @@ class Encoding:
             return found
 
         try:
-            matrix = tuple(int(text(f"encodedSpace/matrixSize/{axis}")) for axis in "xyz")
+            matrix = tuple(_side(text(f"encodedSpace/matrixSize/{axis}")) for axis in "xyz")
             field = tuple(float(text(f"encodedSpace/fieldOfView_mm/{axis}")) for axis in "xyz")
             centre = int(text("encodingLimits/kspace_encoding_step_1/center", str(matrix[1] // 2)))
         except ValueError as error:
             raise error if isinstance(error, InputError) else InputError(f"its ISMRMRD header: {error}.") from None
         return cls(matrix, field, text("trajectory", "cartesian").strip(), centre)
+
+
+def _side(text: str) -> int:
+    if not 1 <= (side := int(text)) <= 16384:
+        raise ValueError(f"a matrix size of {shown(text, 40)}")
+    return side
 
 
 def needs(module: str) -> ModuleType:
@@ -120,25 +133,55 @@ def read_hdf5(path: Path) -> ScannerKSpace:
         from a2a.data.kspace.ismrmrd import read_ismrmrd
 
         return read_ismrmrd(path)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(f"damaged or no HDF5 file ({' '.join(str(error).split())}).") from error
+    except InputError:
+        raise
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"damaged or no HDF5 file ({shown(str(error))}).") from error
 
 
 def _require_own_data(h5py: ModuleType, file: object) -> None:
-    """Refuse links to other files, whose contents the owner of this one need not know."""
-    for name in (*FASTMRI, *OPTIONAL, ISMRMRD):
-        if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
-            raise InputError(f"{name} is a link to another file; put the data themselves there.")
-        found = file.get(name)
-        if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
-            raise InputError(f"{name} lies in another file; put the data themselves there.")
+    """Refuse links, also to other places of the file, data that lie in other files, and data that are not there.
+
+    The owner of this file need not know what is in others. Every group is looked through, for a group may be a way
+    around a rule for names; what a dataset describes may take 2 GiB, and no more than compression can hide.
+    """
+    groups, seen = [("", file)], 0
+    while groups:
+        place, group = groups.pop()
+        for key in group:
+            name, seen = f"{place}{key}", seen + 1
+            if seen > MOST:
+                raise InputError(f"it holds more than {MOST} fields.")
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise InputError(f"{shown(name, 60)} is a link to another file; put the data themselves there.")
+            found = group[key]
+            if isinstance(found, h5py.Group):
+                if place.count("/") >= DEEPEST:
+                    raise InputError(f"{shown(name, 60)} is nested deeper than {DEEPEST} groups.")
+                groups.append((f"{name}/", found))
+            elif isinstance(found, h5py.Dataset):
+                _require_modest(found, shown(name, 60))
+
+
+def _require_modest(dataset: object, name: str) -> None:
+    """Refuse a dataset that lies in another file, or describes more than it can hold."""
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{name} lies in another file; put the data themselves there.")
+    wanted, held = dataset.nbytes, dataset.id.get_storage_size()
+    if wanted > LARGEST:
+        raise InputError(f"{name} says it has {size(wanted)}; at most {size(LARGEST)} are read.")
+    if wanted > PACKED * max(held, 4096):
+        raise InputError(f"{name} says it has {size(wanted)}, but its file holds {size(held)} of it; it is damaged.")
 
 
 def _fastmri(h5py: ModuleType, file: object) -> ScannerKSpace:
     """Take the fields out of an open file."""
     if lacking := [name for name in FASTMRI if not isinstance(file.get(name), h5py.Dataset)]:
         raise InputError(f"it lacks {', '.join(lacking)}; a fastMRI file has {', '.join(FASTMRI)}.")
-    encoding = Encoding.parse(file["ismrmrd_header"][()])
+    header = file["ismrmrd_header"][()]
+    if not isinstance(header, (bytes, str)):
+        raise InputError("ismrmrd_header must be one text of XML.")
+    encoding = Encoding.parse(header)
     if encoding.trajectory != "cartesian":
         raise InputError(f"its trajectory is {encoding.trajectory}; only cartesian k-space can be read.")
     data, mask = file["kspace"][()], np.asarray(file["mask"][()])

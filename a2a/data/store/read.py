@@ -28,6 +28,8 @@ FORMAT = "a2a slice store 1"
 MANIFEST = "manifest.json"
 INDEX = "index.csv"
 LABELS = "-labels"
+PIECE = 256
+"""Slices that are checked at a time."""
 COLUMNS = ("split", "row", "subject", "plane", "z_mm")
 
 
@@ -158,7 +160,9 @@ class SliceStore:
             if verify and sha256(path / name) != manifest["sha256"].get(name):
                 raise InputError(f"{path / name} does not match the checksum in {MANIFEST}; prepare the store again.")
         for name in SPLITS:
-            store.split(name)
+            images = store.split(name).images
+            if verify:
+                _require_image_units(images, path / f"{name}.npy")
         return store
 
     def split(self, name: str) -> Split:
@@ -202,6 +206,15 @@ class SliceStore:
         except (ValueError, OSError) as error:
             raise InputError(f"{file} is damaged ({_line(error)}); prepare the store again.") from error
         return index[index["split"] == split]
+
+
+def _require_image_units(images: np.ndarray, file: Path) -> None:
+    """Refuse values that are NaN or leave [0, 1]; read in pieces."""
+    for first in range(0, len(images), PIECE):
+        piece = images[first : first + PIECE]
+        if not (piece.min() >= 0 and piece.max() <= 1):
+            raise InputError(f"{file} has values that are NaN or leave [0, 1]; prepare the store again.")
+    release(images)
 
 
 def _line(error: Exception) -> str:
