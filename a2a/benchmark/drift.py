@@ -14,6 +14,7 @@ from a2a.benchmark.run import run
 from a2a.benchmark.table import tables
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
 from a2a.common.files import write_text
 from a2a.data.store.read import SliceStore
 from a2a.prior.prior import Prior
@@ -71,7 +72,11 @@ def compare_with(reference: Path, found: pd.DataFrame, plan: Drift) -> pd.DataFr
     """
     if not Path(reference).is_file():
         raise InputError(f"{reference}: no such file; write it with --update.")
-    former = pd.read_csv(reference, dtype={"subject": str}, keep_default_na=False, na_values={"value": [""]})
+    try:
+        former = pd.read_csv(reference, dtype={"subject": str}, keep_default_na=False, na_values={"value": [""]})
+        former = former.astype({"value": float})[[*KEY, "value"]]
+    except (ValueError, LookupError, OSError) as error:
+        raise InputError(f"{reference}: no table of drift ({shown(str(error))}); write it with --update.") from None
     text = [name for name in KEY if name not in ("slices", "evaluations")]
     both = [table.astype(dict.fromkeys(text, str)) for table in (former, found)]
     joined = both[0].merge(both[1], on=KEY, how="outer", suffixes=("_former", ""), indicator=True)

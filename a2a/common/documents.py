@@ -28,7 +28,7 @@ DIGITS = 40
 MOST = 100_000
 """Most scalars of a YAML."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_OTHER_NUMBER = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|0[bx][0-9a-fA-F_]+|[0-9]+_[0-9_]*)")
+_OTHER_NUMBER = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|0[bx][0-9a-fA-F_]+|[0-9]+_[0-9_]*)")
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO
 
 import numpy as np
@@ -19,8 +20,8 @@ LARGEST = 2 * 2**30
 """Bytes of an array in memory, and of a file."""
 _KINDS = "biufc"
 _OF_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError)
-_OF_NUMPY = (ValueError, OSError, EOFError, SyntaxError, OverflowError, TypeError, LookupError, MemoryError)
-_DAMAGED = (*_OF_ZIP, *_OF_NUMPY)
+_OF_HEADER = (ValueError, EOFError, SyntaxError, TokenError, OverflowError, TypeError, LookupError)
+_DAMAGED = (*_OF_ZIP, *_OF_HEADER, OSError, MemoryError)
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -35,7 +36,7 @@ def read_array(path: Path) -> np.ndarray:
     try:
         return _array(BytesIO(raw), len(raw), "the array")
     except _DAMAGED as error:
-        raise _said(error, f"{path}: damaged or no .npy file") from None
+        raise InputError(f"{path}: {_said(error, 'damaged or no .npy file')}") from None
 
 
 def read_arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:

@@ -167,6 +167,8 @@ def _require_modest(dataset: object, name: str) -> None:
     """Refuse a dataset that lies in another file, or describes more than it can hold."""
     if dataset.is_virtual or dataset.external:
         raise InputError(f"{name} lies in another file; put the data themselves there.")
+    if dataset.shape is None:
+        raise InputError(f"{name} holds nothing.")
     wanted, held = dataset.nbytes, dataset.id.get_storage_size()
     if wanted > LARGEST:
         raise InputError(f"{name} says it has {size(wanted)}; at most {size(LARGEST)} are read.")
@@ -178,6 +180,9 @@ def _fastmri(h5py: ModuleType, file: object) -> ScannerKSpace:
     """Take the fields out of an open file."""
     if lacking := [name for name in FASTMRI if not isinstance(file.get(name), h5py.Dataset)]:
         raise InputError(f"it lacks {', '.join(lacking)}; a fastMRI file has {', '.join(FASTMRI)}.")
+    numbers = [name for name in ("kspace", "mask", *OPTIONAL) if name in file]
+    if odd := [name for name in numbers if not hasattr(file[name], "dtype") or file[name].dtype.kind not in "biufc"]:
+        raise InputError(f"{odd[0]} must hold numbers.")
     header = file["ismrmrd_header"][()]
     if not isinstance(header, (bytes, str)):
         raise InputError("ismrmrd_header must be one text of XML.")

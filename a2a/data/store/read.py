@@ -11,6 +11,7 @@ import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -191,8 +192,8 @@ class SliceStore:
         file = self.path / f"{name}.npy"
         try:
             array = np.load(file, mmap_mode="r", allow_pickle=False) if expected[0] else np.zeros(expected, dtype)
-        except (ValueError, OSError, EOFError) as error:
-            raise InputError(f"{file} is damaged ({error}); prepare the store again.") from error
+        except (ValueError, TypeError, OSError, EOFError, OverflowError, SyntaxError, TokenError) as error:
+            raise InputError(f"{file} is damaged ({shown(str(error))}); prepare the store again.") from error
         if array.shape != expected or array.dtype != dtype:
             wanted = np.dtype(dtype).name
             raise InputError(f"{file} is {array.dtype} {array.shape}, not {wanted} {expected}; prepare it again.")
@@ -203,8 +204,8 @@ class SliceStore:
         file, types = self.path / INDEX, {"split": str, "subject": str, "plane": int, "z_mm": float}
         try:
             index = pd.read_csv(file, usecols=list(types), dtype=types, keep_default_na=False)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{file} is damaged ({_line(error)}); prepare the store again.") from error
+        except (ValueError, LookupError, OverflowError, OSError) as error:
+            raise InputError(f"{file} is damaged ({shown(str(error))}); prepare the store again.") from error
         return index[index["split"] == split]
 
 
@@ -215,10 +216,6 @@ def _require_image_units(images: np.ndarray, file: Path) -> None:
         if not (piece.min() >= 0 and piece.max() <= 1):
             raise InputError(f"{file} has values that are NaN or leave [0, 1]; prepare the store again.")
     release(images)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def read_manifest(path: Path) -> dict:

@@ -150,6 +150,8 @@ def _end_of_voxels(kind: type[nib.Nifti1Image], head: bytes, path: Path) -> int:
         header = kind.header_class.from_fileobj(BytesIO(head), check=False)
         shape, start, bits = header.get_data_shape(), float(header["vox_offset"]), header.get_data_dtype().itemsize
         header.get_xyzt_units()
+        if any(math.isinf(float(header[name])) for name in ("scl_slope", "scl_inter")):
+            raise ValueError("scl_slope")
         if not math.isfinite(start) or start < header.sizeof_hdr or start > SLACK:
             raise ValueError("vox_offset")
     except (*_HEADER_ERRORS, OSError, ValueError, KeyError, OverflowError) as error:
