@@ -84,7 +84,7 @@ TEXTS = {
     "digits": (b"name: " + b"9" * 5000, "5000 digits"),
     "octal": (b"name: [01, 02]", "01 would be read as another number; write '01' in quotes"),
     "sexagesimal": (b"name: 1:30", "1:30 would be read as another number"),
-    "infinity": (b"name: .inf", "not finite"),
+    "infinity": (b"name: .inf", "field name: the number must be finite"),
     "escape sequence": (b'name: "\\e[31mred"', "control characters"),
     "comments": (b"# " + b"x" * 2**21, "2 MiB; at most 1 MiB"),
     "list as key": (b"? [1]\n: 2\n", "a key is no plain value"),
@@ -709,13 +709,13 @@ def test_a_wrong_field_of_a_manifest_is_refused(field: str, value: object, store
     refused(lambda: SliceStore.open(store, verify=True))
 
 
-@pytest.mark.parametrize("field", ["spec", "size", "sha256", "card", "profile", "format"])
+@pytest.mark.parametrize("field", ["spec", "size", "sha256", "card", "profile", "fingerprint", "format"])
 def test_a_manifest_without_a_key_is_refused(field: str, store: Path) -> None:
     path = store / "manifest.json"
     values = json.loads(path.read_text())
     del values[field]
     path.write_text(json.dumps(values))
-    refused(lambda: SliceStore.open(store), field)
+    refused(lambda: SliceStore.open(store).said(field), field)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 2.0])

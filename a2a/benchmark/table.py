@@ -72,7 +72,7 @@ def test_digest(store: SliceStore) -> str:
 def origin(experiment: str, seed: int, store: SliceStore) -> dict[str, object]:
     """Columns that say where rows come from that were measured just now."""
     return {
-        "dataset": f"{store.manifest['card']}/{store.manifest['profile']}",
+        "dataset": f"{store.said('card')}/{store.said('profile')}",
         "store": test_digest(store),
         "experiment": experiment,
         "seed": seed,

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,7 +60,7 @@ def read_bytes(path: Path | str, limit: int, hint: str = "") -> bytes:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
             what = "a folder" if stat.S_ISDIR(about.st_mode) else "a pipe or a device"
-            raise InputError(f"{path}: it is {what}, not a file.")
+            raise InputError(f"{path}: it is {what}, not a file{f'; {hint}' if hint else ''}.")
         if about.st_size > limit:
             raise InputError(f"{path}: it has {size(about.st_size)}; at most {size(limit)} are read.")
         with open(handle, "rb", closefd=False) as file:
@@ -153,9 +153,8 @@ def validated(path: Path | str, values: object, model: type[T]) -> T:
 def first_fault(error: ValidationError) -> str:
     """Return the first field that a model refused and why, and how many more there are."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    field = ".".join(shown(str(part), 40) for part in faults[0]["loc"]) or "the top level"
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"field {field}: {faults[0]['msg'].removeprefix('Value error, ').rstrip('.')}{more}"
+    return f"{_field(faults[0]['loc'])}: {faults[0]['msg'].removeprefix('Value error, ').rstrip('.')}{more}"
 
 
 def json_values(path: Path | str, text: str) -> Any:
@@ -268,16 +267,22 @@ def _require_plain_event(path: Path | str, event: yaml.Event) -> None:
 
 def _require_plain(path: Path | str, values: object) -> None:
     """Refuse control characters, which a terminal obeys, numbers that are not finite, and values nested too deep."""
-    open_values = [(values, 0)]
+    open_values = [(values, ())]
     while open_values:
-        value, depth = open_values.pop()
-        if depth > DEEPEST:
+        value, place = open_values.pop()
+        if len(place) > DEEPEST:
             raise InputError(f"{path}: it is nested deeper than {DEEPEST} levels.")
         if isinstance(value, str) and not value.isprintable() and _CONTROL.search(value):
-            raise InputError(f"{path}: the text {shown(repr(value), 60)} has control characters; leave them out.")
+            text = shown(repr(value), 60)
+            raise InputError(f"{path}: {_field(place)}: {text} has control characters; leave them out.")
         if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{path}: it holds a number that is not finite.")
+            raise InputError(f"{path}: {_field(place)}: the number must be finite.")
         if isinstance(value, dict):
-            open_values += [(part, depth + 1) for pair in value.items() for part in pair]
+            open_values += [(part, (*place, key)) for key, found in value.items() for part in (key, found)]
         elif isinstance(value, list):
-            open_values += [(part, depth + 1) for part in value]
+            open_values += [(part, (*place, number)) for number, part in enumerate(value)]
+
+
+def _field(place: Sequence[str | int]) -> str:
+    """Name a field by the way to it."""
+    return f"field {'.'.join(shown(str(part), 40) for part in place) or 'the top level'}"

@@ -22,7 +22,7 @@ IDENTICAL_DB = 100.0
 
 WINDOW = 11
 OUTSIDE = 0.01
-"""Largest share of values that leave [-1, 2], as those of reconstructions do where noise is amplified."""
+"""Largest share of a target's values outside [-1, 2]; of a prediction half may be noise that was amplified."""
 _PLAUSIBLE = (-1.0, 2.0)
 _BORDER = WINDOW // 2
 _CHUNK = 512
@@ -45,7 +45,8 @@ def mae(target: ArrayLike | torch.Tensor, prediction: ArrayLike | torch.Tensor) 
     Raises
     ------
     InputError
-        If the shapes differ, an image is empty, a value is NaN or infinite, or more than 1 % leave [-1, 2].
+        If the shapes differ, an image is empty, a value is NaN or infinite, or more than 1 % of the target
+        (of the prediction, half) leave [-1, 2].
     """
     x, y = _pair(target, prediction)
     return np.abs(x - y).mean(axis=(-2, -1))
@@ -204,9 +205,9 @@ def _pair(target: ArrayLike | torch.Tensor, prediction: ArrayLike | torch.Tensor
     x, y = (_array(a, name) for a, name in ((target, "target"), (prediction, "prediction")))
     if x.shape != y.shape:
         raise InputError(f"The target and the prediction must have one shape, got {x.shape} and {y.shape}.")
-    for name, images in (("target", x), ("prediction", y)):
+    for name, images, most in (("target", x, OUTSIDE), ("prediction", y, 0.5)):
         share = np.count_nonzero((images < _PLAUSIBLE[0]) | (images > _PLAUSIBLE[1])) / images.size
-        if share > OUTSIDE:
+        if share > most:
             found = f"{share:.0%} of the {name} (up to {images.max():.3g}) are no image units"
             raise InputError(f"{found}; scale it to [0, 1] first (bytes: divide by 255).")
     return x, np.clip(y, 0.0, 1.0)

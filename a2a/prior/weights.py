@@ -23,6 +23,8 @@ from a2a.forward.stack import Modality
 LARGEST = 8 * 2**30
 """Bytes of the largest .safetensors file."""
 
+Number = int | float
+
 
 class _Open(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -31,9 +33,9 @@ class _Open(BaseModel):
 class Preprocessing(_Open):
     """What `a2a.patient.read` needs to know of the training data."""
 
-    field_of_view_mm: float | None = Field(None, gt=0, le=10_000)
-    brain_fraction: float | None = Field(None, ge=0, lt=1)
-    percentile: float | None = Field(None, ge=50, le=100)
+    field_of_view_mm: Number | None = Field(None, gt=0, le=10_000)
+    brain_fraction: Number | None = Field(None, ge=0, lt=1)
+    percentile: Number | None = Field(None, ge=50, le=100)
     foreground: str | None = None
 
 
@@ -49,7 +51,7 @@ class Training(_Open):
     """What one training cost."""
 
     images_seen: int = Field(0, ge=0)
-    seconds: float = Field(0.0, ge=0)
+    seconds: Number = Field(0, ge=0)
 
 
 class ModelCard(Training):

@@ -119,8 +119,8 @@ class Manifest(BaseModel):
     size: int = Field(ge=1, le=4096)
     sha256: dict[str, str]
     labels: tuple[LabelMap, ...] = ()
-    card: Name
-    profile: Name
+    card: Name = ""
+    profile: Name = ""
     preprocessing: dict[str, Any] = {}
     subjects: dict[str, dict[str, Any]] = {}
 
@@ -182,6 +182,18 @@ class SliceStore:
         labels = self._array(name + LABELS, np.uint8, shape) if self.label_maps else np.zeros(shape, np.uint8)
         subjects, planes, z_mm = (index[column].to_numpy() for column in ("subject", "plane", "z_mm"))
         return Split(images, subjects.astype(str), planes, z_mm, labels)
+
+    def said(self, key: str) -> Any:
+        """Return what the manifest says of the origin of the slices, such as ``card`` or ``profile``.
+
+        Raises
+        ------
+        InputError
+            If it does not say it.
+        """
+        if key not in self.manifest:
+            raise InputError(f"{self.path / MANIFEST} lacks {key}; prepare the store again.")
+        return self.manifest[key]
 
     @property
     def label_maps(self) -> list[dict]:
