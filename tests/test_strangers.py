@@ -501,7 +501,7 @@ def test_values_that_no_scanner_gives_are_refused() -> None:
 def test_bytes_are_no_image_units() -> None:
     image = np.random.default_rng(0).random((16, 16))
     assert psnr(image, image) == 100.0 and psnr(image, image + 0.7) < 20
-    refused(lambda: psnr((255 * image).astype("u1"), (255 * image).astype("u1")), "divide by 255")
+    refused(lambda: psnr((255 * image).astype("u1"), (255 * image).astype("u1")), "divide bytes by 255")
     refused(lambda: psnr(image, 255 * image), "of the prediction")
 
 

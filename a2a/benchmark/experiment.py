@@ -1,13 +1,12 @@
 """What an experiment YAML says: scenarios, methods, and how k-space is acquired."""
 
 from copy import deepcopy
-from itertools import product
-from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from a2a.benchmark.settings import MOST, combinations, statuses
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError, whole
 from a2a.common.names import Name
@@ -15,9 +14,6 @@ from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import ANY2ALL
 from a2a.methods.registry import methods
 from a2a.samplers.table import find_sampler
-
-MOST = 10_000
-"""Jobs of an experiment."""
 
 
 class Strict(BaseModel):
@@ -203,7 +199,7 @@ class Experiment(Strict):
                 raise ValueError(f"{field} must be a list of mappings")
         settings = []
         for entry in content["settings"]:
-            each = combinations(_statuses(entry.pop("each"))) if "each" in entry else [{}]
+            each = combinations(statuses(entry.pop("each"))) if "each" in entry else [{}]
             settings += [entry | one for one in each]
         if len(settings) * len(content["methods"]) > MOST:
             raise ValueError(f"settings and methods make more than {MOST} jobs")
@@ -238,44 +234,3 @@ class Experiment(Strict):
             If the file is missing or no YAML, or a field is unknown, missing or out of range (the field is named).
         """
         return read_yaml(path, cls, "experiments are the YAML files in experiments/")
-
-
-def _statuses(each: object) -> dict[str, list[str]]:
-    """Refuse anything but lists of words, or more combinations than an experiment can have."""
-    if not isinstance(each, dict) or not all(isinstance(kinds, list) for kinds in each.values()):
-        raise ValueError("each must map modalities to lists of clean, measured and missing")
-    if not all(isinstance(kind, str) for kinds in each.values() for kind in kinds):
-        raise ValueError("each must map modalities to lists of clean, measured and missing")
-    if prod(len(kinds) for kinds in each.values()) > MOST:
-        raise ValueError(f"each makes more than {MOST} settings")
-    return each
-
-
-def combinations(each: dict[str, list[str]]) -> list[dict[str, object]]:
-    """Every combination of what can be given of each modality.
-
-    Parameters
-    ----------
-    each
-        For each modality some of ``"clean"``, ``"measured"`` and ``"missing"``.
-
-    Returns
-    -------
-    list of dict
-        ``given`` and ``targets`` of each combination; its targets are the modalities that are not clean, or all of them
-        where all are.
-
-    Raises
-    ------
-    ValueError
-        If a status is none of the three.
-    """
-    terms = {"clean": "{}", "measured": "y({})", "missing": ""}
-    if unknown := {status for statuses in each.values() for status in statuses} - set(terms):
-        raise ValueError(f"each: {unknown.pop()!r} is none of {', '.join(terms)}")
-    found = []
-    for statuses in product(*each.values()):
-        given = [terms[status].format(name) for name, status in zip(each, statuses, strict=True) if status != "missing"]
-        targets = [name for name, status in zip(each, statuses, strict=True) if status != "clean"]
-        found.append({"given": " + ".join(given) or "nothing", "targets": targets or list(each)})
-    return found

@@ -17,10 +17,11 @@ import papermill
 from nbformat import NotebookNode
 from pydantic import TypeAdapter, ValidationError
 
-from a2a.common.documents import JSON_BYTES, read_text, read_yaml, yaml_values
+from a2a.common.documents import JSON_BYTES, read_text, read_yaml
 from a2a.common.errors import InputError
 from a2a.common.files import write_text
 from a2a.common.names import checked_path
+from a2a.common.plain import yaml_values
 
 SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 TYPES = SCALARS | {f"list[{name}]": list[kind] for name, kind in SCALARS.items()}

@@ -21,7 +21,7 @@ from a2a.bookmaking.book import Book
 from a2a.bookmaking.run import Task, complain, read_run, run_all
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
-from a2a.common.escaping import for_spreadsheet, shown
+from a2a.common.escaping import for_spreadsheet
 from a2a.common.files import write_text
 from a2a.common.names import Name
 
@@ -106,7 +106,7 @@ def grid_tasks(grid: Grid, book: Book) -> list[Task]:
         for chosen in grid.combinations():
             (task,) = book.tasks([chapter], grid.profile, chosen)
             words = ", ".join(f"{name}={value}" for name, value in chosen.items())
-            tasks.append(replace(task, label=shown(f"{chapter.name}: {words}")))
+            tasks.append(replace(task, label=f"{chapter.name}: {words}"))
     return tasks
 
 

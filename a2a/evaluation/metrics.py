@@ -23,7 +23,6 @@ IDENTICAL_DB = 100.0
 WINDOW = 11
 OUTSIDE = 0.01
 """Largest share of a target's values outside [-1, 2]; of a prediction half may be noise that was amplified."""
-_PLAUSIBLE = (-1.0, 2.0)
 _BORDER = WINDOW // 2
 _CHUNK = 512
 METRICS = ("psnr", "psnr_slice", "ssim", "mae")
@@ -45,8 +44,7 @@ def mae(target: ArrayLike | torch.Tensor, prediction: ArrayLike | torch.Tensor) 
     Raises
     ------
     InputError
-        If the shapes differ, an image is empty, a value is NaN or infinite, or more than 1 % of the target
-        (of the prediction, half) leave [-1, 2].
+        If the shapes differ, an image is empty, a value is NaN or infinite, or too many leave [-1, 2], see `OUTSIDE`.
     """
     x, y = _pair(target, prediction)
     return np.abs(x - y).mean(axis=(-2, -1))
@@ -206,10 +204,8 @@ def _pair(target: ArrayLike | torch.Tensor, prediction: ArrayLike | torch.Tensor
     if x.shape != y.shape:
         raise InputError(f"The target and the prediction must have one shape, got {x.shape} and {y.shape}.")
     for name, images, most in (("target", x, OUTSIDE), ("prediction", y, 0.5)):
-        share = np.count_nonzero((images < _PLAUSIBLE[0]) | (images > _PLAUSIBLE[1])) / images.size
-        if share > most:
-            found = f"{share:.0%} of the {name} (up to {images.max():.3g}) are no image units"
-            raise InputError(f"{found}; scale it to [0, 1] first (bytes: divide by 255).")
+        if (share := np.mean((images < -1) | (images > 2))) > most:
+            raise InputError(f"{share:.0%} of the {name} leave [-1, 2]; scale it to [0, 1] (divide bytes by 255).")
     return x, np.clip(y, 0.0, 1.0)
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -28,7 +28,7 @@ from a2a.prior.calibration import Calibration, at_all_times
 from a2a.prior.denoiser import Times, clamped
 from a2a.prior.frequency_bands import pixel_variance
 from a2a.prior.schedule import NoiseSchedule
-from a2a.prior.weights import Description, filled, read_weights, state_digest
+from a2a.prior.weights import Description, filled, modest, read_weights, state_digest
 
 Predicts = Literal["noise", "velocity"]
 MEAN = "calibration.mean"
@@ -47,7 +47,7 @@ class Tables(BaseModel):
 class PriorDescription(Description):
     """What the JSON beside the weights of a prior says."""
 
-    network: UNetConfig
+    network: Annotated[UNetConfig, AfterValidator(modest)]
     schedule: NoiseSchedule
     predicts: Predicts
     calibration: Tables | None

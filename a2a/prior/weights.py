@@ -16,9 +16,10 @@ from safetensors.torch import load as from_bytes
 from torch import Tensor, nn
 
 from a2a.common.documents import read_bytes, read_json, validated
-from a2a.common.errors import InputError
+from a2a.common.errors import InputError, whole
 from a2a.common.escaping import shown
 from a2a.forward.stack import Modality
+from a2a.networks.unet import UNetConfig
 
 LARGEST = 8 * 2**30
 """Bytes of the largest .safetensors file."""
@@ -172,6 +173,25 @@ def filled(path: Path, build: Callable[[], nn.Module], tensors: dict[str, Tensor
     network = build()
     network.load_state_dict({name: value.float() for name, value in tensors.items()})
     return network.eval().requires_grad_(False)
+
+
+def modest(config: UNetConfig) -> UNetConfig:
+    """Return the sizes of a network if it can be built at all, without memory, in a moment.
+
+    Raises
+    ------
+    InputError
+        Naming the size that is not.
+    """
+    highest = {"channels": 1024, "width": 4096, "blocks": 64, "head_width": 4096, "patch": 64}
+    for name, high in highest.items():
+        whole(name, getattr(config, name), 1, high)
+    whole("the number of multipliers", len(config.multipliers), 1, 10)
+    for multiplier in config.multipliers:
+        whole("multipliers", multiplier, 1, 64)
+    if not 0 <= config.dropout < 1:
+        raise InputError(f"dropout: {config.dropout} must lie between 0 and 1, without 1.")
+    return config
 
 
 def state_digest(network: nn.Module) -> str:

@@ -10,9 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from a2a.common.documents import json_values, validated
+from a2a.common.documents import validated
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically
+from a2a.common.plain import json_values
 from a2a.data.store.read import SliceStore
 from a2a.training.config import TrainConfig
 
