@@ -7,13 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-import yaml
-from pydantic import PositiveFloat, ValidationError
+from pydantic import PositiveFloat
 
 from a2a.benchmark.experiment import Experiment, Strict
 from a2a.benchmark.run import run
 from a2a.benchmark.table import tables
+from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
 from a2a.common.files import write_text
 from a2a.data.store.read import SliceStore
 from a2a.prior.prior import Prior
@@ -45,16 +46,7 @@ class Drift(Strict):
         InputError
             If the file is missing or no YAML, or a field is wrong (the field is named).
         """
-        try:
-            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; the plan is experiments/drift.yaml.") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not valid YAML ({error}).") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "the top level"
-            raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+        return read_yaml(path, cls, "the plan is experiments/drift.yaml")
 
 
 def measure(plan: Drift, prior: Prior, store: SliceStore) -> pd.DataFrame:
@@ -99,7 +91,11 @@ def compare_with(reference: Path, found: pd.DataFrame, plan: Drift) -> pd.DataFr
     """
     if not Path(reference).is_file():
         raise InputError(f"{reference}: no such file; write it with --update.")
-    former = pd.read_csv(reference, dtype={"subject": str}, keep_default_na=False, na_values={"value": [""]})
+    try:
+        former = pd.read_csv(reference, dtype={"subject": str}, keep_default_na=False, na_values={"value": [""]})
+        former = former.astype({"value": float})[[*KEY, "value"]]
+    except (ValueError, LookupError, OSError) as error:
+        raise InputError(f"{reference}: no table of drift ({shown(str(error))}); write it with --update.") from None
     text = [name for name in KEY if name not in ("slices", "evaluations")]
     both = [table.astype(dict.fromkeys(text, str)) for table in (former, found)]
     joined = both[0].merge(both[1], on=KEY, how="outer", suffixes=("_former", ""), indicator=True)

@@ -1,14 +1,15 @@
 """What an experiment YAML says: scenarios, methods, and how k-space is acquired."""
 
 from copy import deepcopy
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from a2a.common.errors import InputError
+from a2a.benchmark.settings import MOST, combinations, statuses
+from a2a.common.documents import read_yaml
+from a2a.common.errors import InputError, whole
+from a2a.common.names import Name
 from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import ANY2ALL
 from a2a.methods.registry import methods
@@ -18,7 +19,7 @@ from a2a.samplers.table import find_sampler
 class Strict(BaseModel):
     """Settings that are checked field by field and do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Job(Strict):
@@ -46,7 +47,7 @@ class Job(Strict):
     targets: tuple[str, ...] = Field(min_length=1)
     method: str = ANY2ALL
     sampler: str = "mds"
-    samples: int = Field(1, ge=1)
+    samples: int = Field(1, ge=1, le=10_000)
     every: int = Field(1, ge=1)
     options: dict[str, Any] = {}
 
@@ -121,6 +122,7 @@ class Profile(Strict):
     @classmethod
     def _known(cls, said: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for name, options in said.items():
+            whole("samples", options.get("samples", 1), 1, 10_000)
             checked(name, {option: value for option, value in options.items() if option != "samples"})
         return said
 
@@ -148,6 +150,8 @@ def gathered(content: object, cls: type[BaseModel], into: str) -> object:
     if not isinstance(content, dict):
         return content
     own = {name: value for name, value in content.items() if name in cls.model_fields}
+    if not isinstance(own.get(into, {}), dict):
+        raise ValueError(f"{into} must be a mapping")
     return own | {into: own.get(into, {}) | {name: v for name, v in content.items() if name not in own}}
 
 
@@ -181,15 +185,15 @@ class Experiment(Strict):
         setting has ``given`` and ``targets``, or ``each``, see `combinations`.
     """
 
-    name: str
+    name: Name
     prior: Path = Path("weights/phantom-any2all-64.safetensors")
     data: Path = Path("runs/data/phantom-any2all-64-ci")
     precision: Literal["float32", "bfloat16"] = "float32"
     undersampling: Undersampling = Undersampling()
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     weights: dict[str, Path] = {}
     profiles: dict[str, Profile] = {}
-    jobs: tuple[Job, ...] = Field(min_length=1)
+    jobs: tuple[Job, ...] = Field(min_length=1, max_length=MOST)
 
     @model_validator(mode="before")
     @classmethod
@@ -200,10 +204,15 @@ class Experiment(Strict):
         content = deepcopy(content)
         if "jobs" in content or not {"settings", "methods"} <= set(content):
             raise ValueError("an experiment has either jobs, or settings and methods")
+        for field in ("settings", "methods"):
+            if not (isinstance(content[field], list) and all(isinstance(entry, dict) for entry in content[field])):
+                raise ValueError(f"{field} must be a list of mappings")
         settings = []
         for entry in content["settings"]:
-            each = combinations(entry.pop("each")) if "each" in entry else [{}]
+            each = combinations(statuses(entry.pop("each"))) if "each" in entry else [{}]
             settings += [entry | one for one in each]
+        if len(settings) * len(content["methods"]) > MOST:
+            raise ValueError(f"settings and methods make more than {MOST} jobs")
         rest = {key: value for key, value in content.items() if key not in ("settings", "methods")}
         return rest | {"jobs": [setting | method for setting in settings for method in content["methods"]]}
 
@@ -234,43 +243,4 @@ class Experiment(Strict):
         InputError
             If the file is missing or no YAML, or a field is unknown, missing or out of range (the field is named).
         """
-        try:
-            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; experiments are the YAML files in experiments/.") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not valid YAML ({error}).") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "the top level"
-            raise InputError(f"{path}: field {field}: {first['msg'].removeprefix('Value error, ')}.") from error
-
-
-def combinations(each: dict[str, list[str]]) -> list[dict[str, object]]:
-    """Every combination of what can be given of each modality.
-
-    Parameters
-    ----------
-    each
-        For each modality some of ``"clean"``, ``"measured"`` and ``"missing"``.
-
-    Returns
-    -------
-    list of dict
-        ``given`` and ``targets`` of each combination; its targets are the modalities that are not clean, or all of them
-        where all are.
-
-    Raises
-    ------
-    ValueError
-        If a status is none of the three.
-    """
-    terms = {"clean": "{}", "measured": "y({})", "missing": ""}
-    if unknown := {status for statuses in each.values() for status in statuses} - set(terms):
-        raise ValueError(f"each: {unknown.pop()!r} is none of {', '.join(terms)}")
-    found = []
-    for statuses in product(*each.values()):
-        given = [terms[status].format(name) for name, status in zip(each, statuses, strict=True) if status != "missing"]
-        targets = [name for name, status in zip(each, statuses, strict=True) if status != "clean"]
-        found.append({"given": " + ".join(given) or "nothing", "targets": targets or list(each)})
-    return found
+        return read_yaml(path, cls, "experiments are the YAML files in experiments/")

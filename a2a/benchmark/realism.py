@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_text(options.out / f"{stem}.csv", table.to_csv(index=False, float_format="%.5g"))
     record = {
         "prior": {"file": options.prior.name, "sha256": prior.digest, "bf16": prior.bf16},
-        "store": {"name": f"{store.manifest['card']}/{store.manifest['profile']}", "sha256": store.manifest["sha256"]},
+        "store": {"name": f"{store.said('card')}/{store.said('profile')}", "sha256": store.manifest["sha256"]},
         **{name: getattr(options, name) for name in ("samples", "steps", "eta", "spacing", "seed")},
         "seconds": {"sampling": round(done.seconds), "all": round(time.perf_counter() - started)},
         "commit": provenance.commit(Path(__file__).parent),

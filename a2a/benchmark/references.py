@@ -67,9 +67,7 @@ def _check(config: ReferencesConfig, train: SliceStore, tests: Sequence[SliceSto
         if (store.spec.names, store.size) != (train.spec.names, train.size):
             raise InputError(f"{store.path} has other modalities or another size than {train.path}.")
     for block in config.scenarios:
-        Scenario.parse(block.given, train.spec)
-        for name in block.targets:
-            train.spec.index(name)
+        Scenario.parse(block.given, train.spec).require_open(block.targets, train.spec)
 
 
 def _key(config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]) -> str:

@@ -60,9 +60,7 @@ def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batc
     if store.spec.names != prior.spec.names:
         raise InputError(f"{store.path} has {', '.join(store.spec.names)}, the prior {', '.join(prior.spec.names)}.")
     for job in experiment.jobs:
-        Scenario.parse(job.given, prior.spec)
-        for name in job.targets:
-            prior.spec.index(name)
+        Scenario.parse(job.given, prior.spec).require_open(job.targets, prior.spec)
     runners = Runners(experiment, prior, batch)
     jobs = {runners.key(job, test_digest(store)): job for job in experiment.jobs}
     with PartialResults(out) as partial:

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from a2a.benchmark.experiment import Strict
+from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
 
 
@@ -141,9 +141,4 @@ class Claims(Strict):
         InputError
             If the file is missing or no YAML, or a field is wrong (the field is named).
         """
-        try:
-            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; claims are the YAML files in experiments/claims/.") from None
-        except (yaml.YAMLError, ValidationError) as error:
-            raise InputError(f"{path}: {' '.join(str(error).split())[:300]}") from error
+        return read_yaml(path, cls, "claims are the YAML files in experiments/claims/")

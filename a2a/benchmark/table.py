@@ -86,7 +86,7 @@ def origin(experiment: str, seed: int, store: SliceStore) -> dict[str, object]:
         The slices that were measured.
     """
     return {
-        "dataset": f"{store.manifest['card']}/{store.manifest['profile']}",
+        "dataset": f"{store.said('card')}/{store.said('profile')}",
         "store": test_digest(store),
         "experiment": experiment,
         "seed": seed,

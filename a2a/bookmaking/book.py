@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock
 from papermill.exceptions import strip_color
-from pydantic import TypeAdapter, ValidationError
 
 from a2a.bookmaking.chapters import Chapter, book_chapters
 from a2a.bookmaking.pages import stage
 from a2a.bookmaking.pictures import add_pictures
 from a2a.bookmaking.run import Run, Task, chapter_key, complain, run_all
+from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
 from a2a.common.files import write_text
+from a2a.common.names import Name
 from a2a.common.provenance import fingerprint
 
+Profiles = dict[Name, dict[Name, dict[str, Any]]]
+FORM = "it maps each profile to chapters and each chapter to its parameters"
 CELL_TIMEOUTS = {"smoke": 900.0, "ci": 3600.0}
 JUPYTER_BOOK = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
 
@@ -58,12 +60,7 @@ class Book:
             If a chapter or the profiles are malformed, or name an unknown chapter, parameter or type.
         """
         path = root / "book" / "profiles.yml"
-        chapters = tuple(book_chapters(root))
-        try:
-            form = TypeAdapter(dict[str, dict[str, dict[str, Any]]])
-            book = cls(root, chapters, form.validate_python(yaml.safe_load(path.read_text(encoding="utf-8"))))
-        except (ValidationError, yaml.YAMLError):
-            raise InputError(f"{path}: must map each profile to chapters and each chapter to its parameters.") from None
+        book = cls(root, tuple(book_chapters(root)), read_yaml(path, Profiles, FORM))
         for profile, settings in book.profiles.items():
             for name in settings:
                 try:

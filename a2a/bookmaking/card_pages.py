@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from a2a.common.escaping import code, markdown
 from a2a.data.cards.card import DataCard, load_card
 from a2a.data.cards.parts import ModalityCard, PhantomSource, PrivateSource
 from a2a.prior.weights import read_card
@@ -66,7 +67,7 @@ def _order(card: DataCard) -> tuple[int, str]:
 def _overview(cards: Sequence[DataCard]) -> str:
     """Return the table of all data sets."""
     rows = [
-        f"| {{ref}}`{card.name} <card-{card.name}>` | {', '.join(_plain(m.name) for m in card.modalities)} "
+        f"| {{ref}}`{card.name} <card-{card.name}>` | {', '.join(markdown(m.name) for m in card.modalities)} "
         f"| {_clause(card.licence.name)} | {_way(card)} | {_clause(card.stands_in_for)} |"
         for card in cards
     ]
@@ -86,28 +87,28 @@ def _way(card: DataCard) -> str:
 
 def _clause(text: str) -> str:
     """Return the first clause of a text, for a table."""
-    return _plain(re.split(r"\s*(?:[,:;(]|\.(?=\s|$))", text, maxsplit=1)[0])
+    return markdown(re.split(r"\s*(?:[,:;(]|\.(?=\s|$))", text, maxsplit=1)[0])
 
 
 def _data_set(card: DataCard) -> str:
     """Return the section of one data set."""
     licence = f"{card.licence.name}; {card.licence.owner}. {card.licence.terms}"
     facts = {
-        "Stands in for": _plain(card.stands_in_for),
-        "How to get it": _plain(card.how_to_get),
-        "Licence and owner": _plain(licence) + (f" <{card.licence.url}>" if card.licence.url else ""),
-        "Cite": _plain(" ".join(card.citation)),
+        "Stands in for": markdown(card.stands_in_for),
+        "How to get it": markdown(card.how_to_get),
+        "Licence and owner": markdown(licence) + (f" <{card.licence.url}>" if card.licence.url else ""),
+        "Cite": markdown(" ".join(card.citation)),
     }
     parts = [
-        f"(card-{card.name})=\n### {_plain(card.title)}",
-        _plain(card.description),
+        f"(card-{card.name})=\n### {markdown(card.title)}",
+        markdown(card.description),
         "\n".join(f"- **{name}:** {text}" for name, text in facts.items()),
         _modalities(card),
         _labels(card),
         _preprocessing(card),
         _layouts(card),
         _profiles(card),
-        "\n".join(["Known faults:", "", *(f"- {_plain(fault)}" for fault in card.known_faults)])
+        "\n".join(["Known faults:", "", *(f"- {markdown(fault)}" for fault in card.known_faults)])
         * bool(card.known_faults),
     ]
     return "\n\n".join(filter(None, parts))
@@ -115,8 +116,8 @@ def _data_set(card: DataCard) -> str:
 
 def _modalities(card: DataCard) -> str:
     rows = [
-        f"| {_plain(m.name)} | {m.kind} | {_plain(m.unit)} | {_scaling(card, m)} "
-        f"| {_plain(', '.join(m.aliases))} | {_plain(m.note)} |"
+        f"| {markdown(m.name)} | {m.kind} | {markdown(m.unit)} | {_scaling(card, m)} "
+        f"| {markdown(', '.join(m.aliases))} | {markdown(m.note)} |"
         for m in card.modalities
     ]
     return "\n".join(
@@ -127,9 +128,9 @@ def _modalities(card: DataCard) -> str:
 def _labels(card: DataCard) -> str:
     """Say what the values of each label map mean."""
     lines = [
-        f"- **Labels, {_plain(label.name)}:** "
-        + ", ".join(f"{value} {_plain(text)}" for value, text in label.values.items())
-        + (f". {_plain(label.note)}" if label.note else "")
+        f"- **Labels, {markdown(label.name)}:** "
+        + ", ".join(f"{value} {markdown(text)}" for value, text in label.values.items())
+        + (f". {markdown(label.note)}" if label.note else "")
         for label in card.labels
     ]
     return "\n".join(lines)
@@ -143,7 +144,7 @@ def _preprocessing(card: DataCard) -> str:
     pixel = how.field_of_view_mm / how.size
     steps = [
         f"oriented to {how.orientation}",
-        f"registered rigidly to {_plain(card.reference)} where grids differ"
+        f"registered rigidly to {markdown(card.reference)} where grids differ"
         if how.registration == "rigid"
         else "not registered",
         _FOREGROUND[how.foreground]
@@ -157,9 +158,10 @@ def _layouts(card: DataCard) -> str:
     """List the files that `a2a prepare` looks for."""
     lines = []
     for layout in card.layouts:
-        names = f"`{layout.subject}`" + (f", sessions `{layout.session}`" if layout.session else "")
-        lines.append(f"- **Files, {_plain(layout.name)}:** subjects {names}")
-        lines += [f"  - {kind} {_plain(name)}: `{pattern}`" for (kind, name), pattern in layout.patterns().items()]
+        names = code(layout.subject) + (f", sessions {code(layout.session)}" if layout.session else "")
+        lines.append(f"- **Files, {markdown(layout.name)}:** subjects {names}")
+        patterns = layout.patterns().items()
+        lines += [f"  - {kind} {markdown(name)}: {code(pattern)}" for (kind, name), pattern in patterns]
     return "\n".join(lines)
 
 
@@ -181,11 +183,11 @@ def _scaling(card: DataCard, modality: ModalityCard) -> str:
 
 def _weights(path: Path, root: Path) -> str:
     """Return the section of one weights file: its size and the plain values of its model card."""
-    head = f"### `{path.relative_to(root).as_posix()}`\n\n{path.stat().st_size / 2**20:.1f} MiB."
+    head = f"### {code(path.relative_to(root).as_posix())}\n\n{path.stat().st_size / 2**20:.1f} MiB."
     card = read_card(path)
-    facts = card["config"] | card
+    facts = card.get("config", {}) | card
     said = ((name, facts[key]) for key, name in _SAID.items() if facts.get(key) is not None)
-    lines = [head, "", *(f"- **{name}:** {_plain(_rounded(value))}" for name, value in said)]
+    lines = [head, "", *(f"- **{name}:** {markdown(_rounded(value))}" for name, value in said)]
     measured = root / "results" / f"{path.stem}-realism.csv"
     return "\n".join(lines + (_realism(measured) if measured.is_file() else []))
 
@@ -220,7 +222,7 @@ def _realism(path: Path) -> list[str]:
         ]
         cells += [f"{float(found[modality, made, 'rfd limit']['value']):.0f}" for made in (True, False)]
         cells += [f"{float(found[modality, True, metric]['value']):.2f}" for metric in ("hfr", "precision", "recall")]
-        lines.append(f"| {_plain(modality)} | {' | '.join(cells)} |")
+        lines.append(f"| {markdown(modality)} | {' | '.join(cells)} |")
     (made, real), near = ((whole[k, "nearest median"] for k in (True, False)), whole[True, "nearer"])
     return [
         *lines,
@@ -228,8 +230,3 @@ def _realism(path: Path) -> list[str]:
         f"Memorisation: the nearest training slice of a sample is {made:.3f} away (median, root mean square), that "
         f"of a held-out slice {real:.3f}; {100 * near:.0f} % of the samples are nearer than 99 % of held-out slices.",
     ]
-
-
-def _plain(text: str) -> str:
-    """Escape what Markdown would take for markup, and the bars that would end a cell of a table."""
-    return re.sub(r"([\\*_`$<>|\[\]{}])", r"\\\1", " ".join(text.split()))

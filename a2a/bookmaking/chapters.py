@@ -9,16 +9,19 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
 import papermill
-import yaml
 from nbformat import NotebookNode
 from pydantic import TypeAdapter, ValidationError
 
+from a2a.common.documents import JSON_BYTES, read_text, read_yaml
 from a2a.common.errors import InputError
 from a2a.common.files import write_text
+from a2a.common.names import checked_path
+from a2a.common.plain import yaml_values
 
 SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 TYPES = SCALARS | {f"list[{name}]": list[kind] for name, kind in SCALARS.items()}
@@ -52,8 +55,8 @@ class Parameter:
         try:
             if self.type in SCALARS:
                 return TypeAdapter(TYPES[self.type]).validate_strings(text)
-            return TypeAdapter(TYPES[self.type]).validate_python(yaml.safe_load(text), strict=True)
-        except (ValidationError, yaml.YAMLError):
+            return TypeAdapter(TYPES[self.type]).validate_python(yaml_values(self.name, text), strict=True)
+        except (ValidationError, InputError):
             raise InputError(f"Parameter {self.name!r} must be {self.type}, got {text!r}.") from None
 
 
@@ -133,7 +136,7 @@ def read_chapter(path: Path) -> Chapter:
     InputError
         If the parameters cell is missing, repeated, or not of the form that papermill reads.
     """
-    notebook = jupytext.read(path, fmt="md:myst")
+    notebook = jupytext.reads(_text(path), fmt="md:myst")
     notebook.metadata = nbformat.from_dict({"kernelspec": dict(notebook.metadata.get("kernelspec", {}))})
     for position, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{position:02d}"
@@ -181,7 +184,7 @@ def pages(root: Path) -> list[str]:
             for value in node:
                 yield from files(value)
 
-    return list(files(yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))))
+    return [checked_path(page) for page in files(read_yaml(root / "book" / "_toc.yml", dict[str, Any]))]
 
 
 def book_chapters(root: Path) -> list[Chapter]:
@@ -192,8 +195,13 @@ def book_chapters(root: Path) -> list[Chapter]:
 
 def is_chapter(path: Path) -> bool:
     """Whether a page has a Jupytext header, so that its code cells are executed."""
-    head = path.read_text(encoding="utf-8").split("\n---", 1)[0]
+    head = _text(path).split("\n---", 1)[0]
     return head.startswith("---") and "jupytext:" in head
+
+
+def _text(path: Path) -> str:
+    """Return the text of a page, whichever editor wrote it: without a byte-order mark, lines ended by a newline."""
+    return read_text(path, JSON_BYTES).replace("\r\n", "\n")
 
 
 def twin_text(chapter: Chapter) -> str:

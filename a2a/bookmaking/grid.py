@@ -3,7 +3,6 @@
 For instructors; explained in the chapter "Beyond one machine" of the book.
 """
 
-import html
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,21 +14,36 @@ from typing import Any
 import nbformat
 import pandas as pd
 import plotly
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from jinja2 import Environment
+from pydantic import BaseModel, ConfigDict, Field
 
 from a2a.bookmaking.book import Book
 from a2a.bookmaking.run import Task, complain, read_run, run_all
+from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
+from a2a.common.escaping import for_spreadsheet
 from a2a.common.files import write_text
+from a2a.common.names import Name
 
 LIMIT = 1000
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+_PAGE = Environment(autoescape=True, trim_blocks=True).from_string("""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
 <script src="plotly.min.js"></script>
-<style>body {{ font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }}
-table {{ border-collapse: collapse }}
-td, th {{ border: 1px solid #ccc; padding: .3rem .6rem; text-align: left }}</style>
-<h1>{title}</h1>{body}</html>"""
+<style>body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }
+table { border-collapse: collapse }
+td, th { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left }</style>
+<h1>{{ title }}</h1>
+{% if rows %}
+<table><tr>{% for name in columns %}<th>{{ name }}</th>{% endfor %}<th>figures</th></tr>
+{% for row in rows %}
+<tr>{% for value in row %}<td>{{ value }}</td>{% endfor %}<td><a href="{{ loop.index0 }}.html">show</a></td></tr>
+{% endfor %}</table>
+{% endif %}
+{% for figure in figures %}{{ figure|safe }}
+{% endfor %}
+</html>
+""")
+"""All but the figures, which chapters made themselves, is escaped."""
 
 
 class Grid(BaseModel):
@@ -49,8 +63,8 @@ class Grid(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^\w[\w.-]*$")
-    chapters: tuple[str, ...] = Field(min_length=1)
+    name: Name = Field(pattern=r"^\w[\w.-]*$")
+    chapters: tuple[Name, ...] = Field(min_length=1, max_length=LIMIT)
     profile: str = "ci"
     parameters: dict[str, list[Any]] = Field(min_length=1)
 
@@ -64,16 +78,7 @@ class Grid(BaseModel):
             If the file is missing or no YAML, a field is wrong, an axis is empty, or there are more than 1000
             combinations.
         """
-        try:
-            grid = cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; a grid is a YAML with name, chapters and parameters.") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "the top level"
-            raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+        grid = read_yaml(path, cls, "a grid is a YAML with name, chapters and parameters")
         if empty := [name for name, values in grid.parameters.items() if not values]:
             raise InputError(f"{path}: parameter {empty[0]} has no values; give at least one.")
         count = len(grid.chapters) * prod(len(values) for values in grid.parameters.values())
@@ -173,7 +178,7 @@ def gather(grid: Grid, tasks: Sequence[Task], root: Path) -> pd.DataFrame:
     """
     table = pd.DataFrame([_row(task, grid) for task in tasks])
     folder = root / "runs" / "grid" / grid.name
-    write_text(folder / "summary.csv", table.to_csv(index=False))
+    write_text(folder / "summary.csv", for_spreadsheet(table).to_csv(index=False))
     _write_gallery(folder, grid, tasks, table)
     return table
 
@@ -192,14 +197,13 @@ def _row(task: Task, grid: Grid) -> dict[str, Any]:
 def _write_gallery(folder: Path, grid: Grid, tasks: Sequence[Task], table: pd.DataFrame) -> None:
     """Write one page with the table, and one for each combination with its figures; they work without a network."""
     shutil.copyfile(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", folder / "plotly.min.js")
-    links = []
     for number, task in enumerate(tasks):
-        links.append(f'<a href="{number}.html">{html.escape(task.label)}</a>')
-        body = "\n".join(_figures(task.folder)) or "<p>No figures.</p>"
-        write_text(folder / f"{number}.html", _PAGE.format(title=html.escape(task.label), body=body))
-    shown = table.drop(columns="folder").assign(figures=links)
-    body = shown.to_html(index=False, escape=False, na_rep="", formatters={"error": html.escape})
-    write_text(folder / "index.html", _PAGE.format(title=html.escape(grid.name), body=body))
+        figures = _figures(task.folder)
+        title = task.label if figures else f"{task.label}: no figures"
+        write_text(folder / f"{number}.html", _PAGE.render(title=title, figures=figures))
+    shown_table = table.drop(columns="folder")
+    rows = [["" if value is None or value != value else value for value in row] for row in shown_table.values.tolist()]
+    write_text(folder / "index.html", _PAGE.render(title=grid.name, columns=list(shown_table), rows=rows))
 
 
 def _figures(folder: Path) -> list[str]:

@@ -24,6 +24,8 @@ from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError, strip_color
 
 from a2a.bookmaking.chapters import Chapter
+from a2a.common.documents import read_json
+from a2a.common.errors import InputError
 from a2a.common.files import write_json, write_text
 from a2a.common.paths import ROOT
 from a2a.common.progress import format_seconds
@@ -119,9 +121,9 @@ def chapter_key(chapter: Chapter, settings: Mapping[str, object], watched: str) 
 def read_run(folder: Path) -> Run | None:
     """Return the record of the run kept in `folder`, None if there is no complete one."""
     try:
-        run = Run(**json.loads((folder / "run.json").read_text(encoding="utf-8")))
+        run = read_json(folder / "run.json", Run)
         return run if (folder / run.notebook).is_file() else None
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+    except InputError:
         return None
 
 

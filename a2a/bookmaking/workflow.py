@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from a2a.common.documents import validated
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
 from a2a.common.floors import PAGES_ONLY
+from a2a.common.names import checked_name
 from a2a.common.paths import repository
 from a2a.common.provenance import fingerprint, sources
 
 CONFIG = "workflow/config.yaml"
+
 
 class Plan(BaseModel):
     """What ``workflow/config.yaml`` says, with what ``--config`` changes.
@@ -50,9 +54,20 @@ class Plan(BaseModel):
     experiments: tuple[Path, ...] = ()
     chapters: tuple[str, ...] | None = None
     grid: Path | None = None
-    devices: int = Field(1, ge=1)
+    devices: int = Field(1, ge=1, le=4096)
     gpu: bool = False
     out: Path = Path("runs/workflow")
+
+    @model_validator(mode="after")
+    def _names(self) -> "Plan":
+        """Refuse what Snakemake would take for a wildcard or a command line for an option, and unsafe names."""
+        chapters = self.chapters or ()
+        for name in (self.profile, Path(self.card).stem, *(path.stem for path in self.experiments), *chapters):
+            checked_name(name)
+        for path in map(str, (self.card, self.root, self.prior, *self.experiments, self.grid, self.out)):
+            if not path.isprintable() or set("{}") & set(path) or path.startswith("-"):
+                raise ValueError(f"the path {shown(path, 60)!r} must not hold braces or begin with a dash")
+        return self
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> "Plan":
@@ -63,12 +78,7 @@ class Plan(BaseModel):
         InputError
             If a field is unknown, missing or of a wrong type.
         """
-        try:
-            return cls.model_validate(dict(config))
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise InputError(f"{CONFIG}: field {field}: {first['msg']}, got {first['input']!r}.") from error
+        return validated(CONFIG, dict(config), cls)
 
     @property
     def subjects(self) -> str:

@@ -15,6 +15,10 @@ from typer.core import TyperGroup
 
 import a2a
 from a2a.common.errors import Failure, InputError
+from a2a.common.escaping import shown
+
+LONGEST = 1000
+"""Characters of an error; paths can be long."""
 
 COMMANDS = {
     "prepare": "Make a data set ready for training: orient, scale, slice, and write a slice store.",
@@ -111,6 +115,6 @@ def _sentence(error: Exception) -> str:
     if _is_bad_setting(error):
         first = error.errors()[0]
         option = ".".join(map(str, first["loc"])) or error.title
-        return f"{option}: {first['msg']}, got {first['input']!r}."
+        return shown(f"{option}: {first['msg']}, got {first['input']!r}.", LONGEST)
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip() if lines else "no message; run again with --debug before the command."
+    return shown(lines[0], LONGEST) if lines else "no message; run again with --debug before the command."

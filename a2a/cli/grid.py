@@ -7,6 +7,7 @@ import typer
 
 from a2a.cli import given
 from a2a.common.errors import Failure
+from a2a.common.escaping import shown
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -31,7 +32,7 @@ def grid(
     asked, book = grids.Grid.load(path), Book.read(book_root())
     tasks = grids.grid_tasks(asked, book)
     if check:
-        typer.echo("\n".join(f"{task.key[:12]}  {task.label}" for task in tasks))
+        typer.echo("\n".join(f"{task.key[:12]}  {shown(task.label)}" for task in tasks))
         return
     if only:
         grids.run_one(tasks, only, book.root, _report)
@@ -45,4 +46,4 @@ def grid(
 
 def _report(line: str) -> None:
     """Print a line of progress at once, also into a pipe."""
-    typer.echo(f"grid: {line}", err=True)
+    typer.echo(f"grid: {shown(line, 1000)}", err=True)

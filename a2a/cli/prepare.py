@@ -8,11 +8,14 @@ import typer
 
 from a2a.cli import given
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
+from a2a.common.progress import format_seconds
 
 if TYPE_CHECKING:
     from a2a.data.prepare.prepare import PrepareReport
 
 SOME_SKIPPED = 3
+REASON = 500
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -43,16 +46,15 @@ def prepare(
     report = prepare_store(found, out, root, profile, size, overwrite, workers or os.cpu_count() or 1)
     typer.echo(_summary(report))
     for skipped in report.skipped:
-        typer.echo(f"Skipped {skipped.subject}: {skipped.reason}", err=True)
+        typer.echo(f"Skipped {shown(skipped.subject)}: {shown(skipped.reason, REASON)}", err=True)
     for doubt in report.doubtful:
-        typer.echo(f"Look at {doubt}", err=True)
+        typer.echo(f"Look at {shown(doubt, REASON)}", err=True)
     if report.skipped:
         raise typer.Exit(SOME_SKIPPED)
 
 
 def _summary(report: "PrepareReport") -> str:
     """One line: what is in the store and whether it had to be made."""
-    from a2a.common.progress import format_seconds
 
     rows = ", ".join(f"{count} {split}" for split, count in report.rows.items())
     what = f"{report.path}: {rows} slices of {report.subjects} subjects"

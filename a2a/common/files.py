@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,6 +78,16 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
+_PLAIN = r'(?:[^\[\]{}"\n]|"(?:[^"\\\n]|\\.)*"|\n\s+)*?'
+_INNERMOST = re.compile(rf"\[\n\s+({_PLAIN})\n\s+\]|\{{\n\s+({_PLAIN})\n\s+\}}")
+
+
 def write_json(path: Path, value: object) -> None:
-    """Write JSON atomically, indented and with sorted keys, so that equal content is equal bytes."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    """Write JSON atomically, keys sorted and plain lists on one line, so that equal content is equal bytes."""
+
+    def on_one_line(found: re.Match[str]) -> str:
+        inside = re.sub(r",\n\s+", ", ", found[1] or found[2])
+        return f"[{inside}]" if found[1] else f"{{{inside}}}" if len(inside) < 100 else found[0]
+
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+    write_text(path, _INNERMOST.sub(on_one_line, text) + "\n")

@@ -56,7 +56,7 @@ def remark(text: str) -> None:
 def _bar(iterable: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     """Show a bar that disappears when the work is done."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -21,6 +21,8 @@ IDENTICAL_DB = 100.0
 """PSNR reported for (nearly) identical images, where the definition diverges."""
 
 WINDOW = 11
+OUTSIDE = 0.01
+"""Largest share of a target's values outside [-1, 2]; of a prediction half may be noise that was amplified."""
 _BORDER = WINDOW // 2
 _CHUNK = 512
 METRICS = ("psnr", "psnr_slice", "ssim", "mae")
@@ -42,7 +44,7 @@ def mae(target: ArrayLike | torch.Tensor, prediction: ArrayLike | torch.Tensor) 
     Raises
     ------
     InputError
-        If the shapes differ, an image is empty, or a value is NaN or infinite.
+        If the shapes differ, an image is empty, a value is NaN or infinite, or too many leave [-1, 2], see `OUTSIDE`.
     """
     x, y = _pair(target, prediction)
     return np.abs(x - y).mean(axis=(-2, -1))
@@ -201,6 +203,9 @@ def _pair(target: ArrayLike | torch.Tensor, prediction: ArrayLike | torch.Tensor
     x, y = (_array(a, name) for a, name in ((target, "target"), (prediction, "prediction")))
     if x.shape != y.shape:
         raise InputError(f"The target and the prediction must have one shape, got {x.shape} and {y.shape}.")
+    for name, images, most in (("target", x, OUTSIDE), ("prediction", y, 0.5)):
+        if (share := np.mean((images < -1) | (images > 2))) > most:
+            raise InputError(f"{share:.0%} of the {name} leave [-1, 2]; scale it to [0, 1] (divide bytes by 255).")
     return x, np.clip(y, 0.0, 1.0)
 
 

@@ -55,7 +55,7 @@ def reconstruction_grid(
     errors = {name: np.abs(columns[name] - true) for name in answers}
     limits = (0.0, max(float(np.percentile(np.stack(list(errors.values())), _SHOWN)), 0.01))
     scores = {name: psnr(true, columns[name]) for name in answers}
-    grey = Modality("")
+    grey = Modality("image")
     cells = {name: [panel(image, grey, own_window=True) for image in columns[name]] for name in given}
     for name in answers:
         notes = [f"{float(score):.1f} dB" for score in scores[name]]
@@ -135,7 +135,7 @@ def _answers(
     true: np.ndarray,
     caller: str,
     given: Collection[str] = (),
-    modality: Modality = Modality(""),  # noqa: B008 - frozen, so one default serves all calls
+    modality: Modality = Modality("image"),  # noqa: B008 - frozen, so one default serves all calls
 ) -> Sheet:
     """Rows of answers with their errors below, and the truth; columns of `given` have no score and no error."""
     columns = list(next(iter(answers.values())))

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -19,6 +20,7 @@ from a2a.figures.panels import Panel, Sheet, marked
 _LINE, _LETTER, _BAR, _EDGE = 17, 8.5, 80, 8  # hundredths of an inch
 
 
+@rc_context({"text.parse_math": False})  # names and titles come from files
 def contact_sheet(path: Path | str, sheet: Sheet, title: str = "", panel_inches: float = 1.35, dpi: int = 120) -> None:
     """Write a sheet of panels as a PNG file, atomically.
 

@@ -1,7 +1,7 @@
 """Which modalities are given, and how, in the notation of the paper: ``T1 + y(T2FLAIR)``."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,6 +94,25 @@ class Scenario:
             if kind != "missing":
                 terms.append(f"{name}@{label}" if label else name if kind == "clean" else f"y({name})")
         return " + ".join(terms) or "nothing"
+
+    def require_open(self, targets: Iterable[str], spec: StackSpec) -> None:
+        """Refuse targets that are given clean, for there is nothing to complete; where all are given so, all may be.
+
+        Parameters
+        ----------
+        targets
+            Names or aliases.
+        spec
+            The stack.
+
+        Raises
+        ------
+        InputError
+            If a target is unknown, or given clean while another modality is not.
+        """
+        for name in targets:
+            if self.kinds[spec.index(name)] == "clean" and set(self.kinds) != {"clean"}:
+                raise InputError(f"The target {name} is given clean by {self!s}; complete what is not given so.")
 
     def indices(self, kind: Kind) -> tuple[int, ...]:
         """Channels of the modalities that are given as `kind`."""

@@ -8,7 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from a2a.common.documents import validated
 from a2a.common.errors import InputError
+from a2a.common.names import checked_name
+
+LARGEST = 1e30
+"""Physical values of any image are smaller; twice as much is still finite in float32."""
 
 KNOWN_ALIASES = {
     "T2FLAIR": ("FLAIR", "T2-FLAIR"),
@@ -46,6 +51,11 @@ class Modality:
     unit: str = "a.u."
     window: tuple[float, float] | None = None
     aliases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        checked_name(self.name, "the modality")
+        if self.window is not None and not (-LARGEST <= self.window[0] < self.window[1] <= LARGEST):
+            raise InputError(f"The window of {self.name} must be two finite numbers, the first below the second.")
 
     def answers_to(self, name: str) -> bool:
         """Whether `name` is this modality's name or one of its aliases."""
@@ -124,15 +134,4 @@ class StackSpec:
     @classmethod
     def from_list(cls, items: list[dict[str, Any]]) -> "StackSpec":
         """Inverse of `to_list`."""
-        return cls(
-            tuple(
-                Modality(
-                    name=i["name"],
-                    kind=i.get("kind", "MR"),
-                    unit=i.get("unit", "a.u."),
-                    window=tuple(i["window"]) if i.get("window") else None,
-                    aliases=tuple(i.get("aliases", ())),
-                )
-                for i in items
-            )
-        )
+        return cls(validated("The list of modalities", items, tuple[Modality, ...]))

@@ -76,14 +76,14 @@ class Undersampling(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    acceleration: int = Field(4, ge=1)
-    offset: int | None = Field(None, ge=0)
-    acs: int = Field(0, ge=0)
-    coils: int = Field(8, ge=1)
+    acceleration: int = Field(4, ge=1, le=4096)
+    offset: int | None = Field(None, ge=0, le=65536)
+    acs: int = Field(0, ge=0, le=65536)
+    coils: int = Field(8, ge=1, le=256)
     radius: float = Field(1.5, gt=1, allow_inf_nan=False)
     noise_std: float = Field(0.01, ge=0, allow_inf_nan=False)
     pattern: Literal["equispaced", "random", "poisson"] = "equispaced"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
 
     def mask(self, height: int, width: int) -> torch.Tensor:
         """Boolean mask, ``(H,)`` or for ``"poisson"`` ``(H, W)``; raises `InputError` where it cannot be made."""

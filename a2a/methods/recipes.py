@@ -6,10 +6,9 @@ Priors are in ``experiments/priors/``, methods in ``experiments/baselines/``.
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
+from a2a.common.documents import read_yaml, validated
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
 from a2a.data.store.read import SliceStore
 from a2a.methods.baselines.base import Baseline
 from a2a.methods.registry import methods
@@ -30,23 +29,12 @@ def load_config(path: Path) -> TrainConfig:
     InputError
         If the file is missing, not YAML, or a field is unknown, missing or out of range (the field is named).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; see experiments/priors/ and experiments/baselines/.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
+    content = read_yaml(path, object, "see experiments/priors/ and experiments/baselines/")
     method = content.get("method", "prior") if isinstance(content, dict) else "prior"
     configs = {"prior": PriorConfig} | {name: found.Config for name, found in trained_methods().items()}
-    if method not in configs:
-        raise InputError(f"{path}: field method: {method!r} is none of {', '.join(configs)}.")
-    try:
-        return configs[method].model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(p) for p in first["loc"]) or "the top level"
-        raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+    if not isinstance(method, str) or method not in configs:
+        raise InputError(f"{path}: field method: {shown(repr(method), 40)} is none of {', '.join(configs)}.")
+    return validated(path, content, configs[method])
 
 
 def objective(config: TrainConfig, store: SliceStore) -> Objective:

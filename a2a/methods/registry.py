@@ -97,6 +97,6 @@ def load_method(name: str, path: Path | None = None, spec: StackSpec | None = No
     if Path(name).suffix != ".safetensors" or path is not None:
         raise InputError(f"{name!r} is no method; name one of {known}, or a .safetensors file.")
     found = read_description(Path(name)).get("method")
-    if found not in methods():
+    if not isinstance(found, str) or found not in methods():
         raise InputError(f"{name}: the weights of a prior, not of a method; name one of {known}.")
     return methods()[found].load(Path(name), spec)

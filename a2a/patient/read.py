@@ -18,7 +18,7 @@ from a2a.data.kspace.frame import Grid
 from a2a.data.kspace.npz import KSpaceFile
 from a2a.data.volumes.foreground import find_head
 from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
-from a2a.data.volumes.normalisation import Normalisation
+from a2a.data.volumes.normalisation import Normalisation, require_plausible
 from a2a.data.volumes.slices import SliceGeometry
 from a2a.forward.measured import KSpace, KSpaceLines
 from a2a.forward.observation import Observation
@@ -179,6 +179,8 @@ def _cut(
     head = find_head(seen[0]) if how.get("foreground") == "head" else None
     geometry = SliceGeometry.fit(seen, weights.size, how["field_of_view_mm"], how["brain_fraction"], head)
     scales = {name: Normalisation.fit(weights.spec[name], v.data, how["percentile"]) for name, v in volumes.items()}
+    for name, volume in volumes.items():
+        require_plausible(volume, weights.spec[name], scales[name])
     slices = {name: torch.from_numpy(geometry.to_slices(scales[name].forward(v.data))) for name, v in volumes.items()}
     return geometry, scales, slices
 

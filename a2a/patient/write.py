@@ -3,11 +3,11 @@
 Explained in the chapter "Your own NIfTI files".
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from a2a.common.documents import stated_format
 from a2a.common.errors import InputError
 from a2a.common.files import folder_atomically, write_json
 from a2a.common.provenance import machine
@@ -101,10 +101,7 @@ def require_free(out: Path, overwrite: bool) -> None:
 
 
 def _is_completion(folder: Path) -> bool:
-    try:
-        return str(json.loads((folder / REPORT).read_text(encoding="utf-8"))["format"]).startswith("a2a completion")
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
+    return stated_format(folder / REPORT).startswith("a2a completion")
 
 
 def _scale(acquisition: Acquisition, modality: Modality) -> tuple[Normalisation, str]:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from a2a.common.errors import InputError
 
+PREFIX = "calibration."
+
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
@@ -71,16 +73,24 @@ class Calibration:
         if tuple(found) != shape[: len(found)]:
             raise InputError(f"calibration: it is of {tuple(found)}, but the prior is for {shape}.")
 
-    def to_dict(self) -> dict:
-        """Return times and tables for a JSON; the mean is kept with the weights."""
-        gain = None if self.gain is None else self.gain.tolist()
-        return {"times": self.times, "error": self.error.tolist(), "gain": gain}
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tables by the names that they have beside the weights."""
+        tables = {"error": self.error, "gain": self.gain, "mean": self.mean}
+        return {f"{PREFIX}{name}": table.contiguous() for name, table in tables.items() if table is not None}
 
     @classmethod
-    def from_dict(cls, tables: dict, mean: Tensor | None) -> "Calibration":
-        """Read what `to_dict` returned."""
-        error, gain = (torch.tensor(rows, dtype=torch.float64) for rows in (tables["error"], tables["gain"] or []))
-        return cls(tuple(tables["times"]), error, gain if len(gain) else None, mean)
+    def taken_from(cls, times: tuple[int, ...], tensors: dict[str, Tensor]) -> "Calibration":
+        """Take out of a file's tensors what `tensors` returned.
+
+        Raises
+        ------
+        InputError
+            If there is no table of errors, or the tables do not fit the times.
+        """
+        found = {name.removeprefix(PREFIX): tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
+        if "error" not in found or not set(found) <= {"error", "gain", "mean"}:
+            raise InputError("calibration: its table of errors is not among the tensors.")
+        return cls(times, **{name: table if name == "mean" else table.double() for name, table in found.items()})
 
 
 def at_all_times(times: tuple[int, ...], rows: Tensor, length: int) -> Tensor:

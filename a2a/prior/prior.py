@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
 from a2a.common.files import write_atomically, write_json
 from a2a.common.units import to_model
 from a2a.forward.stack import StackSpec
@@ -28,10 +30,35 @@ from a2a.prior.frequency_bands import pixel_variance
 from a2a.prior.linear import LinearEstimate
 from a2a.prior.schedule import NoiseSchedule
 from a2a.prior.target import Predicts, Target
-from a2a.prior.weights import read_weights, state_digest
+from a2a.prior.weights import Description, filled, modest, read_weights, state_digest
 
-MEAN = "calibration.mean"
-FIELDS = {"network", "schedule", "spec", "size", "predicts", "calibration"}
+
+class Tables(BaseModel):
+    """What a JSON says of a `Calibration`; its tables are with the weights."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    times: tuple[int, ...] = Field(min_length=1)
+
+
+class PriorDescription(Description):
+    """What the JSON beside the weights of a prior says."""
+
+    network: Annotated[UNetConfig, AfterValidator(modest)]
+    schedule: NoiseSchedule
+    predicts: Predicts
+    calibration: Tables | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_form(cls, content: Any) -> Any:
+        """Refuse what an older version wrote: its tables were in the JSON, and its words were others."""
+        old = isinstance(content, dict) and isinstance(content.get("network"), dict) and (
+            "levels" in content["network"] or "error" in (content.get("calibration") or {})
+        )  # fmt: skip
+        if old:
+            raise ValueError("it is of an older form; fetch both files again")
+        return content
 
 
 @dataclass(frozen=True)
@@ -179,9 +206,7 @@ class Prior:
         path = Path(path)
         tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in self.network.state_dict().items()}
         tensors |= self.linear.tensors() if self.linear else {}
-        known = self.calibration
-        if known is not None and known.mean is not None:
-            tensors[MEAN] = known.mean.to(dtype).contiguous()
+        tensors |= self.calibration.tensors() if self.calibration else {}
         write_atomically(path, lambda p: p.write_bytes(to_bytes(tensors)))
         description = {
             "network": dataclasses.asdict(self.network.config),
@@ -189,7 +214,7 @@ class Prior:
             "spec": self.spec.to_list(),
             "size": self.size,
             "predicts": self.predicts,
-            "calibration": known and known.to_dict(),
+            "calibration": self.calibration and {"times": self.calibration.times},
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "card": self.card,
         }
@@ -213,34 +238,22 @@ class Prior:
         InputError
             If a file is missing or corrupt, or the modalities differ.
         """
-        description, tensors = read_weights(Path(path), FIELDS, "a prior")
-        mean = tensors.pop(MEAN).float() if MEAN in tensors else None
+        path = Path(path)
+        description, tensors = read_weights(path, PriorDescription, "a prior")
+        said, linear = description, LinearEstimate.taken_from(tensors)
+        card = said.card.model_dump(mode="json", exclude_unset=True)
         try:
-            prior = cls._described(description, mean, LinearEstimate.taken_from(tensors), bf16)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            known = said.calibration and Calibration.taken_from(said.calibration.times, tensors)
+        except InputError as error:
             raise InputError(f"{path}: the JSON beside it is damaged ({error}); fetch both files again.") from error
+        network = filled(path, lambda: UNet(said.network), tensors, "network")
+        try:
+            of = StackSpec(said.spec)
+            prior = cls(network, said.schedule, of, said.size, known, card, bf16, said.predicts, linear)
+        except (TypeError, ValueError) as error:
+            fault = shown(str(error).rstrip("."))
+            raise InputError(f"{path}: the JSON beside it is damaged ({fault}); fetch both files again.") from error
         if spec is not None and spec.names != prior.spec.names:
             found, needed = (f"{len(s)} modalities ({', '.join(s.names)})" for s in (prior.spec, spec))
             raise InputError(f"{path}: these weights are for {found}, but {needed} are needed.")
-        try:
-            prior.network.load_state_dict({k: v.float() for k, v in tensors.items()})
-        except RuntimeError as error:
-            raise InputError(f"{path}: the tensors do not fit the network of the JSON beside them.") from error
         return prior
-
-    @classmethod
-    def _described(cls, description: dict, mean: Tensor | None, linear: LinearEstimate | None, bf16: bool) -> "Prior":
-        """Make a prior with the network of a description, its weights still to be filled in."""
-        size = {name: tuple(v) if isinstance(v, list) else v for name, v in description["network"].items()}
-        tables = description["calibration"]
-        return cls(
-            UNet(UNetConfig(**size)).eval().requires_grad_(False),
-            NoiseSchedule(**description["schedule"]),
-            StackSpec.from_list(description["spec"]),
-            description["size"],
-            tables and Calibration.from_dict(tables, mean),
-            description["card"],
-            bf16,
-            description["predicts"],
-            linear,
-        )

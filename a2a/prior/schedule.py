@@ -18,6 +18,8 @@ from torch import Tensor
 from a2a.common.errors import InputError
 
 Spacing = float | Literal["log-snr"]
+LONGEST = 100_000
+"""Times of the longest schedule."""
 END = -1  # the time index of the clean stack: abar(END) = 1
 
 
@@ -46,8 +48,8 @@ class NoiseSchedule:
     def __post_init__(self) -> None:
         if self.kind not in ("cosine", "linear"):
             raise InputError(f"Unknown noise schedule {self.kind!r}; use 'cosine' or 'linear'.")
-        if self.length < 2:
-            raise InputError(f"A noise schedule needs at least 2 times, got {self.length}.")
+        if not (isinstance(self.length, Integral) and 2 <= self.length <= LONGEST):
+            raise InputError(f"A noise schedule needs at least 2 times, and at most {LONGEST}, got {self.length!r}.")
 
     @cached_property
     def betas(self) -> np.ndarray:

@@ -5,12 +5,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from a2a.common.documents import validated
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically
+from a2a.common.plain import json_values
 from a2a.data.store.read import SliceStore
 from a2a.training.config import TrainConfig
 
@@ -39,6 +42,17 @@ class Checkpoint:
     numerics: str
     tensors: dict[str, Tensor]
     losses: tuple[float, ...] = ()
+
+
+class _Header(BaseModel):
+    """What the header of the file says beside the identity of the run."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    step: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    numerics: str
+    losses: tuple[float, ...]
 
 
 def fingerprint(config: TrainConfig, store: SliceStore) -> str:
@@ -102,8 +116,8 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
             f"{path}: written by another configuration or data set; resume with the YAML and the slice store it was "
             "started with, or choose another --out."
         )
-    losses = tuple(json.loads(header.get("losses", "[]")))
-    return Checkpoint(int(header["step"]), float(header["seconds"]), header["numerics"], tensors, losses)
+    said = validated(path, header | {"losses": json_values(path, header.get("losses", "[]"))}, _Header)
+    return Checkpoint(said.step, said.seconds, said.numerics, tensors, said.losses)
 
 
 def is_free(folder: Path) -> bool:

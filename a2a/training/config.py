@@ -1,9 +1,17 @@
 """What every training YAML says, and what one of a prior says (``experiments/priors/``)."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from a2a.common.names import Name
+from a2a.prior.schedule import LONGEST
+
+Width = Annotated[int, Field(ge=1, le=4096)]
+"""Channels of a layer; networks of any method here have at most so many."""
+Count = Annotated[int, Field(ge=1, le=64)]
+"""Of levels, blocks, groups, heads or rounds."""
 
 
 class _Strict(BaseModel):
@@ -13,12 +21,12 @@ class _Strict(BaseModel):
 class NetworkSize(_Strict):
     """Sizes of the U-Net, see `a2a.networks.unet.UNetConfig`."""
 
-    width: int = Field(32, ge=8, multiple_of=2)
-    multipliers: tuple[PositiveInt, ...] = Field((1, 2, 2, 4), min_length=1)
-    blocks: int = Field(1, ge=1)
-    attention: tuple[int, ...] = (4, 8)
-    head_width: int = Field(32, ge=1)
-    patch: int = Field(1, ge=1)
+    width: int = Field(32, ge=8, le=4096, multiple_of=2)
+    multipliers: tuple[Count, ...] = Field((1, 2, 2, 4), min_length=1, max_length=10)
+    blocks: Count = 1
+    attention: tuple[int, ...] = Field((4, 8), max_length=10)
+    head_width: Width = 32
+    patch: Count = 1
     noise_levels: Literal["joint", "per-modality"] = "joint"
 
     @model_validator(mode="after")
@@ -38,7 +46,7 @@ class Schedule(_Strict):
     """Noise schedule, see `a2a.prior.schedule.NoiseSchedule`."""
 
     kind: Literal["cosine", "linear"] = "cosine"
-    length: int = Field(1000, ge=2)
+    length: int = Field(1000, ge=2, le=LONGEST)
 
 
 class Augmentation(_Strict):
@@ -75,17 +83,17 @@ class TrainConfig(_Strict):
         Together with the step it determines everything random: initial weights, data order, inputs, dropout.
     """
 
-    name: str = Field(pattern=r"^\w[\w.-]*$")
+    name: Name = Field(pattern=r"^\w[\w.-]*$")
     data: str
     augmentation: Augmentation = Augmentation()
     steps: int = Field(ge=1)
-    batch: int = Field(16, ge=1)
+    batch: int = Field(16, ge=1, le=65536)
     lr: float = Field(4e-4, gt=0)
     warmup: int = Field(200, ge=1)
     ema: float = Field(0.999, ge=0, lt=1)
     clip: float = Field(1.0, gt=0)
     precision: Literal["auto", "float32", "float32 channels_last", "bf16", "bf16 channels_last"] = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     log_every: int = Field(50, ge=1)
     checkpoint_every: int = Field(500, ge=1)
 

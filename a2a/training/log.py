@@ -27,9 +27,9 @@ class TrainingLog:
 
         Only whole rows are kept: a killed process may have left a part of one.
         """
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
         rows = [line.split(",") for line in text.splitlines()[1:]]
-        kept = [row for row in rows if len(row) == len(COLUMNS) and int(row[0]) <= step]
+        kept = [row for row in rows if len(row) == len(COLUMNS) and row[0].isdecimal() and int(row[0]) <= step]
         write_text(self.path, "".join(",".join(row) + "\n" for row in [COLUMNS, *kept]))
 
     def append(self, step: int, seconds: float, lr: float, loss: float, validation_loss: float | None) -> None:

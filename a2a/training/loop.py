@@ -228,7 +228,7 @@ class _Run:
         if self.fabric.is_global_zero:
             card = {
                 "config": self.config.model_dump(mode="json"),
-                "data": {key: store.manifest[key] for key in SOURCE},
+                "data": {key: store.said(key) for key in SOURCE},
                 "slices": len(store.split("train")),
                 "images_seen": self.config.steps * self.config.batch,
                 "parameters": sum(p.numel() for p in state.ema.parameters()),

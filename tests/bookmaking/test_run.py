@@ -172,8 +172,8 @@ def test_the_key_sees_code_and_parameters_but_not_prose_and_captions():
         ("ci: {01-mini: {pointz: 3}}", "profile ci: Chapter 01-mini has no parameter 'pointz'"),
         ("ci: {01-mini: {points: 3.5}}", "profile ci: Parameter 'points' must be int"),
         ("ci: {02-mini: {points: 3}}", "profile ci: Unknown chapter '02-mini'; the book has 01-mini"),
-        ("ci: [01-mini]", "must map each profile"),
-        ("ci: {", "must map each profile"),
+        ("ci: [01-mini]", "field ci: Input should be a valid dictionary"),
+        ("ci: {", "not valid YAML, line 2"),
     ],
 )
 def test_profiles_are_strict(tmp_path, profiles, complaint):

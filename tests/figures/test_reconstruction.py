@@ -47,6 +47,6 @@ def test_questions_stand_below_each_other_with_errors_on_one_scale():
     assert {"T1", "T1 + T2*", "MDS", "MPS", "truth", "20.0 dB", "40.0 dB"} <= set(shown) and shown.count("error") == 2
     assert [t.marker.cmax for t in figure.select_traces({"type": "scatter"}) if t.marker.cmax] == pytest.approx([0.1])
     with pytest.raises(InputError, match=r"the row 'T1 \+ T2\*' must have the columns MDS, MPS"):
-        answers_grid({"T1": rows["T1"], "T1 + T2*": {"MDS": truth}}, truth, Modality(""))
+        answers_grid({"T1": rows["T1"], "T1 + T2*": {"MDS": truth}}, truth, Modality("image"))
     with pytest.raises(InputError, match="at least one answer"):
-        answers_grid({}, truth, Modality(""))
+        answers_grid({}, truth, Modality("image"))

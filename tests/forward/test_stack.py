@@ -43,7 +43,7 @@ def test_an_unknown_name_lists_those_that_exist(name):
         SPEC.index(name)
 
 
-@pytest.mark.parametrize("names", [(), ("T1", "T1"), ("T1", "t-1"), ("T2*", "T2star")])
+@pytest.mark.parametrize("names", [(), ("T1", "T1"), ("T1", "t-1"), ("T2 star", "T2star")])
 def test_names_must_be_there_and_distinct(names):
     with pytest.raises(InputError, match="distinct"):
         StackSpec.of(*names)

@@ -119,12 +119,12 @@ def other_network(path):
         (flip_a_byte, "SHA-256"),
         (foreign_json, "lacks"),
         (other_network, "do not fit the network"),
-        (lambda p: edited(p, predicts="epsilon"), "predicts: 'epsilon' is neither"),
+        (lambda p: edited(p, predicts="epsilon"), "field predicts: Input should be 'noise' or 'velocity'"),
         (lambda p: edited(p, calibration={"times": [0], "error": [], "gain": None}), "damaged .*calibration"),
-        (lambda p: edited(p, network=[1]), "damaged"),
-        (lambda p: edited(p, schedule={"kind": "cosine", "speed": 2}), "damaged"),
-        (lambda p: edited(p, spec=[{}]), "damaged"),
-        (lambda p: p.with_suffix(".json").write_bytes(b"\xff\xfe"), "not valid JSON"),
+        (lambda p: edited(p, network=[1]), "field network: "),
+        (lambda p: edited(p, schedule={"kind": "cosine", "speed": 2}), "field schedule.speed: "),
+        (lambda p: edited(p, spec=[{}]), "field spec.0.name: "),
+        (lambda p: p.with_suffix(".json").write_bytes(b"\xff\xfe"), "UTF-16; save it as UTF-8"),
     ],
 )
 def test_bad_files_are_refused_with_their_name(prior, tmp_path, damage, words):

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
 from a2a.common.paths import repository
 from a2a.data.cards.layouts import Layout
@@ -132,7 +132,7 @@ def find_card(card: str | Path) -> Path:
         If there is no such file; the message lists the cards that exist.
     """
     path = Path(card)
-    if path.is_file():
+    if path.exists() or path.is_symlink():
         return path
     folder = repository("data_cards")
     named = folder / f"{card}.yaml"
@@ -150,16 +150,4 @@ def load_card(card: str | Path) -> DataCard:
     InputError
         If it is missing, no YAML, or breaks the schema; the message names the file and each field.
     """
-    path = find_card(card)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        raise InputError(f"{path} is no valid YAML{f', line {where.line + 1}' if where else ''}.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold the fields of a data card (a mapping).")
-    try:
-        return DataCard.model_validate(content)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
-        raise InputError(f"{path} is no valid data card: {faults}.") from error
+    return read_yaml(find_card(card), DataCard)

@@ -1,6 +1,5 @@
 """Downloading a public data set: checked, resumed after an interruption, unpacked without leaving its folder."""
 
-import json
 import math
 import os
 import tarfile
@@ -11,6 +10,7 @@ from pathlib import Path
 import pooch
 import requests
 
+from a2a.common.documents import read_json
 from a2a.common.errors import Failure, InputError
 from a2a.common.files import folder_atomically, say_if_full, write_json
 from a2a.common.progress import progress
@@ -68,12 +68,7 @@ def fetch(card: DataCard, out: Path | str, base_url: str | None = None) -> list[
 
 
 def _noted(out: Path) -> dict[str, str]:
-    try:
-        return json.loads((out / NOTED).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise InputError(f"{out / NOTED} is damaged; remove it, and the files will be noted anew.") from error
+    return read_json(out / NOTED, dict[str, str]) if (out / NOTED).exists() else {}
 
 
 def _one(card: DataCard, url: str, path: Path, known: str | None) -> None:
@@ -98,7 +93,7 @@ def _one(card: DataCard, url: str, path: Path, known: str | None) -> None:
 def _download(url: str, output: str, _: object, *, part: Path) -> None:
     """Continue `part` where it stopped, unless the file has changed since, and give it to Pooch as `output`."""
     note = part.with_name(f"{part.name}.json")
-    tag = json.loads(note.read_text(encoding="utf-8")) if note.is_file() and part.is_file() else None
+    tag = read_json(note, str | None) if note.is_file() and part.is_file() else None
     have = part.stat().st_size if tag else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-", "If-Range": tag} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:

@@ -1,13 +1,14 @@
 """Where the files of a data set lie: patterns with the subject's name in them, and what a disk holds that fits them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
 from a2a.common.errors import InputError
+from a2a.common.names import Name, RelativePath
 from a2a.data.cards.profiles import Strict
 
 _PLACE = re.compile(r"\{(\w*)\}")
@@ -34,8 +35,8 @@ class Layout(Strict):
         Pattern of the brain mask, where the set has one.
     """
 
-    name: str
-    folders: tuple[str, ...] = (".",)
+    name: Name
+    folders: tuple[RelativePath, ...] = (".",)
     subject: str
     session: str | None = None
     files: dict[str, str]
@@ -61,7 +62,7 @@ class Layout(Strict):
                 raise ValueError(
                     f"the pattern {pattern!r} must contain {{session}} if the layout has one, and only then"
                 )
-            if pattern.startswith("/") or ".." in Path(pattern).parts or "**" in pattern:
+            if pattern.startswith("/") or ".." in pattern.split("/") or "**" in pattern or len(pattern) > 500:
                 raise ValueError(f"the pattern {pattern!r} must stay below the folder: no leading /, no .. and no **")
             _regex(_PLACE.sub("x", pattern))
         return self
@@ -77,8 +78,9 @@ class Layout(Strict):
         shell = pattern.replace("{subject}", self.subject).replace("{session}", self.session or "")
         exact = _with_names(pattern, self)
         for path in sorted(folder.glob(shell)):
-            found = exact.fullmatch(path.relative_to(folder).as_posix())
-            if found and path.is_file():
+            below = path.relative_to(folder)
+            found = exact.fullmatch(below.as_posix())
+            if found and not _hidden(below.parts, shell.split("/")) and path.is_file():
                 yield found["subject"], found.groupdict().get("session") or "", path
 
     def scans(self, folder: Path) -> dict[str, "Scan"]:
@@ -129,6 +131,11 @@ class Scan:
         if not found[0].resolve().is_relative_to(root.resolve()):
             raise InputError(f"{found[0]} is a symbolic link that leads out of {root}; put the file itself there")
         return found[0]
+
+
+def _hidden(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether a wildcard stands for a leading dot, as it never does in a shell: Macs leave ``._NAME`` beside files."""
+    return any(part.startswith(".") and not one.startswith(".") for part, one in zip(parts, patterns, strict=False))
 
 
 def _with_names(pattern: str, layout: Layout) -> re.Pattern:

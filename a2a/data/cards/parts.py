@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from a2a.common.names import Name, checked_path
 from a2a.data.cards.layouts import Layout
-from a2a.data.cards.profiles import Strict, Subjects
+from a2a.data.cards.profiles import MOST, Strict, Subjects
 
 
 class ModalityCard(Strict):
@@ -16,7 +17,7 @@ class ModalityCard(Strict):
     subjects' percentiles (PET, whose scale means something but whose range is not known beforehand).
     """
 
-    name: str
+    name: Name
     kind: Literal["MR", "CT", "PET"]
     unit: str
     normalisation: Literal["subject-percentile", "window", "training-percentile"]
@@ -36,7 +37,7 @@ class ModalityCard(Strict):
 class LabelCard(Strict):
     """One label map: what each of its values means. A map with another value is refused, as it is of another kind."""
 
-    name: str
+    name: Name
     values: dict[int, str]
     note: str = ""
 
@@ -54,7 +55,7 @@ class Licence(Strict):
     name: str
     owner: str
     terms: str
-    url: str | None = None
+    url: str | None = Field(default=None, pattern=r"^https?://[^\s<>\"'`]+$")
 
 
 class PhantomSource(Strict):
@@ -62,7 +63,7 @@ class PhantomSource(Strict):
 
     kind: Literal["phantom"]
     preset: str
-    dataset_seed: int = 0
+    dataset_seed: int = Field(default=0, ge=0, lt=2**63)
     dz_mm: float = Field(gt=0)
 
 
@@ -100,11 +101,11 @@ class Preprocessing(Strict):
     registration: Literal["none", "rigid"] = "none"
     reference: str | None = None
     foreground: Literal["none", "nonzero", "file", "head"] = "none"
-    percentile: float = Field(default=99.5, gt=0, le=100)
+    percentile: float = Field(default=99.5, ge=50, le=100)
     brain_fraction: float = Field(default=0.0, ge=0, lt=1)
-    field_of_view_mm: float = Field(gt=0)
-    size: int = Field(default=64, gt=0)
-    multiple_of: int = Field(default=4, gt=0)
+    field_of_view_mm: float = Field(gt=0, le=10_000)
+    size: int = Field(default=64, gt=0, le=4096)
+    multiple_of: int = Field(default=4, gt=0, le=4096)
 
     @model_validator(mode="after")
     def _planes_need_a_foreground(self) -> "Preprocessing":
@@ -130,8 +131,8 @@ class Download(Strict):
         ``sha256:...`` or ``md5:...`` per file, where it is known.
     """
 
-    base_url: str = Field(pattern=r"^https?://.*/$")
-    files: tuple[str, ...] = Field(min_length=1)
+    base_url: str = Field(pattern=r"^https?://[^\s<>\"'`]*/$")
+    files: tuple[str, ...] = Field(min_length=1, max_length=10_000)
     subjects: Subjects = ()
     unpack: dict[str, str] = {}
     checksums: dict[str, str] = {}
@@ -142,12 +143,13 @@ class Download(Strict):
         unknown = sorted({*self.unpack, *self.checksums} - set(names))
         if unknown:
             raise ValueError(f"{unknown[0]} is none of the files")
-        unsafe = [name for name in (*names, *self.unpack.values()) if name.startswith("/") or ".." in name.split("/")]
-        if unsafe:
-            raise ValueError(f"{unsafe[0]} would lie outside the folder")
+        for name in (*names, *self.unpack.values()):
+            checked_path(name)
         return self
 
     def names(self) -> tuple[str, ...]:
         """Every file, with the subjects written out."""
+        if sum("{subject}" in file for file in self.files) * len(self.subjects) > MOST:
+            raise ValueError(f"files and subjects make more than {MOST} downloads")
         several = [[f.replace("{subject}", s) for s in self.subjects] if "{subject}" in f else [f] for f in self.files]
         return tuple(sorted(name for names in several for name in names))

@@ -1,18 +1,24 @@
 """Sizes of a data set: which subjects belong to training, validation and test."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from a2a.common.names import checked_name
+
 SPLITS = ("train", "val", "test")
+MOST = 100_000
+"""Subjects of a list."""
 
 
 class Strict(BaseModel):
     """A key that the schema does not know is an error, not a silent default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ValidationBlocks(Strict):
@@ -21,8 +27,8 @@ class ValidationBlocks(Strict):
     For sets with too few subjects to spare one. Whole blocks, because neighbouring planes are nearly copies.
     """
 
-    planes: int = Field(gt=0)
-    every: int = Field(gt=1)
+    planes: int = Field(gt=0, le=10_000)
+    every: int = Field(gt=1, le=10_000)
 
 
 class Fractions(Strict):
@@ -59,26 +65,32 @@ class AtMost(Strict):
 
 def hash_place(subject: str) -> float:
     """Where a subject's name falls between 0 and 1: the first 52 bits of its SHA-256."""
-    return int(hashlib.sha256(subject.encode()).hexdigest()[:13], 16) / 2**52
+    return int(hashlib.sha256(subject.encode(errors="surrogateescape")).hexdigest()[:13], 16) / 2**52
 
 
 def expand_subjects(items: object) -> object:
     """Write out ranges of numbered subjects: ``0..3`` is 0, 1, 2, 3 and ``patient08..10`` is patient08, 09, 10."""
-    if not isinstance(items, list):
+    if not isinstance(items, (list, tuple)):
         return items
-    return tuple(name for item in items for name in _expand_one(str(item)))
+    names = tuple(chain.from_iterable(map(_expand_one, items)))
+    if len(names) > MOST:
+        raise ValueError(f"{len(names)} subjects; a list has at most {MOST}")
+    return names
 
 
-def _expand_one(item: str) -> list[str]:
-    first, dots, last = item.partition("..")
+def _expand_one(item: object) -> list[str]:
+    if isinstance(item, bool) or not isinstance(item, (str, int)):
+        raise ValueError(f"YAML reads a subject as {item!r}; write its name in quotes")
+    first, dots, last = str(item).partition("..")
     digits = first[len(first.rstrip("0123456789")) :]
     if not dots:
-        if not item.strip() or "/" in item or "\\" in item:
-            raise ValueError(f"{item!r} cannot be a subject's name")
-        return [item]
-    if not digits or not last.isdigit() or int(last) < int(digits):
+        return [checked_name(first, "the subject")]
+    if not digits or not last.isdecimal() or len(digits + last) > 20 or int(last) < int(digits):
         raise ValueError(f"{item!r} is no range; write for example 0..3 or patient08..10")
+    if int(last) - int(digits) >= MOST:
+        raise ValueError(f"{item!r} are more than {MOST} subjects")
     stem = first.removesuffix(digits)
+    checked_name(first, "the subject")
     return [f"{stem}{i:0{len(digits)}d}" for i in range(int(digits), int(last) + 1)]
 
 
@@ -97,7 +109,7 @@ class Profile(Strict):
     test: Subjects = ()
     fractions: Fractions | None = None
     at_most: AtMost | None = None
-    slices: int | None = Field(default=None, gt=0)
+    slices: int | None = Field(default=None, gt=0, le=10_000)
     validation_blocks: ValidationBlocks | None = None
 
     @model_validator(mode="after")
@@ -109,7 +121,7 @@ class Profile(Strict):
             raise ValueError("name at least one subject for train and one for test")
         if self.at_most and not self.fractions:
             raise ValueError("at_most belongs to fractions")
-        twice = sorted({n for n in names if names.count(n) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ValueError(f"subjects must be in one split only: {', '.join(twice)}")
         return self

@@ -10,6 +10,7 @@ import sigpy.mri
 
 from a2a.common.errors import InputError
 from a2a.common.progress import progress
+from a2a.data.kspace.arrays import read_array
 from a2a.data.kspace.grid import centred, transform
 
 KERNEL = 6
@@ -30,11 +31,8 @@ def read_maps(path: Path, name: str) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; coil maps of {name} are a .npy file.")
-    try:
-        maps = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: damaged or no .npy file; coil maps of {name} are written by numpy.save.") from error
-    if not isinstance(maps, np.ndarray) or not np.iscomplexobj(maps) or maps.ndim not in (3, 4):
+    maps = read_array(path)
+    if not np.iscomplexobj(maps) or maps.ndim not in (3, 4):
         wanted = "one complex array (coils, H, W) or (slices, coils, H, W)"
         raise InputError(f"{path}: coil maps of {name} must be {wanted}.")
     return maps.astype(np.complex64)

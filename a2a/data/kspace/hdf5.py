@@ -16,7 +16,10 @@ from types import ModuleType
 
 import numpy as np
 
+from a2a.common.documents import size
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
+from a2a.data.kspace.arrays import LARGEST
 from a2a.data.kspace.grid import ScannerKSpace
 from a2a.data.kspace.header import Encoding, needs
 from a2a.data.kspace.ismrmrd import ISMRMRD, read_ismrmrd
@@ -24,6 +27,8 @@ from a2a.data.kspace.npz import RANGE, scale_of
 
 FASTMRI = ("kspace", "ismrmrd_header")
 OPTIONAL = ("mask", "maps", "noise_std", RANGE)
+DEEPEST, MOST, PACKED = 8, 10_000, 1100
+"""Groups in each other, fields of a file, and how much more than it takes a compressed field may hold."""
 
 
 def read_hdf5(path: Path) -> ScannerKSpace:
@@ -47,27 +52,62 @@ def read_hdf5(path: Path) -> ScannerKSpace:
             wanted = f"fastMRI ({', '.join(FASTMRI)}) or ISMRMRD ({ISMRMRD}/data)"
             raise InputError(f"it holds {known}; k-space is read from HDF5 of {wanted}.")
         return read_ismrmrd(path)
-    except (OSError, RuntimeError, KeyError) as error:
+    except InputError:
+        raise
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
         if isinstance(error, BlockingIOError) or "unable to lock" in str(error):
             raise InputError("another program has it open and locked; close it there, or read a copy.") from error
-        raise InputError(f"damaged or no HDF5 file ({' '.join(str(error).split())}).") from error
+        raise InputError(f"damaged or no HDF5 file ({shown(str(error))}).") from error
 
 
 def _require_own_data(h5py: ModuleType, file: object) -> None:
-    """Refuse links to other files, whose contents the owner of this one need not know."""
-    for name in (*FASTMRI, *OPTIONAL, ISMRMRD):
-        if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
-            raise InputError(f"{name} is a link to another file; put the data themselves there.")
-        found = file.get(name)
-        if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
-            raise InputError(f"{name} lies in another file; put the data themselves there.")
+    """Refuse links, also to other places of the file, data that lie in other files, and data that are not there.
+
+    The owner of this file need not know what is in others. Every group is looked through, for a group may be a way
+    around a rule for names; what a dataset describes may take 2 GiB, and no more than compression can hide.
+    """
+    groups, seen = [("", file)], 0
+    while groups:
+        place, group = groups.pop()
+        for key in group:
+            name, seen = f"{place}{key}", seen + 1
+            if seen > MOST:
+                raise InputError(f"it holds more than {MOST} fields.")
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise InputError(f"{shown(name, 60)} is a link to another file; put the data themselves there.")
+            found = group[key]
+            if isinstance(found, h5py.Group):
+                if place.count("/") >= DEEPEST:
+                    raise InputError(f"{shown(name, 60)} is nested deeper than {DEEPEST} groups.")
+                groups.append((f"{name}/", found))
+            elif isinstance(found, h5py.Dataset):
+                _require_modest(found, shown(name, 60))
+
+
+def _require_modest(dataset: object, name: str) -> None:
+    """Refuse a dataset that lies in another file, or describes more than it can hold."""
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{name} lies in another file; put the data themselves there.")
+    if dataset.shape is None:
+        raise InputError(f"{name} holds nothing.")
+    wanted, held = dataset.nbytes, dataset.id.get_storage_size()
+    if wanted > LARGEST:
+        raise InputError(f"{name} says it has {size(wanted)}; at most {size(LARGEST)} are read.")
+    if wanted > PACKED * max(held, 4096):
+        raise InputError(f"{name} says it has {size(wanted)}, but its file holds {size(held)} of it; it is damaged.")
 
 
 def _fastmri(h5py: ModuleType, file: object) -> ScannerKSpace:
     """Take the fields out of an open file."""
     if lacking := [name for name in FASTMRI if not isinstance(file.get(name), h5py.Dataset)]:
         raise InputError(f"it lacks {', '.join(lacking)}; a fastMRI file has {', '.join(FASTMRI)}.")
-    encoding = Encoding.parse(file["ismrmrd_header"][()])
+    numbers = [name for name in ("kspace", *OPTIONAL) if name in file]
+    if odd := [name for name in numbers if not hasattr(file[name], "dtype") or file[name].dtype.kind not in "biufc"]:
+        raise InputError(f"{odd[0]} must hold numbers.")
+    header = file["ismrmrd_header"][()]
+    if not isinstance(header, (bytes, str)):
+        raise InputError("ismrmrd_header must be one text of XML.")
+    encoding = Encoding.parse(header)
     if encoding.trajectory != "cartesian":
         raise InputError(f"its trajectory is {encoding.trajectory}; only cartesian k-space can be read.")
     data = file["kspace"][()]

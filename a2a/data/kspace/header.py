@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from xml.etree import ElementTree
 
+from a2a.common.documents import MEBIBYTE, size
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
 
 EXTRA = "pip install -e '.[kspace]'"
 _NAMESPACE = {"m": "http://www.ismrm.org/ISMRMRD"}
@@ -51,9 +53,11 @@ class Encoding:
         InputError
             If it is no ISMRMRD header, or describes several encodings.
         """
+        if len(xml) > MEBIBYTE:
+            raise InputError(f"its ISMRMRD header has {size(len(xml))}; at most 1 MiB is read.")
         try:
             encodings = ElementTree.fromstring(xml).findall("m:encoding", _NAMESPACE)
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, ValueError, LookupError) as error:
             raise InputError(f"its ISMRMRD header is no XML ({error}).") from error
         if len(encodings) != 1:
             raise InputError(f"its ISMRMRD header describes {len(encodings)} encodings; one can be read.")
@@ -65,15 +69,19 @@ class Encoding:
             return found
 
         try:
-            matrix = tuple(int(text(f"encodedSpace/matrixSize/{axis}")) for axis in "xyz")
+            matrix = tuple(_side(text(f"encodedSpace/matrixSize/{axis}")) for axis in "xyz")
             field = tuple(float(text(f"encodedSpace/fieldOfView_mm/{axis}")) for axis in "xyz")
             centre = int(text("encodingLimits/kspace_encoding_step_1/center", str(matrix[1] // 2)))
         except ValueError as error:
             raise error if isinstance(error, InputError) else InputError(f"its ISMRMRD header: {error}.") from None
-        if min(matrix) < 1:
-            raise InputError(f"its ISMRMRD header says a matrix of {matrix}; needed are positive numbers.")
         mode = text("parallelImaging/calibrationMode", "embedded").strip()
         return cls(matrix, field, text("trajectory", "cartesian").strip(), centre, mode)
+
+
+def _side(text: str) -> int:
+    if not 1 <= (side := int(text)) <= 16384:
+        raise ValueError(f"a matrix size of {shown(text, 40)}")
+    return side
 
 
 def needs(module: str) -> ModuleType:

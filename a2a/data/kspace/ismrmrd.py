@@ -18,8 +18,10 @@ from types import ModuleType
 
 import numpy as np
 
+from a2a.common.documents import size
 from a2a.common.errors import InputError
 from a2a.common.progress import progress
+from a2a.data.kspace.arrays import LARGEST
 from a2a.data.kspace.check import believable_noise
 from a2a.data.kspace.frame import nearest_axes
 from a2a.data.kspace.grid import ScannerKSpace
@@ -107,6 +109,8 @@ def _add(ismrmrd: ModuleType, scan: _Scan, acquisition: object) -> None:
     if not 0 <= line < lines:
         raise InputError(f"phase-encode step {acquisition.idx.kspace_encode_step_1} lies outside its {lines} lines.")
     number = acquisition.idx.slice
+    if number not in scan.sums and (len(scan.sums) + 1) * len(data) * readout * lines * 8 > LARGEST:
+        raise InputError(f"its slices take more than {size(LARGEST)}; leave some out.")
     total = scan.sums.setdefault(number, np.zeros((len(data), readout, lines), dtype=np.complex64))
     if len(total) != len(data):
         raise InputError(f"its acquisitions have {len(total)} and {len(data)} coils.")

@@ -4,7 +4,6 @@ Explained in the chapter "Your own NIfTI files".
 """
 
 import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from scipy.ndimage import map_coordinates
 
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically
+from a2a.data.kspace.arrays import read_arrays
 from a2a.data.kspace.frame import Grid, nearest_axes
 from a2a.data.kspace.grid import ScannerKSpace, to_grid
 from a2a.data.volumes.normalisation import Normalisation
@@ -213,11 +213,7 @@ def _load(path: Path, name: str) -> dict[str, np.ndarray]:
     """Read the arrays of a file; nothing in it is ever executed."""
     if not zipfile.is_zipfile(path):
         raise InputError(f"damaged or no .npz file; k-space of {name} is written by numpy.savez.")
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            values = {field: content[field] for field in content.files if field in (*FIELDS, RANGE, AFFINE, PLANES)}
-    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError) as error:
-        raise InputError(f"damaged .npz file ({error}).") from error
+    values = read_arrays(path, (*FIELDS, RANGE, AFFINE, PLANES))
     if lacking := [field for field in FIELDS if field not in values]:
         raise InputError(f"lacks {', '.join(lacking)}; k-space of {name} needs {', '.join(FIELDS)}.")
     return values
@@ -227,6 +223,6 @@ def scale_of(limits: np.ndarray | None) -> Normalisation | None:
     """Return the scale that a field ``range`` states."""
     if limits is None:
         return None
-    if limits.shape != (2,) or not np.isrealobj(limits):
+    if limits.shape != (2,) or limits.dtype.kind not in "iuf":
         raise InputError("range must be two numbers, the physical values of the image units 0 and 1.")
     return Normalisation(float(limits[0]), float(limits[1]))

@@ -6,7 +6,6 @@ numbers behind the subject). All are float32 in RAS order, in millimetres. Expla
 set".
 """
 
-import json
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from a2a.common.documents import stated_format
 from a2a.common.errors import InputError
 from a2a.common.files import folder_atomically, write_json
 from a2a.common.progress import progress
@@ -101,11 +101,7 @@ def _require_free(out: Path, overwrite: bool) -> None:
     """Refuse to write over what is there, unless it came from here and `overwrite` is set."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    try:
-        ours = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["format"] == FORMAT
-    except (OSError, ValueError, TypeError, KeyError):
-        ours = False
-    if not ours:
+    if stated_format(out / MANIFEST) != FORMAT:
         raise InputError(f"{out} is not empty and holds no phantom volumes; choose another folder for --out.")
     if not overwrite:
         raise InputError(f"{out} is not empty; add --overwrite to replace it, or choose another folder for --out.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
 from a2a.data.cards.card import DataCard
 from a2a.data.cards.profiles import SPLITS, Profile
 from a2a.data.prepare.prepared import PreparedSubject, SubjectSource
@@ -14,6 +15,9 @@ from a2a.data.prepare.subjects_at_work import Job
 from a2a.data.prepare.workplace import read_part
 from a2a.data.store.write import StoreWriter
 from a2a.forward.stack import StackSpec
+
+REASON = 500
+"""Characters of the reason why a subject was left out."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def assemble(plan: Plan, jobs: Sequence[Job], skipped: dict[str, str], writer: S
     """
     if len(skipped) == len(jobs):
         first = jobs[0].name
-        raise InputError(f"No subject could be prepared; the first, {first}: {skipped[first]}")
+        raise InputError(f"No subject could be prepared; the first, {shown(first)}: {shown(skipped[first], REASON)}")
     records = {}
     with writer:
         for job in jobs:
@@ -73,7 +77,7 @@ def assemble(plan: Plan, jobs: Sequence[Job], skipped: dict[str, str], writer: S
                 splits = _splits(plan.profile, job.split, len(done.planes))
                 _add(writer, done, splits)
                 records[job.name] = {"split": job.split} | done.record
-        left_out = [{"subject": name, "reason": reason} for name, reason in skipped.items()]
+        left_out = [{"subject": shown(name), "reason": shown(reason, REASON)} for name, reason in skipped.items()]
         manifest = provenance | {"subjects": records, "skipped": left_out}
         page = report_page(plan.card, manifest)
         (writer.folder / "report.html").write_text(page, encoding="utf-8")

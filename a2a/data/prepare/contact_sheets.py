@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -11,6 +12,7 @@ from a2a.forward.stack import StackSpec
 _COLUMNS = 12
 
 
+@rc_context({"text.parse_math": False})  # names and titles come from files
 def sheet_png(title: str, spec: StackSpec, z_mm: list[float], images: np.ndarray) -> bytes:
     """Draw up to 12 equally spaced slices of a subject, one row per modality, grey from 0 to 1.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from a2a.common.errors import InputError
+from a2a.common.names import checked_name
 from a2a.common.progress import progress
 from a2a.data.cards.card import DataCard
 from a2a.data.cards.layouts import Layout, Scan
@@ -19,7 +20,7 @@ from a2a.data.volumes.aligned import AlignedSeries, align_series
 from a2a.data.volumes.foreground import drop_unseen_planes, find_head, skull_stripped
 from a2a.data.volumes.labels import label_slices, label_volumes, read_label_maps
 from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
-from a2a.data.volumes.normalisation import Normalisation
+from a2a.data.volumes.normalisation import Normalisation, require_plausible
 from a2a.data.volumes.overlays import overlay_png
 from a2a.data.volumes.quality import quality
 from a2a.data.volumes.slices import SliceGeometry
@@ -140,6 +141,7 @@ class NiftiSubjects:
             If a file is missing, ambiguous or unusable, the files cannot be brought on one grid, a label map holds
             unknown labels, or the brain does not fit the window.
         """
+        checked_name(subject, "the subject")
         if subject not in self.scans:
             raise InputError(f"there are no files of {subject} in {self.folder}")
         scan, how = self.scans[subject], self.card.preprocessing
@@ -189,6 +191,8 @@ class NiftiSubjects:
     ) -> PreparedSubject:
         spec, percentile = self.spec, self.card.preprocessing.percentile
         scales = {m.name: Normalisation.fit(m, series.volumes[m.name].data, percentile) for m in spec}
+        for m in spec:
+            require_plausible(series.volumes[m.name], m, scales[m.name])
         scaled = {name: scale.forward(series.volumes[name].data) for name, scale in scales.items()}
         images = np.stack([geometry.to_slices(data) for data in scaled.values()], axis=1)
         cards = {label.name: label for label in self.card.labels}

@@ -107,5 +107,7 @@ def _finish(source: SubjectSource, job: Job) -> str:
         if error.errno in _DISK_FULL:
             raise
         return f"{error.filename or job.name} cannot be read: {error.strerror or error}"
+    except Exception as error:  # whatever a reader stumbled over must not cost the other subjects
+        return f"{job.name} cannot be prepared ({type(error).__name__}: {error})"
     write_part(job.path, done)
     return ""

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import zipfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -123,5 +124,5 @@ def read_part(path: Path, subject: str) -> PreparedSubject | None:
             values["overlay"].tobytes(),
             values.get("labels"),
         )
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None

@@ -7,23 +7,30 @@ may come with label maps, ``train-labels.npy`` and so on (``uint8 (N, maps, H, W
 """
 
 import hashlib
-import json
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, Field
 
+from a2a.common.documents import read_json, validated
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
+from a2a.common.names import Name
 from a2a.data.cards.profiles import SPLITS
-from a2a.forward.stack import StackSpec
+from a2a.forward.stack import Modality, StackSpec
 
 FORMAT = "a2a slice store 1"
 MANIFEST = "manifest.json"
 INDEX = "index.csv"
 LABELS = "-labels"
+PIECE = 256
+"""Slices that are checked at a time."""
 COLUMNS = ("split", "row", "subject", "plane", "z_mm")
 
 
@@ -98,6 +105,26 @@ class Split:
         return found
 
 
+class LabelMap(BaseModel):
+    """A label map of a store: its name, and the meaning of its values."""
+
+    name: Name
+    values: dict[int, str]
+
+
+class Manifest(BaseModel):
+    """Of the manifest those fields that a program reads; others may stand beside them."""
+
+    spec: tuple[Modality, ...] = Field(min_length=1, max_length=64)
+    size: int = Field(ge=1, le=4096)
+    sha256: dict[str, str]
+    labels: tuple[LabelMap, ...] = ()
+    card: Name = ""
+    profile: Name = ""
+    preprocessing: dict[str, Any] = {}
+    subjects: dict[str, dict[str, Any]] = {}
+
+
 @dataclass(frozen=True)
 class SliceStore:
     """A slice store on disk, opened for reading.
@@ -124,10 +151,8 @@ class SliceStore:
         """
         path = Path(path)
         manifest = read_manifest(path)
-        try:
-            store = cls(path, manifest, StackSpec.from_list(manifest["spec"]), manifest["size"])
-        except (TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{path / MANIFEST} is damaged: spec is no list of modalities.") from error
+        said = validated(path / MANIFEST, manifest, Manifest)
+        store = cls(path, manifest, StackSpec(said.spec), said.size)
         for name in files_of(store.label_maps):
             if not (path / name).is_file():
                 raise InputError(f"{path} is an incomplete slice store: {name} is missing; prepare it again.")
@@ -136,7 +161,9 @@ class SliceStore:
             if verify and sha256(path / name) != manifest["sha256"].get(name):
                 raise InputError(f"{path / name} does not match the checksum in {MANIFEST}; prepare the store again.")
         for name in SPLITS:
-            store.split(name)
+            images = store.split(name).images
+            if verify:
+                _require_image_units(images, path / f"{name}.npy")
         return store
 
     def split(self, name: str) -> Split:
@@ -156,6 +183,18 @@ class SliceStore:
         subjects, planes, z_mm = (index[column].to_numpy() for column in ("subject", "plane", "z_mm"))
         return Split(images, subjects.astype(str), planes, z_mm, labels)
 
+    def said(self, key: str) -> Any:
+        """Return what the manifest says of the origin of the slices, such as ``card`` or ``profile``.
+
+        Raises
+        ------
+        InputError
+            If it does not say it.
+        """
+        if key not in self.manifest:
+            raise InputError(f"{self.path / MANIFEST} lacks {key}; prepare the store again.")
+        return self.manifest[key]
+
     @property
     def label_maps(self) -> list[dict]:
         """Name, and meaning of each value, of every label map: `a2a.data.cards.parts.LabelCard` as JSON."""
@@ -165,8 +204,8 @@ class SliceStore:
         file = self.path / f"{name}.npy"
         try:
             array = np.load(file, mmap_mode="r", allow_pickle=False) if expected[0] else np.zeros(expected, dtype)
-        except (ValueError, OSError, EOFError) as error:
-            raise InputError(f"{file} is damaged ({error}); prepare the store again.") from error
+        except (ValueError, TypeError, OSError, EOFError, OverflowError, SyntaxError, TokenError) as error:
+            raise InputError(f"{file} is damaged ({shown(str(error))}); prepare the store again.") from error
         if array.shape != expected or array.dtype != dtype:
             wanted = np.dtype(dtype).name
             raise InputError(f"{file} is {array.dtype} {array.shape}, not {wanted} {expected}; prepare it again.")
@@ -177,13 +216,18 @@ class SliceStore:
         file, types = self.path / INDEX, {"split": str, "subject": str, "plane": int, "z_mm": float}
         try:
             index = pd.read_csv(file, usecols=list(types), dtype=types, keep_default_na=False)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{file} is damaged ({_line(error)}); prepare the store again.") from error
+        except (ValueError, LookupError, OverflowError, OSError) as error:
+            raise InputError(f"{file} is damaged ({shown(str(error))}); prepare the store again.") from error
         return index[index["split"] == split]
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _require_image_units(images: np.ndarray, file: Path) -> None:
+    """Refuse values that are NaN or leave [0, 1]; read in pieces."""
+    for first in range(0, len(images), PIECE):
+        piece = images[first : first + PIECE]
+        if not (piece.min() >= 0 and piece.max() <= 1):
+            raise InputError(f"{file} has values that are NaN or leave [0, 1]; prepare the store again.")
+    release(images)
 
 
 def read_manifest(path: Path) -> dict:
@@ -195,15 +239,10 @@ def read_manifest(path: Path) -> dict:
         If there is none or it is of another format.
     """
     file = Path(path) / MANIFEST
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is no slice store (no {MANIFEST}); make one with a2a prepare.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read as JSON; prepare the store again.") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != FORMAT or not {"spec", "size", "sha256"} <= manifest.keys():
-        raise InputError(f"{file} is of format {found!r}; this version reads {FORMAT!r}.")
-    if not isinstance(manifest["size"], int) or not isinstance(manifest["sha256"], dict):
-        raise InputError(f"{file} is damaged: size must be a number and sha256 a table; prepare the store again.")
+    if not file.is_file():
+        raise InputError(f"{path} is no slice store (no {MANIFEST}); make one with a2a prepare.")
+    manifest = read_json(file, dict[str, Any])
+    if (found := manifest.get("format")) != FORMAT:
+        raise InputError(f"{file} is of format {shown(repr(found), 40)}; this version reads {FORMAT!r}.")
+    validated(file, manifest, Manifest)
     return manifest

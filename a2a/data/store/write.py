@@ -1,7 +1,6 @@
 """Writing a slice store: all of it or nothing. See `a2a.data.store.read` for what is in it."""
 
 import csv
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from a2a.common.documents import stated_format
 from a2a.common.errors import InputError
 from a2a.common.files import write_json
 from a2a.data.cards.profiles import SPLITS
@@ -162,7 +162,4 @@ def require_free(path: Path, overwrite: bool) -> None:
 
 def is_store(path: Path) -> bool:
     """Whether the folder was written by this module, in this or an earlier format."""
-    try:
-        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["format"]).startswith("a2a slice store")
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
+    return stated_format(path / MANIFEST).startswith("a2a slice store")

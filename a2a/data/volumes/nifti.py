@@ -4,8 +4,6 @@ Explained in the chapter "Your own NIfTI files".
 """
 
 import gzip
-import io
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +14,8 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically
-from a2a.data.volumes.nifti_header import (
-    HEADER_ERRORS,
-    corner_distance,
-    require_one_file,
-    require_one_place,
-    require_voxel_size,
-    silent,
-    with_offset,
-)
+from a2a.data.volumes.nifti_file import parsed
+from a2a.data.volumes.nifti_header import corner_distance, require_one_place
 
 GRID_TOLERANCE_MM = 0.01
 VOXEL_MM = (0.05, 50.0)  # outside of this a header's numbers cannot be millimetres of a patient
@@ -85,7 +76,7 @@ def read_volume(path: Path | str, allow_empty: bool = False) -> Volume:
         unit. The message names the file.
     """
     path = Path(path)
-    image = _parse(path)
+    image = parsed(path)
     if len(image.shape) != 3 or 0 in image.shape:
         shape = " x ".join(map(str, image.shape))
         raise InputError(f"{path} has {len(image.shape)} dimensions ({shape}); one 3-D volume per file is needed.")
@@ -94,7 +85,7 @@ def read_volume(path: Path | str, allow_empty: bool = False) -> Volume:
     affine = _affine(image, path)
     try:
         data = np.asarray(image.get_fdata(dtype=np.float32))
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise InputError(f"{path} is truncated: its header promises more voxels than it holds.") from error
     if not np.isfinite(data).all():
         bad = int(data.size - np.isfinite(data).sum())
@@ -102,29 +93,6 @@ def read_volume(path: Path | str, allow_empty: bool = False) -> Volume:
     if not (allow_empty or data.any()):
         raise InputError(f"{path} is all zero; an image with signal is needed.")
     return Volume(data, affine, path)
-
-
-def _parse(path: Path) -> nib.Nifti1Image:
-    """Decompress and parse the header; the class is chosen by the header size that the file states."""
-    if not path.is_file():
-        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; a NIfTI file is needed.")
-    raw = path.read_bytes()
-    try:
-        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is truncated or corrupt ({error}); copy or download it again.") from error
-    sizes = {int.from_bytes(raw[:4], order) for order in ("little", "big")}
-    kind = nib.Nifti2Image if 540 in sizes else nib.Nifti1Image
-    try:
-        with silent():
-            header = kind.header_class.from_fileobj(io.BytesIO(raw), check=False)
-            require_one_file(header, path)
-            require_voxel_size(header, path)
-            return kind.from_bytes(with_offset(header, raw, path))
-    except InputError:
-        raise
-    except (*HEADER_ERRORS, OSError, ValueError) as error:
-        raise InputError(f"{path} is no NIfTI file or its header is damaged; a .nii or .nii.gz is needed.") from error
 
 
 def _affine(image: nib.Nifti1Image, path: Path) -> np.ndarray:

@@ -4,13 +4,17 @@ MR has no absolute scale, so each subject is scaled by itself; CT and PET have u
 Explained in the chapter "Your own NIfTI files".
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from a2a.common.errors import InputError
-from a2a.forward.stack import Modality
+from a2a.data.volumes.nifti import Volume
+from a2a.forward.stack import LARGEST, Modality
+
+NEGATIVE, OUTSIDE, BONE_HU = 0.15, 0.5, 300.0
+"""Largest share of negative voxels of an MR image, of the middle of an image outside its window, and what is bone."""
+_MARGIN, _RINGING = 0.05, 0.01
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Normalisation:
     high: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.high > self.low):
+        if not (-LARGEST <= self.low < self.high <= LARGEST and self.high - self.low >= 1 / LARGEST):
             raise InputError(f"A normalisation needs finite low < high, got {self.low} and {self.high}.")
 
     @classmethod
@@ -65,3 +69,36 @@ class Normalisation:
     def inverse(self, data: np.ndarray) -> np.ndarray:
         """Image units to physical values; exact for what was not clipped."""
         return (self.low + np.asarray(data, dtype=np.float32) * (self.high - self.low)).astype(np.float32)
+
+
+def require_plausible(volume: Volume, modality: Modality, scale: Normalisation) -> None:
+    """Refuse values that cannot be what the modality's unit says: z-scored MR, CT as HU + 1024, PET in Bq/ml.
+
+    An MR image may have 15 % negative voxels, ringing left out. Of an image with a window, half of the middle (the
+    middle half along each axis) may lie outside; of CT, half may be bone.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the share and the remedy.
+    """
+    data, unit = volume.data, modality.unit
+    if modality.window is None:
+        seen = np.abs(data) > _RINGING * scale.high
+        share = np.count_nonzero(seen & (data < 0)) / max(np.count_nonzero(seen), 1)
+        if share > NEGATIVE:
+            what = f"of its voxels are negative, as those of no {modality.name} are"
+            raise InputError(f"{volume.name}: {share:.0%} {what}; give the image as it was, not z-scored.")
+        return
+    middle = data[tuple(slice(n // 4, n - n // 4) for n in data.shape)]
+    margin = _MARGIN * (scale.high - scale.low)
+    bone = BONE_HU if modality.kind == "CT" and unit == "HU" else np.inf
+    for edge, outside, word in (
+        (scale.high, middle > scale.high + margin, "above"),
+        (scale.low, middle < scale.low - margin, "below"),
+        (bone, middle > bone, "above"),
+    ):
+        if (share := float(outside.mean())) > OUTSIDE:
+            remedy = "it may be HU + 1024, so subtract 1024" if edge == bone else f"bring it to {unit} first"
+            where = f"{word} {edge:g} {unit}, where no {modality.name} is"
+            raise InputError(f"{volume.name}: {share:.0%} of the middle of the image lies {where}; {remedy}.")

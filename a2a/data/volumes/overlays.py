@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from skimage.feature import canny
@@ -12,6 +13,7 @@ _PLANES = 5
 _EDGE = np.array([1.0, 0.55, 0.0])
 
 
+@rc_context({"text.parse_math": False})  # names and titles come from files
 def overlay_png(
     title: str,
     reference: tuple[str, np.ndarray],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from a2a.methods.baselines.synthesis import (
@@ -21,6 +21,7 @@ from a2a.methods.baselines.synthesis import (
     validation_error,
 )
 from a2a.networks.patchgan import PatchDiscriminator
+from a2a.training.config import Width
 from a2a.training.objective import Objective
 
 
@@ -42,7 +43,7 @@ class AdversarialConfig(SynthesisConfig):
 
     pixel_weight: float = Field(ge=0)
     adversarial_weight: float = Field(ge=0)
-    discriminator_widths: tuple[PositiveInt, ...] = Field((64, 128, 256, 512), min_length=1)
+    discriminator_widths: tuple[Width, ...] = Field((64, 128, 256, 512), min_length=1, max_length=10)
     d_condition: Literal["masked_input", "truth"] = "masked_input"
     uncond_pixel_loss: bool = True
 

@@ -13,22 +13,33 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
+from pydantic import StrictFloat, StrictInt
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from a2a.common.documents import validated
 from a2a.common.errors import InputError
+from a2a.common.escaping import shown
 from a2a.common.files import write_atomically, write_json
 from a2a.common.rng import spawn
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.methods.interface import require
-from a2a.prior.weights import read_weights, state_digest
+from a2a.prior.weights import Description, filled, read_weights, state_digest
 from a2a.training.config import TrainConfig
 from a2a.training.objective import Objective
 
 C = TypeVar("C", bound=TrainConfig)
 """Configuration of a method's training."""
+
+
+class MethodDescription(Description):
+    """What the JSON beside the weights of a method says."""
+
+    method: str
+    fill: StrictFloat | StrictInt | str
+    config: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,19 +190,15 @@ class Baseline(ABC, Generic[C]):
             must be; the sentence names both sides.
         """
         path = Path(path)
-        description, tensors = read_weights(path, {"method", "fill", "config", "spec", "size"}, "a method")
+        description, tensors = read_weights(path, MethodDescription, "a method")
         for key, wanted in (("method", cls.name), ("fill", cls.fill)):
-            if description[key] != wanted:
-                raise InputError(f"{path}: its {key} is {description[key]!r}, but {cls.name} needs {wanted!r}.")
-        found = StackSpec.from_list(description["spec"])
+            if (said := getattr(description, key)) != wanted:
+                raise InputError(f"{path}: its {key} is {shown(repr(said), 40)}, but {cls.name} needs {wanted!r}.")
+        found, size = StackSpec(description.spec), description.size
         if spec is not None and spec.names != found.names:
             raise InputError(
                 f"{path}: these weights are for {', '.join(found.names)}, but {', '.join(spec.names)} are needed."
             )
-        config = cls.Config.model_validate(description["config"])
-        network = cls.build(config, found, description["size"])
-        try:
-            network.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise InputError(f"{path}: the tensors do not fit the {cls.name} of the JSON beside them.") from error
-        return cls(network.eval().requires_grad_(False), config, found, description["size"], description["card"])
+        config = validated(path.with_suffix(".json"), description.config, cls.Config)
+        network = filled(path, lambda: cls.build(config, found, size), tensors, cls.name)
+        return cls(network, config, found, size, description.card.model_dump(mode="json", exclude_unset=True))

@@ -26,7 +26,7 @@ from a2a.training.objective import Objective
 
 VALIDATION_STEPS = 5
 
-Width = Annotated[int, Field(ge=8, multiple_of=8)]
+Width = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
 
 
 class M2DNConfig(SynthesisConfig):
@@ -47,7 +47,7 @@ class M2DNConfig(SynthesisConfig):
 
     method: Literal["m2dn"] = "m2dn"
     stem: tuple[Width, Width] = (32, 64)
-    trunk: tuple[Width, ...] = Field((64, 128, 128, 128), min_length=1)
+    trunk: tuple[Width, ...] = Field((64, 128, 128, 128), min_length=1, max_length=10)
     time: Width = 256
     schedule: Schedule = Schedule(kind="linear")
     sampling_steps: int = Field(50, ge=1)

@@ -22,7 +22,7 @@ from a2a.methods.baselines.reconstruction import (
 )
 from a2a.methods.registry import method
 from a2a.networks.mcvarnet import MCVarNetNetwork, MCVarNetSize
-from a2a.training.config import TrainConfig
+from a2a.training.config import TrainConfig, Width
 from a2a.training.objective import Objective
 
 STRIDE = 4
@@ -38,8 +38,8 @@ class MCVarNetConfig(ReconstructionConfig):
     """
 
     method: Literal["mcvarnet"] = "mcvarnet"
-    features: int = Field(32, ge=1)
-    iterations: int = Field(4, ge=4)
+    features: Width = 32
+    iterations: int = Field(4, ge=4, le=64)
     train_scalars: bool = True
     residual_prior: bool = False
 

@@ -22,7 +22,7 @@ from a2a.methods.baselines.reconstruction import (
 )
 from a2a.methods.registry import method
 from a2a.networks.minet import MINetNetwork, MINetSize
-from a2a.training.config import TrainConfig
+from a2a.training.config import Count, TrainConfig, Width
 from a2a.training.objective import Objective
 
 
@@ -42,10 +42,10 @@ class MINetConfig(ReconstructionConfig):
     """
 
     method: Literal["minet"] = "minet"
-    features: int = Field(64, ge=1)
-    groups: int = Field(6, ge=1)
-    blocks: int = Field(6, ge=1)
-    reduction: int = Field(16, ge=1)
+    features: Width = 64
+    groups: Count = 6
+    blocks: Count = 6
+    reduction: Width = 16
     target_weight: float = Field(0.7, ge=0)
     reference_weight: float = Field(0.3, ge=0)
     normalise: bool = True

@@ -7,13 +7,14 @@ images from nothing. Explained in the chapter "mmGAN".
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import nn
 
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.adversarial import Adversarial, AdversarialConfig, AdversarialObjective
 from a2a.methods.registry import method
 from a2a.networks.pix2pix import Head, Pix2PixUNet
+from a2a.training.config import Width
 
 
 class MmGANConfig(AdversarialConfig):
@@ -36,7 +37,7 @@ class MmGANConfig(AdversarialConfig):
     """
 
     method: Literal["mmgan"] = "mmgan"
-    widths: tuple[PositiveInt, ...] = Field((64, 128, 256, 512, 512, 512, 512, 512), min_length=2)
+    widths: tuple[Width, ...] = Field((64, 128, 256, 512, 512, 512, 512, 512), min_length=2, max_length=12)
     head: Head = "relu"
     dropout: float = Field(0.2, ge=0, lt=1)
     pixel_weight: float = Field(0.9, ge=0)

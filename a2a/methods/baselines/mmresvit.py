@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from a2a.common.units import to_image, to_model
@@ -16,6 +16,7 @@ from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.adversarial import Adversarial, AdversarialConfig, AdversarialObjective
 from a2a.methods.registry import method
 from a2a.networks.resvit import ResViT, ResViTSize
+from a2a.training.config import Count, Width
 
 
 class MmResViTConfig(AdversarialConfig):
@@ -37,14 +38,14 @@ class MmResViTConfig(AdversarialConfig):
     """
 
     method: Literal["mmresvit"] = "mmresvit"
-    width: PositiveInt = 64
-    blocks: PositiveInt = 9
-    attended: tuple[PositiveInt, ...] = (1, 6)
-    downs: tuple[PositiveInt, ...] = Field((512, 1024), min_length=1)
-    tokens: PositiveInt = 768
-    layers: PositiveInt = 12
-    heads: PositiveInt = 12
-    mlp: PositiveInt = 3072
+    width: Width = 64
+    blocks: Count = 9
+    attended: tuple[Count, ...] = Field((1, 6), max_length=64)
+    downs: tuple[Width, ...] = Field((512, 1024), min_length=1, max_length=10)
+    tokens: Width = 768
+    layers: Count = 12
+    heads: Count = 12
+    mlp: Width = 3072
     dropout: float = Field(0.1, ge=0, lt=1)
     convolutions_first: float = Field(1 / 3, ge=0, le=1)
     pixel_weight: float = Field(100.0, ge=0)

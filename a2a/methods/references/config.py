@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from a2a.common.errors import InputError
+from a2a.common.documents import read_yaml
+from a2a.common.names import Name
 from a2a.forward.undersampling import Undersampling
 from a2a.methods.references.regression import TreesConfig
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ScenarioTargets(_Strict):
@@ -53,10 +53,10 @@ class ReferencesConfig(_Strict):
         Size of the boosted trees by profile.
     """
 
-    name: str
+    name: Name
     undersampling: Undersampling = Undersampling()
     scenarios: tuple[ScenarioTargets, ...] = Field(min_length=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     profiles: Mapping[str, TreesConfig]
 
     @classmethod
@@ -68,13 +68,4 @@ class ReferencesConfig(_Strict):
         InputError
             If the file is missing or no YAML, or a field is unknown, missing or out of range (the field is named).
         """
-        try:
-            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; the experiment is experiments/references.yaml.") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not valid YAML ({error}).") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "the top level"
-            raise InputError(f"{path}: field {field}: {first['msg']}.") from error
+        return read_yaml(path, cls, "the experiment is experiments/references.yaml")

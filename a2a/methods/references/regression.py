@@ -88,11 +88,11 @@ class TreesConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pixels: int = Field(150_000, ge=1000)
-    iterations: int = Field(200, ge=1)
-    leaves: int = Field(63, ge=2)
+    pixels: int = Field(150_000, ge=1000, le=10**9)
+    iterations: int = Field(200, ge=1, le=100_000)
+    leaves: int = Field(63, ge=2, le=10_000)
     rate: float = Field(0.1, gt=0, le=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,7 +75,7 @@ def test_maps_are_read_from_files(tmp_path):
     [
         (np.zeros((4, 8, 8)), "must be one complex array"),
         (np.zeros((8, 8), complex), "must be one complex array"),
-        (np.array([{"a": 1}], dtype=object), "damaged or no .npy file"),
+        (np.array([{"a": 1}], dtype=object), "is of type object; needed are numbers"),
         (b"nothing", "damaged or no .npy file"),
         (b"", "damaged or no .npy file"),
         (None, "maps.npy: no such file; coil maps of T1 are a .npy file"),

@@ -279,16 +279,19 @@ def test_pet_is_scaled_by_the_training_split(open_ms: Callable, tmp_path: Path, 
     card["modalities"][2] |= {"kind": "PET", "unit": "SUVR", "normalisation": "training-percentile"}
     root = open_ms()
     test = root / "patient26" / "T2.nii.gz"
-    _save(test, 3 * nib.load(test).get_fdata())
+    original = nib.load(test).get_fdata()
+    _save(test, 0.5 * original)
     prepare(DataCard.model_validate(card), tmp_path / "store", root, size=SIZE)
     store, trained = SliceStore.open(tmp_path / "store"), head(72)
     high = np.percentile(trained[trained > 0].astype(np.float64), 99.5)
     assert store.spec["T2"].window == (0.0, pytest.approx(high))
     records = store.manifest["subjects"].values()
     assert {record["normalisation"]["T2"]["high"] for record in records} == {store.spec["T2"].window[1]}
-    assert (
-        np.median(store.split("test").images[:, 2][store.split("test").images[:, 2] > 0]) == 1
-    )  # clipped: 3 x as bright
+    seen = store.split("test").images[:, 2]
+    assert np.median(seen[seen > 0]) == pytest.approx(0.5 * np.median(original[original > 0]) / high, rel=0.05)
+    _save(test, 3 * original)
+    report = prepare(DataCard.model_validate(card), tmp_path / "other", root, size=SIZE)
+    assert "of the middle of the image lies above" in report.skipped[0].reason
 
 
 def test_a_mask_file_takes_away_what_lies_outside(

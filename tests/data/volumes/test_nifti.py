@@ -89,6 +89,7 @@ def _no_orientation(path: Path) -> None:
 def _singular(path: Path) -> None:
     image = nib.Nifti1Image(DATA, AFFINE)
     image.header["srow_z"] = 0
+    image.header["vox_offset"] = 352
     path.write_bytes(gzip.compress(image.header.binaryblock + bytes(4) + DATA.tobytes("F")))
 
 
