@@ -17,10 +17,13 @@ def drift(
 ) -> None:
     """Say whether results are still what they were; ends with 1 if a value left its tolerance."""
     from a2a.benchmark.drift import Drift, compare_with, measure, write_reference
+    from a2a.common.outputs import check_file
     from a2a.data.store.read import SliceStore
     from a2a.prior.prior import Prior
 
     asked = Drift.load(plan)
+    if update:
+        check_file(reference)
     found = measure(asked, Prior.load(prior), SliceStore.open(data, verify=True))
     if update:
         write_reference(reference, found)

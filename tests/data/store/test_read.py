@@ -79,14 +79,14 @@ def test_overwriting_replaces_only_a_finished_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["notes.txt", "manifest.json"])
 def test_other_folders_are_never_replaced(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text('{"format": "something else"}')
-    with pytest.raises(InputError, match="holds no slice store"):
+    with pytest.raises(InputError, match="store is a file and no folder"):
         StoreWriter(tmp_path, SPEC, 8, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("mine")
-    with pytest.raises(InputError, match="holds no slice store"):
+    with pytest.raises(InputError, match="store is a file and no folder"):
         StoreWriter(tmp_path / "store", SPEC, 8, overwrite=True)
 
 
