@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from a2a.bookmaking.book import Book
 from a2a.bookmaking.run import Task, complain, read_run, run_all
 from a2a.common.errors import InputError
-from a2a.common.files import write_text
+from a2a.common.files import say_if_full, write_text
+from a2a.common.outputs import check_place, hold
 
 LIMIT = 1000
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -141,8 +142,9 @@ def gather(grid: Grid, tasks: Sequence[Task], root: Path) -> pd.DataFrame:
     """
     table = pd.DataFrame([_row(task, grid) for task in tasks])
     folder = root / "runs" / "grid" / grid.name
-    write_text(folder / "summary.csv", table.to_csv(index=False))
-    _write_gallery(folder, grid, tasks, table)
+    with hold(check_place(folder), wait=True), say_if_full(folder):
+        write_text(folder / "summary.csv", table.to_csv(index=False))
+        _write_gallery(folder, grid, tasks, table)
     return table
 
 

@@ -30,7 +30,8 @@ def book(
 
     if twins:
         changed = write_twins(repository())
-        typer.echo("\n".join(map(str, changed)) or "notebooks/ is up to date")
+        said = [f"{'Written' if path.exists() else 'Removed'}: {path}" for path in changed]
+        typer.echo("\n".join(said) or "notebooks/ is up to date")
         return
     if setting and len(chapter or []) != 1:
         raise InputError("Option --set needs exactly one --chapter whose parameters it sets.")

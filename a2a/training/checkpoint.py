@@ -108,7 +108,7 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
             "started with, or choose another --out."
         )
     if header.pop(DIGEST, None) != _digest(header, tensors):
-        raise InputError(f"{path}: corrupt checkpoint (not the digest it was written with); start a new run in another --out.")
+        raise InputError(f"{path}: corrupt checkpoint (it has not its digest); start a new run in another --out.")
     losses = tuple(json.loads(header.get("losses", "[]")))
     return Checkpoint(int(header["step"]), float(header["seconds"]), header["numerics"], tensors, losses)
 
