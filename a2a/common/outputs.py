@@ -64,7 +64,7 @@ def check_place(path: Path | str, room: int = 0) -> Path:
 
 
 def _check_permission(path: Path | str, folder: Path) -> None:
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise InputError(f"{path} cannot be written (no permission to write in {folder}); choose another --out.")
 
 

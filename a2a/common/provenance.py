@@ -23,7 +23,7 @@ NO_INFLUENCE = {"test", "workflow"}
 """Extras of the package without any output depending on them."""
 
 LEFT_BEHIND = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
-EDITORS = ("~", ".swp", ".swo", ".orig", ".bak")
+EDITORS = ("~", "#", ".swp", ".swo", ".orig", ".bak")
 PACKAGES = ("torch", "lightning-fabric", "numpy", "scipy", "nibabel", "papermill", "jupyter-book")
 
 

@@ -11,7 +11,7 @@ def secure_streams() -> None:
     Without them the next file that is opened would receive what compiled code writes to standard error. Bytes of a
     file name that are no text are printed as ``\\udc..``.
     """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
+    for number in range(3):
         try:
             os.fstat(number)
         except OSError:
@@ -19,9 +19,9 @@ def secure_streams() -> None:
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
