@@ -3,6 +3,7 @@
 import ctypes
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -55,7 +56,8 @@ def worker_processes(
     """
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, _begin, (os.getpid(), begin, arguments))
+    work = pickle.dumps((begin, tuple(arguments)))
+    pool = ProcessPoolExecutor(count, context, _begin, (os.getpid(), work))
     try:
         pool.submit(int)  # starts all of them from this thread, with which they end
         yield pool
@@ -67,8 +69,10 @@ def worker_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(parent: int, begin: Callable[..., None] | None, arguments: Sequence[object]) -> None:
+def _begin(parent: int, work: bytes) -> None:
+    """Tie this process to its parent before it imports what it needs, which may take long."""
     end_with_parent(parent)
+    begin, arguments = pickle.loads(work)
     if begin:
         begin(*arguments)
 

@@ -79,7 +79,7 @@ def test_overwriting_replaces_only_a_finished_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["notes.txt", "manifest.json"])
 def test_other_folders_are_never_replaced(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text('{"format": "something else"}')
-    with pytest.raises(InputError, match="store is a file and no folder"):
+    with pytest.raises(InputError, match="holds no slice store"):
         StoreWriter(tmp_path, SPEC, 8, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
