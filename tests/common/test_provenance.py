@@ -59,7 +59,7 @@ def test_what_systems_and_editors_leave_behind_does_not_count(tmp_path):
     (tmp_path / "a2a").mkdir()
     (tmp_path / "a2a" / "module.py").write_text("code")
     before = fingerprint(tmp_path)
-    for name in (".DS_Store", "._module.py", "module.py~", ".module.py.swp", "#module.py#", ".#module.py", "module.bak"):
+    for name in (".DS_Store", "._module.py", "module.py~", ".module.py.swp", "#module.py#", ".#module.py", "a.bak"):
         (tmp_path / "a2a" / name).write_text("left")
     (tmp_path / "a2a" / "__pycache__").mkdir()
     (tmp_path / "a2a" / "__pycache__" / "module.pyc").write_text("left")

