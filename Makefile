@@ -12,6 +12,7 @@ CONFIG  ?=
 BIN     := $(VENV)/bin
 CORE    := tests/common tests/forward tests/prior tests/samplers tests/networks tests/test_floors.py
 PHANTOM := runs/data/phantom-any2all-64-ci
+TABLES  := $(if $(filter ci,$(PROFILE)),results,runs/bench/$(PROFILE))
 READY   := $(VENV)/.installed
 FLOW    := $(VENV)/.workflow-installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -43,10 +44,10 @@ workflow: $(FLOW) ## install Snakemake and run everything from data to book with
 bench: $(READY) ## measure all methods for every figure, and the references; goes on where it stopped
 	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2 --overwrite
 	@$(BIN)/a2a prepare phantom-any2all --profile full --out $(PHANTOM:-ci=-full) --workers 2 --overwrite
-	@$(BIN)/a2a bench experiments/figures/*.yaml --profile $(PROFILE)
+	@$(BIN)/a2a bench experiments/figures/*.yaml --profile $(PROFILE) --out $(TABLES) --overwrite
 	@$(BIN)/python -m a2a.benchmark.references experiments/comparison-references.yaml --train $(PHANTOM:-ci=-full) \
 	  --test $(if $(filter full,$(PROFILE)),$(PHANTOM:-ci=-full),$(PHANTOM)) --profile $(if $(filter smoke,$(PROFILE)),smoke,full) \
-	  --out $(if $(filter ci,$(PROFILE)),results,runs/bench/$(PROFILE))
+	  --out $(TABLES) --overwrite
 
 lint: $(READY) ## check style and types
 	@failed=0; $(BIN)/ruff check . || failed=1; $(BIN)/mypy || failed=1; exit $$failed

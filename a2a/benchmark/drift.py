@@ -16,6 +16,7 @@ from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
 from a2a.common.escaping import shown
 from a2a.common.files import write_text
+from a2a.common.outputs import check_file, hold
 from a2a.data.store.read import SliceStore
 from a2a.prior.prior import Prior
 
@@ -110,4 +111,6 @@ def compare_with(reference: Path, found: pd.DataFrame, plan: Drift) -> pd.DataFr
 
 def write_reference(path: Path, found: pd.DataFrame) -> None:
     """Write the committed table: text, so that a reviewer sees in the difference of a commit which values moved."""
-    write_text(path, found.to_csv(index=False, float_format="%.6g"))
+    real = check_file(path)
+    with hold(real):
+        write_text(real, found.to_csv(index=False, float_format="%.6g"))

@@ -190,7 +190,7 @@ class Experiment(Strict):
     data: Path = Path("runs/data/phantom-any2all-64-ci")
     precision: Literal["float32", "bfloat16"] = "float32"
     undersampling: Undersampling = Undersampling()
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, lt=2**31)
     weights: dict[str, Path] = {}
     profiles: dict[str, Profile] = {}
     jobs: tuple[Job, ...] = Field(min_length=1, max_length=MOST)

@@ -1,18 +1,20 @@
 """Finished jobs of a benchmark that is under way, so that a killed one goes on and two do not disturb each other.
 
-Beside the table lies a folder ``.NAME.partial`` with the rows of each finished job and a lock, which belongs to the
-process: a killed one leaves none behind. When all jobs are done, they become the table and the folder goes.
+Beside the table lies a folder ``.NAME.partial`` with the rows of each finished job. When all jobs are done, they become
+the table and the folder goes.
 """
 
 import os
-import shutil
+from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from a2a.benchmark.table import read_table, write_table
-from a2a.common.errors import Failure, InputError
+from a2a.common.errors import InputError
+from a2a.common.files import require_regular, say_if_full
+from a2a.common.outputs import check_file, hold, remove, sweep
 
 RESULTS = "[!.]*.parquet"  # names that begin with a dot are files that a killed run was writing
 
@@ -24,36 +26,51 @@ class PartialResults:
     ----------
     out
         The table.
+    jobs
+        Those that it will hold.
+    overwrite
+        Drop rows of other jobs that the table holds now.
 
     Raises
     ------
     InputError
-        On entering: if nothing can be written beside `out`.
+        On entering: if no regular file can be written at `out`, or it holds rows of other jobs and `overwrite` is not
+        set.
     Failure
-        On entering: if another benchmark writes the same table.
+        On entering: if another benchmark writes the same table. On leaving: if the disk is full.
     """
 
-    def __init__(self, out: Path) -> None:
-        self.out = Path(out).absolute()
+    def __init__(self, out: Path, jobs: Collection[str], overwrite: bool = False) -> None:
+        self.named, self.out = Path(out), check_file(out)
         self.folder = self.out.with_name(f".{self.out.name}.partial")
-        self._lock = FileLock(self.folder / "lock", timeout=0)
+        self._jobs, self._overwrite, self._held = jobs, overwrite, ExitStack()
 
     def __enter__(self) -> "PartialResults":
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout:
-            raise Failure(f"Another a2a bench is writing {self.out}; wait until it has finished.") from None
-        except OSError as error:
-            raise InputError(
-                f"{self.out} cannot be written ({error.strerror}); choose another file for --out."
-            ) from error
+        with ExitStack() as held:
+            held.enter_context(hold(self.out))
+            held.enter_context(say_if_full(self.named))
+            self.folder.mkdir(exist_ok=True)
+            held.callback(self._leave)
+            sweep(self.folder)
+            self._require_kept()
+            self._held = held.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def _leave(self) -> None:
         if not any(self.folder.glob(RESULTS)):
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.release()
+            remove(self.folder)
+
+    def __exit__(self, *error: object) -> None:
+        self._held.__exit__(*error)
+
+    def _require_kept(self) -> None:
+        table = read_table(self.out) if self.out.exists() else None
+        if table is None or self._overwrite or (lost := table[~table["job"].isin(self._jobs)]).empty:
+            return
+        raise InputError(
+            f"{self.named}: {len(lost)} of its {len(table)} rows are of other jobs, weights or data and would be lost; "
+            "add --overwrite, or choose another --out."
+        )
 
     def done(self) -> dict[str, pd.DataFrame]:
         """Rows of finished jobs, by job: those of the table, and those that a killed run left."""
@@ -68,6 +85,7 @@ class PartialResults:
         """Write the whole table and remove the partial results."""
         whole = self.folder / "whole"  # a kill while it is written leaves nothing beside the table
         write_table(whole, rows)
+        require_regular(self.out)
         os.replace(whole, self.out)
         for path in self.folder.glob(RESULTS):
             path.unlink()

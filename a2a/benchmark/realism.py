@@ -17,6 +17,7 @@ import pandas as pd
 from a2a.common import provenance
 from a2a.common.errors import InputError, whole
 from a2a.common.files import write_json, write_text
+from a2a.common.outputs import check_file
 from a2a.common.progress import progress
 from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore, Split
@@ -138,10 +139,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--spacing", choices=("even", "log-snr"), default="log-snr", help="of the times")
     parser.add_argument("--seed", type=int, default=0, help="of noise and drawing")
     parser.add_argument("--bf16", action="store_true", help="evaluate the network in bf16")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the CSV, the JSON and the PNG")
+    parser.add_argument("--out", type=Path, default=Path("runs", "realism"), help="folder for CSV, JSON and PNG")
     options = parser.parse_args(arguments)
     if options.samples < FEWEST_SAMPLES:
         raise InputError(f"--samples must be at least {FEWEST_SAMPLES}, got {options.samples}.")
+    for suffix in (".csv", ".json", ".png"):
+        check_file(options.out / f"{options.prior.stem}-realism{suffix}")
     store = SliceStore.open(options.store, verify=True)
     prior, started = Prior.load(options.prior, store.spec, options.bf16), time.perf_counter()
     if prior.size != store.size:

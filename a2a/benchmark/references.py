@@ -15,7 +15,7 @@ import torch
 
 from a2a.benchmark.partial import PartialResults
 from a2a.benchmark.table import NOISE_SEEDS, origin, read_table, test_digest
-from a2a.common.errors import InputError
+from a2a.common.errors import Failure, InputError
 from a2a.common.progress import progress
 from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore, Split
@@ -78,7 +78,12 @@ def _key(config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests:
 
 
 def write_references(
-    out: Path, config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]
+    out: Path,
+    config: ReferencesConfig,
+    trees: TreesConfig,
+    train: SliceStore,
+    tests: Sequence[SliceStore],
+    overwrite: bool = False,
 ) -> pd.DataFrame:
     """Write the rows of `reference_table`, scenario by scenario; those that `out` or a killed run holds are kept.
 
@@ -94,11 +99,13 @@ def write_references(
         Store whose training split is learned from.
     tests
         Stores whose test splits are predicted.
+    overwrite
+        Whether rows of `out` that are of none of the scenarios go; else they are a reason to refuse.
     """
     _check(config, train, tests)
     single = [config.model_copy(update={"scenarios": (block,)}) for block in config.scenarios]
     blocks = {_key(one, trees, train, tests): one for one in single}
-    with PartialResults(out) as partial:
+    with PartialResults(out, blocks, overwrite) as partial:
         done = partial.done()
         for key in progress([key for key in blocks if key not in done], "scenarios"):
             done[key] = reference_table(blocks[key], trees, train, tests)
@@ -201,7 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--train", type=Path, required=True, help="slice store with train and val splits")
     parser.add_argument("--test", type=Path, action="append", help="slice store to measure on; may be repeated")
     parser.add_argument("--profile", default="full", help="size of the trees")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the table")
+    parser.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder for the table")
+    parser.add_argument("--overwrite", action="store_true", help="drop rows of other scenarios, stores or settings")
     options = parser.parse_args(arguments)
     config = ReferencesConfig.load(options.config)
     if options.profile not in config.profiles:
@@ -209,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train = SliceStore.open(options.train)
     tests = [SliceStore.open(path) for path in options.test or [options.train]]
     out = options.out / f"{options.config.stem}.parquet"
-    table = write_references(out, config, config.profiles[options.profile], train, tests)
+    table = write_references(out, config, config.profiles[options.profile], train, tests, options.overwrite)
     labels = ["dataset", "scenario", "modality", "method", "subject", "metric", "value"]
     psnr = table.loc[table["metric"] == "psnr", labels]
     print(summary(psnr).drop(columns=["metric", "identical"]).round(2).to_string(index=False))
@@ -218,6 +226,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except InputError as error:
+    except (InputError, Failure) as error:
         print(f"references: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, InputError) else 1)

@@ -24,11 +24,13 @@ from a2a.forward.scenario import Scenario
 from a2a.prior.prior import Prior
 
 
-def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batch: int = 16) -> pd.DataFrame:
+def run(
+    experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batch: int = 16, overwrite: bool = False
+) -> pd.DataFrame:
     """Do every job that is not done yet, and write the table of all of them.
 
     Jobs done before with the same settings, weights and data are kept, be it that `out` holds them or that a run was
-    killed; rows of `out` that are of no job of the experiment go. A scenario that a method cannot use is a fact, not a
+    killed. A scenario that a method cannot use is a fact, not a
     failure: a row that says why.
 
     Parameters
@@ -43,6 +45,8 @@ def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batc
         The Parquet file; columns in `a2a.benchmark.table.SCHEMA`.
     batch
         Rows computed together.
+    overwrite
+        Drop rows of `out` that are of no job of the experiment; without it they are a reason to refuse.
 
     Returns
     -------
@@ -53,9 +57,9 @@ def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batc
     ------
     InputError
         If the store has other modalities than the prior, a scenario or target is unknown, weights are missing, or
-        `out` is no results table.
+        `out` cannot be written, is no results table, or would lose rows.
     Failure
-        If another benchmark writes `out`.
+        If another benchmark writes `out`, or the disk is full.
     """
     if store.spec.names != prior.spec.names:
         raise InputError(f"{store.path} has {', '.join(store.spec.names)}, the prior {', '.join(prior.spec.names)}.")
@@ -63,7 +67,7 @@ def run(experiment: Experiment, prior: Prior, store: SliceStore, out: Path, batc
         Scenario.parse(job.given, prior.spec).require_open(job.targets, prior.spec)
     runners = Runners(experiment, prior, batch)
     jobs = {runners.key(job, test_digest(store)): job for job in experiment.jobs}
-    with PartialResults(out) as partial:
+    with PartialResults(out, jobs, overwrite) as partial:
         done = partial.done()
         for key in progress([key for key in jobs if key not in done], experiment.name):
             rows = complete_split(jobs[key], runners, store)

@@ -5,6 +5,7 @@ scenario that a method cannot use is one row too: its `reason` says why, and it 
 "All methods side by side".
 """
 
+import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from a2a.common.files import write_atomically
 from a2a.common.provenance import commit, machine
 from a2a.data.store.read import SliceStore
 
-VERSION = "1"
+VERSION = "2"
 """Of the columns; stands in the metadata of each file."""
 
 _TEXT, _COUNT = pa.string(), pa.int32()
@@ -59,6 +60,9 @@ SCHEMA = pa.schema(
 sample, empty for their mean; ``job`` is a hash of all settings that decide the rows. ``job, store, weights`` are the
 first 16 digits of SHA-256; ``weights`` are those of the prior or method, for the trivial references the training split.
 """
+
+DIGEST = b"a2a-sha256"
+"""Where the metadata of a file say what `digest` its table has."""
 
 MEASURED = SCHEMA.names[: SCHEMA.get_field_index("slice")]
 """Columns of `tables`."""
@@ -109,7 +113,22 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         raise InputError(f"{path}: results have no column {unknown[0]!r}; they have {', '.join(SCHEMA.names)}.")
     lacking = {field.name: pa.nulls(len(table), field.type) for field in SCHEMA if field.name not in table}
     content = pa.table({name: lacking.get(name, table.get(name)) for name in SCHEMA.names}, schema=SCHEMA)
-    write_atomically(path, lambda p: pq.write_table(content, p, compression="zstd"))
+    signed = content.replace_schema_metadata(SCHEMA.metadata | {DIGEST: digest(content)})
+    write_atomically(path, lambda p: pq.write_table(signed, p, compression="zstd", write_page_checksum=True))
+
+
+def digest(table: pa.Table) -> str:
+    """SHA-256 over every value of a table, column by column, and where one is missing."""
+    total = hashlib.sha256()
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        total.update(f"\0{name} {column.type} {len(column)}\0".encode())
+        total.update(column.is_null().to_numpy(zero_copy_only=False).tobytes())
+        if column.type == _TEXT:
+            total.update("\0".join(column.fill_null("").to_pylist()).encode())
+        else:
+            numbers = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+            total.update(numbers.fill_null(0).to_numpy().tobytes())
+    return total.hexdigest()
 
 
 def read_table(*paths: Path) -> pd.DataFrame:
@@ -118,7 +137,8 @@ def read_table(*paths: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If a file is missing, cut off or no Parquet, or has other columns than this version of a2a writes.
+        If a file is missing, damaged (also by a single bit) or no Parquet, or has other columns than this version of
+        a2a writes.
     """
     return pa.concat_tables([SCHEMA.empty_table(), *map(_content, paths)]).to_pandas()
 
@@ -149,6 +169,9 @@ def _content(path: Path) -> pa.Table:
         schema = pq.read_schema(path)
         if schema.names != SCHEMA.names or (schema.metadata or {}).get(b"a2a-results") != VERSION.encode():
             raise InputError(f"{path}: not a results table of version {VERSION}; remove it and measure again.")
-        return pq.read_table(path, partitioning=None).cast(SCHEMA)
-    except (pa.ArrowException, OSError) as error:
+        found = pq.read_table(path, partitioning=None, page_checksum_verification=True).cast(SCHEMA)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: no whole Parquet file; remove it and measure again.") from error
+    if digest(found).encode() != schema.metadata.get(DIGEST):
+        raise InputError(f"{path}: damaged, its values have not the digest it was written with; measure again.")
+    return found

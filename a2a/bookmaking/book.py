@@ -1,6 +1,7 @@
 """The book: which chapter runs with which parameters, and the HTML that is built from the executed pages."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -9,23 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from papermill.exceptions import strip_color
 
+import a2a
 from a2a.bookmaking.chapters import Chapter, book_chapters
 from a2a.bookmaking.pages import stage
 from a2a.bookmaking.pictures import add_pictures
 from a2a.bookmaking.run import Run, Task, chapter_key, complain, run_all
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
-from a2a.common.files import write_text
+from a2a.common.files import put_in_place, say_if_full, write_text
 from a2a.common.names import Name
-from a2a.common.provenance import fingerprint
+from a2a.common.outputs import hold
+from a2a.common.provenance import fingerprint, installed
 
 Profiles = dict[Name, dict[Name, dict[str, Any]]]
 FORM = "it maps each profile to chapters and each chapter to its parameters"
 CELL_TIMEOUTS = {"smoke": 900.0, "ci": 3600.0}
-JUPYTER_BOOK = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
+JUPYTER_BOOK = """import sys
+sys.path.insert(0, sys.argv.pop(1))
+from a2a.common.children import end_with_parent
+end_with_parent(int(sys.argv.pop(1)))
+from jupyter_book.cli.main import main
+main()
+"""
 
 
 class BuildFailed(RuntimeError):
@@ -115,7 +123,7 @@ class Book:
             Values by parameter, for one chapter alone.
         """
         self.check_profile(profile)
-        watched = fingerprint(self.root)
+        watched = f"{fingerprint(self.root)} {installed(self.root)}"
         tasks = []
         for chapter in chapters:
             settings = self.settings(chapter, profile, given)
@@ -147,8 +155,7 @@ class Book:
         report(f"{len(tasks)} chapters, profile {profile}")
         runs = run_all(tasks, self.root, jobs, report)
         build = self.root / "_build"
-        build.mkdir(exist_ok=True)
-        with FileLock(build / ".lock"):
+        with hold(build / "html", wait=True), say_if_full(build):
             self._make_html(build, tasks, runs, report)
         complain(tasks, runs)
         return build / "html" / "index.html"
@@ -194,8 +201,9 @@ def build_html(root: Path, build: Path) -> None:
     fresh, log = build / "fresh", build / "html.log"
     shutil.rmtree(fresh, ignore_errors=True)
     options = ["-W", "-n", "--keep-going", "--config", root / "_config.yml", "--path-output", fresh]
+    package = Path(a2a.__file__).parents[1]
     done = subprocess.run(
-        [*JUPYTER_BOOK, "build", build / "staging", *options],
+        [sys.executable, "-c", JUPYTER_BOOK, package, str(os.getpid()), "build", build / "staging", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -208,6 +216,5 @@ def build_html(root: Path, build: Path) -> None:
         lines = [line for line in output.splitlines() if "WARNING" in line or "ERROR" in line or "Error" in line]
         first = lines[0].strip().rstrip(".") if lines else "no reason given"
         raise BuildFailed(f"Jupyter Book did not build without warnings: {first}; see {log}.")
-    shutil.rmtree(build / "html", ignore_errors=True)
-    shutil.move(pages, build / "html")
+    put_in_place(pages, build / "html")
     shutil.rmtree(fresh)

@@ -5,6 +5,8 @@ A chapter is a file ``book/NN-topic.md`` with a Jupytext header. Exactly one of 
 """
 
 import ast
+import hashlib
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from a2a.common.plain import yaml_values
 
 SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 TYPES = SCALARS | {f"list[{name}]": list[kind] for name, kind in SCALARS.items()}
+SIGNATURE = "a2a"
 FORM = "each line of the parameters cell must read `name: type = literal  # meaning`"
 
 
@@ -205,17 +208,64 @@ def _text(path: Path) -> str:
 
 
 def twin_text(chapter: Chapter) -> str:
-    """Return the output-free notebook of a chapter as the text of an ``.ipynb`` file."""
-    return nbformat.writes(chapter.notebook) + "\n"
+    """Return the output-free notebook of a chapter as the text of an ``.ipynb`` file, signed as its twin."""
+    twin = nbformat.from_dict(chapter.notebook)
+    twin.metadata[SIGNATURE] = {"twin-of": chapter.name, "sha256": _digest(twin)}
+    return nbformat.writes(twin) + "\n"
+
+
+def _digest(notebook: NotebookNode) -> str:
+    """Hash of what a person writes into a notebook: kinds and sources of its cells."""
+    cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def _is_untouched_twin(path: Path) -> bool:
+    """Whether a notebook is the twin of the chapter of its name, as it was written."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        return notebook.metadata[SIGNATURE] == {"twin-of": path.stem, "sha256": _digest(notebook)}
+    except (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError):
+        return False
 
 
 def write_twins(root: Path) -> list[Path]:
-    """Write ``notebooks/NAME.ipynb`` for every chapter, remove others, and return the paths that changed."""
-    twins = {root / "notebooks" / f"{c.name}.ipynb": twin_text(c) for c in book_chapters(root)}
-    surplus = [path for path in (root / "notebooks").glob("*.ipynb") if path not in twins]
-    changed = [path for path, text in twins.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    """Write ``notebooks/NAME.ipynb`` for every chapter, and remove twins of chapters that are gone.
+
+    Other notebooks in the folder are left alone.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The twins that were written or removed.
+
+    Raises
+    ------
+    InputError
+        If the notebook of a chapter says something else than its source and was edited since it was written; nothing
+        is written then.
+    """
+    folder = root / "notebooks"
+    twins = {folder / f"{chapter.name}.ipynb": chapter for chapter in book_chapters(root)}
+    changed = [path for path, c in twins.items() if not path.is_file() or path.read_bytes() != twin_text(c).encode()]
     for path in changed:
-        write_text(path, twins[path])
-    for path in surplus:
+        if path.exists() and not _is_untouched_twin(path) and not _says_the_same(path, twins[path]):
+            source = f"book/{path.stem}.md"
+            raise InputError(
+                f"notebooks/{path.name} was edited after it was written from {source}; carry the edits over "
+                "or give the notebook another name, and start again."
+            )
+    gone = [path for path in folder.glob("*.ipynb") if path not in twins and _is_untouched_twin(path)]
+    for path in changed:
+        write_text(path, twin_text(twins[path]))
+    for path in gone:
         path.unlink()
-    return changed + surplus
+    return changed + gone
+
+
+def _says_the_same(path: Path, chapter: Chapter) -> bool:
+    """Whether a notebook has the cells of a chapter, be it with outputs or without a signature."""
+    try:
+        return _digest(nbformat.read(path, as_version=4)) == _digest(chapter.notebook)
+    except (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError):
+        return False

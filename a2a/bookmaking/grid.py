@@ -22,8 +22,9 @@ from a2a.bookmaking.run import Task, complain, read_run, run_all
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
 from a2a.common.escaping import for_spreadsheet
-from a2a.common.files import write_text
+from a2a.common.files import say_if_full, write_text
 from a2a.common.names import Name
+from a2a.common.outputs import check_place, hold
 
 LIMIT = 1000
 _PAGE = Environment(autoescape=True, trim_blocks=True).from_string("""<!doctype html>
@@ -178,8 +179,9 @@ def gather(grid: Grid, tasks: Sequence[Task], root: Path) -> pd.DataFrame:
     """
     table = pd.DataFrame([_row(task, grid) for task in tasks])
     folder = root / "runs" / "grid" / grid.name
-    write_text(folder / "summary.csv", for_spreadsheet(table).to_csv(index=False))
-    _write_gallery(folder, grid, tasks, table)
+    with hold(check_place(folder), wait=True), say_if_full(folder):
+        write_text(folder / "summary.csv", for_spreadsheet(table).to_csv(index=False))
+        _write_gallery(folder, grid, tasks, table)
     return table
 
 

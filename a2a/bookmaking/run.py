@@ -6,12 +6,11 @@ watches.
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,13 +19,15 @@ from typing import TextIO
 
 import nbformat
 import papermill
-from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError, strip_color
 
 from a2a.bookmaking.chapters import Chapter
+from a2a.bookmaking.kernels import OwnKernel
+from a2a.common.children import worker_processes
 from a2a.common.documents import read_json
 from a2a.common.errors import InputError
 from a2a.common.files import write_json, write_text
+from a2a.common.outputs import hold
 from a2a.common.paths import ROOT
 from a2a.common.progress import format_seconds
 from a2a.common.provenance import commit, machine
@@ -159,6 +160,7 @@ def execute(task: Task, commit: str, machine: Mapping[str, object]) -> Run:
                 start_timeout=START_TIMEOUT,
                 execution_timeout=task.timeout,
                 cwd=task.folder,
+                kernel_manager_class=OwnKernel,
             )
     except Exception as exception:
         error, account = _account(exception)
@@ -229,8 +231,7 @@ def _kept(task: Task) -> Run | None:
 
 def _execute_once(task: Task, commit: str, machine: Mapping[str, object]) -> Run:
     """Execute a task after any other process that works in its folder, unless that one has done it."""
-    task.folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(task.folder.with_name(f".{task.folder.name}.lock")):
+    with hold(task.folder, wait=True):
         return _kept(task) or execute(task, commit, machine)
 
 
@@ -252,10 +253,19 @@ def _execute_all(tasks: Sequence[Task], root: Path, jobs: int, report: Callable[
         report(f"{name}: FAILED" if run.error else f"{name}: done in {format_seconds(run.seconds)}")
         return name, run
 
-    spawn, share = multiprocessing.get_context("spawn"), max(1, with_what["threads"] // jobs)
-    pool = ProcessPoolExecutor(jobs, spawn, initializer=_prepare_worker, initargs=(root, share))
-    with pool as workers, ThreadPoolExecutor(jobs) as threads:
+    share = max(1, with_what["threads"] // jobs)
+    with worker_processes(jobs, _prepare_worker, (root, share)) as workers, _waiting(jobs) as threads:
         return dict(threads.map(one, tasks))
+
+
+@contextmanager
+def _waiting(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that wait for workers; when the block fails, nobody waits for what has not begun."""
+    threads = ThreadPoolExecutor(jobs)
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _prepare_worker(root: Path, threads: int) -> None:

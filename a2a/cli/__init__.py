@@ -8,14 +8,18 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import takewhile
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 import a2a
+from a2a.common.children import leave_on_signals
 from a2a.common.errors import Failure, InputError
 from a2a.common.escaping import shown
+from a2a.common.files import FULL, no_room
+from a2a.common.streams import secure_streams
 
 LONGEST = 1000
 """Characters of an error; paths can be long."""
@@ -92,11 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         Words after ``a2a``; by default those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    secure_streams()
     try:
-        app(words, prog_name="a2a")
+        with leave_on_signals():
+            app(words, prog_name="a2a")
     except Exception as error:
         if "--debug" in takewhile(lambda word: word.startswith("-"), words):
             raise
+        if isinstance(error, OSError) and error.errno in FULL:
+            error = Failure(no_room(Path(error.filename or "."), error.errno))
         wrong_use = isinstance(error, InputError) or _is_bad_setting(error)
         foreseen = wrong_use or isinstance(error, Failure)
         typer.echo(f"a2a: {_sentence(error) if foreseen else f'{type(error).__name__}: {_sentence(error)}'}", err=True)

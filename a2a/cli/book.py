@@ -38,7 +38,8 @@ def book(
     root = book_root()
     if twins:
         changed = write_twins(root)
-        typer.echo("\n".join(map(str, changed)) or "notebooks/ is up to date")
+        said = [f"{'Written' if path.exists() else 'Removed'}: {path}" for path in changed]
+        typer.echo("\n".join(said) or "notebooks/ is up to date")
         return
     whole = Book.read(root)
     if not chapter:

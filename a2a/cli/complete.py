@@ -92,9 +92,9 @@ def complete(
     paths.place(out)
     from a2a.forward.undersampling import Undersampling
     from a2a.patient.read import read_patient
-    from a2a.patient.write import complete_patient, require_free
+    from a2a.patient.write import complete_patient, output_folder
 
-    require_free(out, overwrite)
+    output_folder(out, overwrite).check()
     words, options = split_options(words, sampler)
     completes = load_completer(trained, method, weights, sampler, options, batch, checkpointing)
     files, maps = parse_files(words, completes.spec)

@@ -24,10 +24,13 @@ def drift(
     plan = given.file(plan, "the plan is experiments/drift.yaml")
     reference = reference if update else given.file(reference, "write it with --update")
     from a2a.benchmark.drift import Drift, compare_with, measure, write_reference
+    from a2a.common.outputs import check_file
     from a2a.data.store.read import SliceStore
     from a2a.prior.prior import Prior
 
     asked = Drift.load(plan)
+    if update:
+        check_file(reference)
     found = measure(asked, Prior.load(weights), SliceStore.open(slices, verify=True))
     if update:
         write_reference(reference, found)

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import suppress
 from typing import TypeVar
 
 from rich.console import Console
@@ -50,7 +51,13 @@ def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Ite
 def remark(text: str) -> None:
     """Print a line on standard error, such as what is waited for; ``A2A_QUIET=1`` silences it."""
     if os.environ.get("A2A_QUIET") != "1":
-        print(f"a2a: {text}", file=sys.stderr, flush=True)
+        _say(f"a2a: {text}")
+
+
+def _say(line: str) -> None:
+    """Print a line on standard error, unless nobody can read it any more: work goes on without a reader."""
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _bar(iterable: Iterable[T], label: str, total: int | None) -> Iterator[T]:
@@ -73,7 +80,7 @@ def _lines(iterable: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     for done, item in enumerate(iterable):
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
-            print(describe(label, done, total, now - start), file=sys.stderr, flush=True)
+            _say(describe(label, done, total, now - start))
             last = now
         yield item
 

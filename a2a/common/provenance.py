@@ -6,8 +6,10 @@ PyTorch takes seconds to import and only some of these questions need it, so it 
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,8 +19,11 @@ import a2a
 NO_SOURCE = {"book", "notebooks", "tests", "workflow", "benchmarks", "runs", "build", "Makefile"}
 """What lies at the top of a clone without any output of a chapter depending on it, but for its own text."""
 
+NO_INFLUENCE = {"test", "workflow"}
+"""Extras of the package without any output depending on them."""
+
 LEFT_BEHIND = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
-EDITORS = ("~", ".swp", ".swo", ".orig", ".bak")
+EDITORS = ("~", "#", ".swp", ".swo", ".orig", ".bak")
 PACKAGES = ("torch", "lightning-fabric", "numpy", "scipy", "nibabel", "papermill", "jupyter-book")
 
 
@@ -35,6 +40,20 @@ def sources(root: Path) -> list[str]:
 def _counts(name: str) -> bool:
     """Whether a file or folder of this name is a source, and not what a system, an editor or an installation left."""
     return name not in LEFT_BEHIND and not name.startswith(("._", ".#")) and not name.endswith((*EDITORS, ".egg-info"))
+
+
+def installed(root: Path) -> dict[str, str]:
+    """Return the installed version of every package that ``pyproject.toml`` names.
+
+    Those that are optional count too, for a page says what it could not show without one. Packages that only test and
+    start the work do not count.
+    """
+    file = root / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.is_file() else {}
+    extras = project.get("optional-dependencies", {})
+    chosen = [project.get("dependencies", []), *(extras[name] for name in extras if name not in NO_INFLUENCE)]
+    names = sorted({re.match(r"[\w.-]+", requirement)[0] for requirements in chosen for requirement in requirements})
+    return {name: _version(name) for name in names}
 
 
 def fingerprint(root: Path, watched: Iterable[str | Path] | None = None) -> str:
@@ -111,11 +130,11 @@ def processor() -> str:
 
 def package_versions() -> dict[str, str]:
     """Return the version of each package that matters for a result, ``"not installed"`` where it is missing."""
+    return {name: _version(name) for name in PACKAGES}
 
-    def found(name: str) -> str:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return "not installed"
 
-    return {name: found(name) for name in PACKAGES}
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

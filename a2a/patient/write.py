@@ -3,13 +3,14 @@
 Explained in the chapter "Your own NIfTI files".
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
 
 from a2a.common.documents import stated_format
-from a2a.common.errors import InputError
-from a2a.common.files import folder_atomically, write_json
+from a2a.common.files import write_json
+from a2a.common.outputs import OutputFolder
 from a2a.common.provenance import machine
 from a2a.common.rng import spawn
 from a2a.data.kspace.npz import write_kspace
@@ -63,11 +64,12 @@ def complete_patient(
     Raises
     ------
     InputError
-        If `out` cannot be used (see `require_free`), or the method cannot use the observation.
+        If `out` cannot be used (see `a2a.common.outputs.OutputFolder`), or the method cannot use the observation.
+    Failure
+        If another process writes `out`, or there is no room for the maps.
     """
-    require_free(out, overwrite)
     observation = acquisition.observation
-    with folder_atomically(out) as folder:
+    with output_folder(out, overwrite).make(_room(acquisition)) as folder:
         generators = spawn(seed, observation.shape[0], samples)
         done = method.complete(observation, samples, generators)
         units = _write_maps(folder, acquisition, done)
@@ -81,23 +83,14 @@ def complete_patient(
     return done
 
 
-def require_free(out: Path, overwrite: bool) -> None:
-    """Refuse an output folder that holds something, unless it is an earlier completion and `overwrite` is set.
+def output_folder(out: Path, overwrite: bool) -> OutputFolder:
+    """Return the place of a completion, to be checked before any work."""
+    return OutputFolder(Path(out), "completion", _is_completion, overwrite)
 
-    Raises
-    ------
-    InputError
-        Names the folder and what to do.
-    """
-    out = Path(out)
-    if out.is_mount():
-        raise InputError(f"{out}: it is a mount point, which cannot be replaced; name a folder inside it.")
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not overwrite:
-        raise InputError(f"{out}: it exists and is not empty; choose another --out or add --overwrite.")
-    if not _is_completion(out):
-        raise InputError(f"{out}: it holds no earlier completion, so it is not replaced; choose another --out.")
+
+def _room(acquisition: Acquisition) -> int:
+    """Bytes of the maps before they are packed, which shrinks them: mean and deviation of each modality."""
+    return 2 * 4 * len(acquisition.observation.spec) * math.prod(acquisition.geometry.shape)
 
 
 def _is_completion(folder: Path) -> bool:

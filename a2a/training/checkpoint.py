@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -13,11 +15,13 @@ from torch import Tensor
 from a2a.common.documents import validated
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically
+from a2a.common.outputs import LOCK, left_in
 from a2a.common.plain import json_values
 from a2a.data.store.read import SliceStore
 from a2a.training.config import TrainConfig
 
 CHECKPOINT = "checkpoint.safetensors"
+DIGEST = "sha256"
 INCIDENTAL = {"log_every", "checkpoint_every", "checkpointing", "name", "data", "start"}
 
 
@@ -91,7 +95,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: str) -> None
         "losses": json.dumps(checkpoint.losses),
         "identity": identity,
     }
+    header[DIGEST] = _digest(header, checkpoint.tensors)
     write_atomically(folder / CHECKPOINT, lambda p: p.write_bytes(to_bytes(checkpoint.tensors, header)))
+
+
+def _digest(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over everything that a checkpoint says: header, names, types, shapes and values."""
+    total = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, value in sorted(tensors.items()):
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        total.update(value.contiguous().flatten().view(torch.uint8).numpy())
+    return total.hexdigest()
 
 
 def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
@@ -100,38 +114,42 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
     Raises
     ------
     InputError
-        If the file is missing or corrupt, or was written by a run with another configuration or data.
+        If the file is missing or corrupt (also by a single bit), or was written by a run with another configuration or
+        data.
     """
+    require_checkpoint(folder)
     path = folder / CHECKPOINT
-    if not path.is_file():
-        raise InputError(f"{path}: no checkpoint to resume; start the run without --resume.")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except SafetensorError as error:
-        raise InputError(f"{path}: corrupt checkpoint ({error}); delete the folder and start again.") from error
+    except (SafetensorError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: corrupt checkpoint ({error}); start a new run in another --out.") from error
     if header.get("identity") != identity:
         raise InputError(
             f"{path}: written by another configuration or data set; resume with the YAML and the slice store it was "
             "started with, or choose another --out."
         )
+    if header.pop(DIGEST, None) != _digest(header, tensors):
+        raise InputError(f"{path}: corrupt checkpoint (it has not its digest); start a new run in another --out.")
     said = validated(path, header | {"losses": json_values(path, header.get("losses", "[]"))}, _Header)
     return Checkpoint(said.step, said.seconds, said.numerics, tensors, said.losses)
+
+
+def require_checkpoint(folder: Path) -> None:
+    """Refuse to resume where there is no checkpoint.
+
+    Raises
+    ------
+    InputError
+        Naming the file that is missing.
+    """
+    if not (folder / CHECKPOINT).is_file():
+        raise InputError(f"{folder / CHECKPOINT}: no checkpoint to resume; start the run without --resume.")
 
 
 def is_free(folder: Path) -> bool:
     """Whether a new run may begin in `folder`: it is not there, or empty but for what a killed process left."""
     if not folder.exists():
         return True
-    return folder.is_dir() and set(folder.iterdir()) <= set(_leftovers(folder))
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove the half-written checkpoints of processes that were killed."""
-    for path in _leftovers(folder):
-        path.unlink(missing_ok=True)
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    return list(folder.glob(f".*.{CHECKPOINT}"))
+    return folder.is_dir() and set(folder.iterdir()) <= {folder / LOCK, *left_in(folder)}

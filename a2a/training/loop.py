@@ -4,9 +4,11 @@ Explained in the chapter "The diffusion prior".
 """
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +18,21 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from a2a.common.errors import InputError
+from a2a.common.files import say_if_full
+from a2a.common.outputs import check_place, hold
 from a2a.common.progress import progress
 from a2a.common.provenance import accelerator, processor
 from a2a.common.rng import generator
 from a2a.training.batches import NETWORK
-from a2a.training.checkpoint import CHECKPOINT, clear_leftovers, fingerprint, is_free, load_checkpoint, save_checkpoint
+from a2a.training.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    fingerprint,
+    is_free,
+    load_checkpoint,
+    require_checkpoint,
+    save_checkpoint,
+)
 from a2a.training.config import TrainConfig
 from a2a.training.loader import Steps, load
 from a2a.training.log import TrainingLog
@@ -74,8 +86,10 @@ def train(
     Raises
     ------
     InputError
-        If `out` holds another run, the configuration does not fit the data, or `devices` are none, more than the GPUs
-        that are there, or do not divide the batch.
+        If `out` holds another run or cannot be written, the configuration does not fit the data, or `devices` are none,
+        more than the GPUs that are there, or do not divide the batch.
+    Failure
+        If another process trains in `out`, or there is no room.
     RuntimeError
         If a loss or its gradient is no longer finite; names the step and its slices.
     """
@@ -84,7 +98,38 @@ def train(
     state, identity = build(objective), fingerprint(config, objective.store)
     if devices > 1 and len(state.networks) > 1:
         raise InputError(f"devices: {config.name} trains {', '.join(state.networks)} in turns, on one device only.")
-    former = load_checkpoint(out, identity) if resume else None
+    room = 3 * _bytes(state)  # the former checkpoint, the one that replaces it, and the weights
+    place = check_place(out, room)
+    with hold(place, inside=True) if _is_first() else nullcontext(), say_if_full(out, room):
+        if not resume and _is_first():  # another run may have been faster
+            _require_free(out)
+        former = load_checkpoint(out, identity) if resume else None
+        return _train(objective, out, state, identity, former, devices, stop_after, workers)
+
+
+def _is_first() -> bool:
+    """Whether this is the process that writes, also before the others of a run with several devices have met."""
+    ranks = (os.environ[name] for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if name in os.environ)
+    return int(next(ranks, 0)) == 0
+
+
+def _bytes(state: State) -> int:
+    """Size of the networks with the two moments of their optimisers."""
+    return 3 * sum(p.numel() * p.element_size() for network in state.networks.values() for p in network.parameters())
+
+
+def _train(
+    objective: Objective,
+    out: Path,
+    state: State,
+    identity: str,
+    former: Checkpoint | None,
+    devices: int,
+    stop_after: int | None,
+    workers: int,
+) -> Path | None:
+    """Train in a folder that is held."""
+    config = objective.config
     with warnings.catch_warnings():  # a run on one machine is in order, also where there is a Slurm
         warnings.filterwarnings("ignore", message="The `srun` command is available")
         fabric = Fabric(accelerator="auto", devices=devices)
@@ -111,13 +156,21 @@ def _check(objective: Objective, out: Path, resume: bool, devices: int) -> None:
         raise InputError(f"batch: {config.batch} cannot be shared by {devices} devices; choose a multiple.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; choose a folder for --out.")
-    if not resume and not is_free(out):
-        raise InputError(f"{out}: the folder is not empty; continue its run with --resume or choose another --out.")
+    check_place(out)
+    if resume:
+        require_checkpoint(out)
+    elif _is_first():
+        _require_free(out)
     for name in ("train", "val"):
         if not len(store.split(name)):
             raise InputError(f"{store.path}: the split {name} has no slices; training needs train and val.")
     if missing := [key for key in SOURCE if key not in store.manifest]:
         raise InputError(f"{store.path}: its manifest.json lacks {', '.join(missing)}; prepare the store again.")
+
+
+def _require_free(out: Path) -> None:
+    if not is_free(out):
+        raise InputError(f"{out}: the folder is not empty; continue its run with --resume or choose another --out.")
 
 
 @dataclass(frozen=True)
@@ -162,7 +215,6 @@ class _Run:
 
     def _open(self, state: State, log: TrainingLog) -> None:
         """Begin with a checkpoint, so that a folder that cannot be written shows now and every run can be resumed."""
-        clear_leftovers(self.out)
         if not (self.out / CHECKPOINT).exists():
             save_checkpoint(self.out, state.checkpoint(), self.identity)
         log.trim(state.step)

@@ -1,11 +1,16 @@
 """The benchmark: jobs, profiles, resumption, refusals, and equal noise for all methods."""
 
 import multiprocessing
+import os
+import random
+import resource
+import stat
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -110,7 +115,7 @@ def test_what_is_done_is_not_done_again(prior, store, tmp_path):
 
 def test_two_benchmarks_do_not_write_one_table(prior, store, tmp_path):
     out = tmp_path / "t.parquet"
-    with PartialResults(out), pytest.raises(Failure, match="Another a2a bench is writing .*t.parquet"):
+    with PartialResults(out, []), pytest.raises(Failure, match="t.parquet is being written by another"):
         run(Experiment(name="e", jobs=JOBS), prior, store, out)
     assert not (tmp_path / ".t.parquet.partial").exists()
 
@@ -129,7 +134,7 @@ def test_a_table_that_cannot_be_continued_is_refused_and_kept(prior, store, tmp_
     else:
         path.write_text("subject,value")
     former = path.read_bytes()
-    words = "no whole Parquet file" if damage in ("cut off", "text") else "not a results table of version 1"
+    words = "no whole Parquet file" if damage in ("cut off", "text") else "not a results table of version 2"
     with pytest.raises(InputError, match=f"t.parquet: {words}; remove it and measure again"):
         run(Experiment(name="e", jobs=JOBS), prior, store, path)
     assert path.read_bytes() == former and [p.name for p in tmp_path.iterdir() if p.is_file()] == ["t.parquet"]
@@ -146,7 +151,83 @@ def test_other_weights_begin_a_new_table(prior, store, tmp_path):
     run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.parquet")
     torch.nn.init.normal_(prior.network.tail[2].weight)
     other = Prior(prior.network, prior.schedule, SPEC, 16, prior.calibration)
-    assert len(set(run(Experiment(name="e", jobs=JOBS[:1]), other, store, tmp_path / "t.parquet").scenario)) == 1
+    first, out = Experiment(name="e", jobs=JOBS[:1]), tmp_path / "t.parquet"
+    former = out.read_bytes()
+    with pytest.raises(InputError, match=r"t.parquet: (\d+) of its \1 rows are of other jobs, weights or data"):
+        run(first, other, store, out)
+    assert out.read_bytes() == former and not (tmp_path / ".t.parquet.partial").exists()
+    assert len(set(run(first, other, store, out, overwrite=True).scenario)) == 1
+
+
+def test_an_experiment_of_the_same_name_takes_no_rows_from_a_table_unless_asked_to(prior, store, tmp_path):
+    run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="would be lost; add --overwrite, or choose another --out"):
+        run(Experiment(name="e", jobs=JOBS[:1]), prior, store, tmp_path / "t.parquet")
+    assert len(set(tables([tmp_path / "t.parquet"]).scenario)) == 2
+
+
+@pytest.mark.parametrize("out", ["pipe", "folder", "null", "file/t.parquet", "loop/t.parquet"])
+def test_a_table_goes_to_a_regular_file_only_and_this_shows_before_any_work(prior, store, tmp_path, out):
+    os.mkfifo(tmp_path / "pipe")
+    os.mknod(tmp_path / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3)) if os.geteuid() == 0 else os.mkfifo(
+        tmp_path / "null"
+    )
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError, match="is no regular file|is a folder|is no folder|leads back to itself"):
+        run(Experiment(name="e", jobs=JOBS), prior, store, tmp_path / out)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_link_stays_and_its_table_is_written(prior, store, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "t.parquet").symlink_to(tmp_path / "disk" / "real.parquet")
+    run(Experiment(name="e", jobs=JOBS[:1]), prior, store, tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").is_symlink() and [p.name for p in (tmp_path / "disk").iterdir()] == ["real.parquet"]
+
+
+def test_every_flipped_bit_of_a_table_is_refused_or_changes_nothing(prior, store, tmp_path):
+    path, draw = tmp_path / "t.parquet", random.Random(0)
+    run(Experiment(name="e", jobs=JOBS[:1]), prior, store, path)
+    whole, former, refused = path.read_bytes(), read_table(path), 0
+    for bit in draw.sample(range(8 * len(whole)), 200):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bytes(damaged))
+        try:
+            pd.testing.assert_frame_equal(read_table(path), former)
+        except InputError:
+            refused += 1
+    assert refused > 100
+
+
+def test_values_that_do_not_have_their_digest_are_refused(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_table(path, pd.DataFrame({"subject": ["a"], "value": [1.0]}))
+    other = pq.read_table(path)
+    changed = other.set_column(3, other.schema.field("value"), pa.array([1.5]))
+    pq.write_table(changed, path, write_page_checksum=True)
+    with pytest.raises(InputError, match="t.parquet: damaged, its values have not the digest"):
+        read_table(path)
+
+
+def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(prior, store, tmp_path):
+    out, former = tmp_path / "t.parquet", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, former[1]))
+    try:
+        with pytest.raises(Failure, match=r"no room to write .*t.parquet: files of this process may have 4.0 kB"):
+            run(Experiment(name="e", jobs=JOBS), prior, store, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["store"]
+
+
+def test_a_seed_that_a_table_cannot_hold_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ValidationError, match="seed"):
+        Experiment(name="e", jobs=JOBS, seed=2**31)
+    assert Experiment(name="e", jobs=JOBS, seed=2**31 - 1).seed == 2**31 - 1
 
 
 @pytest.mark.parametrize(
@@ -217,8 +298,12 @@ def test_a_profile_says_what_a_job_leaves_open():
 
 
 def test_one_table_is_not_given_to_several_experiments(tmp_path):
-    with pytest.raises(InputError, match="--out is the table of one experiment"):
-        bench.bench([tmp_path / "a.yaml", tmp_path / "b.yaml"], out=tmp_path / "t.parquet")
+    names = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    with pytest.raises(InputError, match="--out .*t.parquet is the table of one experiment"):
+        bench.tables(names, tmp_path / "t.parquet")
+    assert bench.tables(names, tmp_path) == [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    with pytest.raises(InputError, match="Two experiments would write .*a.parquet"):
+        bench.tables([*names, tmp_path / "other" / "a.yaml"], tmp_path)
 
 
 @pytest.fixture
@@ -273,7 +358,7 @@ def test_new_weights_of_a_method_replace_its_rows_and_keep_the_others(prior, sto
     method = MmGAN.load(gan)
     method.network.load_state_dict({name: value + 0.1 for name, value in method.network.state_dict().items()})
     method.save(gan)
-    after = run(experiment, prior, store, tmp_path / "t.parquet")
+    after = run(experiment, prior, store, tmp_path / "t.parquet", overwrite=True)
     assert not after.duplicated(["method", "estimate", "subject", "modality", "metric"]).any()
     for name, same in (("any2all-mds", True), ("mmgan", False)):
         assert np.allclose(*(t[(t.method == name) & (t.metric == "mae")].value for t in (before, after))) == same

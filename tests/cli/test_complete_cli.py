@@ -209,8 +209,8 @@ def test_weights_that_were_not_trained_on_a_prepared_store_are_refused(refused, 
 def test_a_folder_that_is_not_empty_is_refused(refused, t1, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("four years")
-    assert "out: it exists and is not empty; choose another --out or add --overwrite." in refused("T1", "--t1", t1)
-    assert "out: it holds no earlier completion" in refused("T1", "--t1", t1, "--overwrite")
+    assert "out is not empty and holds no completion; choose another folder" in refused("T1", "--t1", t1)
+    assert "out is not empty and holds no completion; choose another folder" in refused("T1", "--t1", t1, "--overwrite")
 
 
 def test_kspace_of_a_scanner_is_taken_with_its_maps(complete, refused, t1, tmp_path):

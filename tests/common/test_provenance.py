@@ -2,7 +2,7 @@
 
 import subprocess
 
-from a2a.common.provenance import commit, machine, package_versions
+from a2a.common.provenance import commit, fingerprint, installed, machine, package_versions
 
 
 def git(folder, *words: str) -> None:
@@ -35,3 +35,34 @@ def test_package_versions_agree_with_the_packages():
     import numpy
 
     assert package_versions()["numpy"] == numpy.__version__
+
+
+def test_packages_that_are_installed_later_count_though_they_are_optional(tmp_path, monkeypatch):
+    project = """[project]
+dependencies = ["numpy>=2", "not-there[extra]>=1"]
+[project.optional-dependencies]
+more = ["antspyx-stand-in>=0.6,<0.7"]
+test = ["pytest"]
+"""
+    (tmp_path / "pyproject.toml").write_text(project)
+    before = installed(tmp_path)
+    assert set(before) == {"antspyx-stand-in", "not-there", "numpy"}
+    assert before["antspyx-stand-in"] == before["not-there"] == "not installed" != before["numpy"]
+    (tmp_path / "site" / "antspyx_stand_in-0.6.3.dist-info").mkdir(parents=True)
+    about = "Metadata-Version: 2.1\nName: antspyx-stand-in\nVersion: 0.6.3\n"
+    (tmp_path / "site" / "antspyx_stand_in-0.6.3.dist-info" / "METADATA").write_text(about)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert installed(tmp_path) == before | {"antspyx-stand-in": "0.6.3"}
+
+
+def test_what_systems_and_editors_leave_behind_does_not_count(tmp_path):
+    (tmp_path / "a2a").mkdir()
+    (tmp_path / "a2a" / "module.py").write_text("code")
+    before = fingerprint(tmp_path)
+    for name in (".DS_Store", "._module.py", "module.py~", ".module.py.swp", "#module.py#", ".#module.py", "a.bak"):
+        (tmp_path / "a2a" / name).write_text("left")
+    (tmp_path / "a2a" / "__pycache__").mkdir()
+    (tmp_path / "a2a" / "__pycache__" / "module.pyc").write_text("left")
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "a2a" / "other.py").write_text("code")
+    assert fingerprint(tmp_path) != before

@@ -1,11 +1,16 @@
 """Completion of a patient: maps on the right grid and in the right units, all of them or nothing."""
 
 import json
+import multiprocessing
+import os
+import random
+import time
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from a2a.common.errors import InputError
 from a2a.common.files import folder_atomically
@@ -13,6 +18,7 @@ from a2a.data.volumes.nifti import Volume, read_volume, to_ras
 from a2a.methods.interface import Any2all
 from a2a.patient.read import read_patient
 from a2a.patient.write import complete_patient
+from a2a.prior.prior import Prior
 
 MAPS = {"T1", "T2FLAIR", "CT"}
 FAST = {"samples": 2}
@@ -145,12 +151,55 @@ def test_only_an_earlier_completion_is_replaced_and_only_when_asked_to(patient, 
     out.mkdir()
     complete_patient(out, acquired, fast(tiny_prior), **FAST)
     (out / "stale.nii.gz").write_text("of an earlier run")
-    with pytest.raises(InputError, match="out: it exists and is not empty; choose another --out or add --overwrite"):
+    with pytest.raises(InputError, match="out is not empty; add --overwrite to replace the completion in it"):
         complete_patient(out, acquired, fast(tiny_prior), **FAST)
     complete_patient(out, acquired, fast(tiny_prior), **FAST, overwrite=True)
     assert not (out / "stale.nii.gz").exists() and (out / "report.json").exists()
-    with pytest.raises(InputError, match="patient: it holds no earlier completion, so it is not replaced"):
+    with pytest.raises(InputError, match="patient is not empty and holds no completion; choose"):
         complete_patient(patient.folder, acquired, fast(tiny_prior), **FAST, overwrite=True)
-    with pytest.raises(InputError, match="exists and is not empty"):
+    with pytest.raises(InputError, match="report.json is a file and no folder"):
         complete_patient(out / "report.json", acquired, fast(tiny_prior), **FAST)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "patient"]
+
+
+def complete_for_ever(out: Path, files: dict, prior: Prior) -> None:
+    """Complete a patient again and again into one folder; each time its report says another seed."""
+    torch.set_num_threads(1)
+    acquired = read_patient("T1", files, prior)
+    for seed in range(10**9):
+        complete_patient(out, acquired, fast(prior), samples=1, seed=seed, overwrite=True)
+
+
+def test_a_completion_killed_at_any_moment_leaves_the_old_or_the_new_and_the_next_start_sweeps(
+    patient, tiny_prior, tmp_path
+):
+    out, files, draw = tmp_path / "runs" / "out", {"T1": patient.write("T1")}, random.Random(1)
+    acquired = read_patient("T1", files, tiny_prior)
+    complete_patient(out, acquired, fast(tiny_prior), samples=1)
+    whole, left = sorted(path.name for path in out.iterdir()), 0
+    for _ in range(6):
+        before = (out / "report.json").stat().st_mtime_ns
+        child = multiprocessing.get_context("fork").Process(
+            target=complete_for_ever, args=(out, files, tiny_prior), daemon=True
+        )
+        child.start()
+        until = time.monotonic() + 60
+        while (out / "report.json").stat().st_mtime_ns == before and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.3))
+        child.kill()
+        child.join()
+        left += len(list(out.parent.glob(".out.*")))
+        assert sorted(path.name for path in out.iterdir()) == whole
+        assert json.loads((out / "report.json").read_text())["format"].startswith("a2a completion")
+    assert left > 0  # a kill did come in between
+    complete_patient(out, acquired, fast(tiny_prior), samples=1, overwrite=True)
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_file_name_that_is_no_text_is_in_the_report(patient, tiny_prior, tmp_path):
+    strange = patient.folder / os.fsdecode(b"t\xeate.nii.gz")
+    patient.write("T1").rename(strange)
+    complete_patient(tmp_path / "out", read_patient("T1", {"T1": strange}, tiny_prior), fast(tiny_prior), **FAST)
+    said = json.loads((tmp_path / "out" / "report.json").read_text())["maps"]["T1"]["file"]
+    assert os.fsencode(said) == os.fsencode(strange)

@@ -1,6 +1,7 @@
 """Checkpoints: what goes in comes out, nothing half-written is ever met, and another run's checkpoint is refused."""
 
 import dataclasses
+import random
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 from a2a.common.errors import InputError
+from a2a.common.files import temporary
+from a2a.common.outputs import LOCK, hold
 from a2a.training import PriorObjective
 from a2a.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
-    clear_leftovers,
     fingerprint,
     is_free,
     load_checkpoint,
@@ -186,14 +188,29 @@ def test_a_new_run_begins_where_there_is_nothing_but_what_a_killed_one_left(tmp_
     folder = tmp_path / "run"
     assert is_free(folder)
     folder.mkdir()
-    left = folder / f".123.{CHECKPOINT}"
-    left.write_bytes(b"half")
+    for left in (temporary(folder / CHECKPOINT), folder / LOCK):
+        left.write_bytes(b"half")
     assert is_free(folder)
     (folder / "log.csv").write_text("")
     assert not is_free(folder)
-    clear_leftovers(folder)
+    with hold(folder, inside=True):
+        pass
     assert [p.name for p in folder.iterdir()] == ["log.csv"]
     assert not is_free(folder / "log.csv")
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_refused(tmp_path):
+    save_checkpoint(tmp_path, example(size=40), "me")
+    file, draw = tmp_path / CHECKPOINT, random.Random(0)
+    whole = file.read_bytes()
+    for bit in [*range(64), *draw.sample(range(64, 8 * len(whole)), 300)]:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(bytes(damaged))
+        with pytest.raises(InputError, match=CHECKPOINT):
+            load_checkpoint(tmp_path, "me")
+    file.write_bytes(whole)
+    assert_equal(load_checkpoint(tmp_path, "me"), example(size=40))
 
 
 HEADER, ROW = "step,seconds,lr,loss,validation_loss\n", "3,0.1,1,1,\n"

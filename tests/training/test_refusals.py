@@ -1,13 +1,16 @@
 """What cannot work is refused before training starts, and leaves everything as it is."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from a2a.common.errors import InputError
+from a2a.common.errors import Failure, InputError
+from a2a.common.outputs import hold
 from a2a.data.store.read import SliceStore
 from a2a.training import PriorConfig, PriorObjective, train
+from a2a.training.checkpoint import CHECKPOINT
 from a2a.training.config import NetworkSize
 
 
@@ -63,3 +66,19 @@ def test_a_store_without_slices_is_refused(config, store, make_store, tmp_path, 
 def test_a_store_that_does_not_say_how_it_was_made_is_refused(config, store, make_store, tmp_path):
     images = {name: np.array(store.split(name).images) for name in ("train", "val")}
     refused(config, make_store(**images, missing="preprocessing"), tmp_path / "run", "lacks preprocessing; prepare")
+
+
+def test_two_trainings_do_not_share_a_folder(config, store, tmp_path):
+    out = tmp_path / "run"
+    for resume in (False, True):
+        with hold(out, inside=True), pytest.raises(Failure, match="run is being written by another process"):
+            train(PriorObjective(config, store), out, resume=resume, stop_after=0)
+        train(PriorObjective(config, store), out, resume=resume, stop_after=0)
+    assert sorted(path.name for path in out.iterdir()) == [CHECKPOINT, "log.csv"]
+
+
+def test_a_training_that_lacks_room_is_refused_before_the_first_step(config, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(Failure, match=r"no room to write .*run: 1.0 kB are free on its disk; free 1.6 MB there"):
+        train(PriorObjective(config, store), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -6,17 +6,18 @@ numbers behind the subject). All are float32 in RAS order, in millimetres. Expla
 set".
 """
 
-import multiprocessing
+import math
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from a2a.common.children import worker_processes
 from a2a.common.documents import stated_format
 from a2a.common.errors import InputError
-from a2a.common.files import folder_atomically, write_json
+from a2a.common.files import write_json
+from a2a.common.outputs import OutputFolder
 from a2a.common.progress import progress
 from a2a.data.phantom.config import PHANTOM_VERSION, PhantomConfig
 from a2a.data.phantom.subject import Subject, generate_subject
@@ -53,7 +54,10 @@ def write_volumes(
     Raises
     ------
     InputError
-        If there are no subjects, one is negative or named twice, there is no worker, or `out` holds something else.
+        If there are no subjects, one is negative or named twice, there is no worker, or `out` cannot be used (see
+        `a2a.common.outputs.OutputFolder`).
+    Failure
+        If another process writes `out`, or there is no room.
     """
     out = Path(out)
     if not subjects or len(set(subjects)) != len(subjects) or min(subjects) < 0:
@@ -61,14 +65,13 @@ def write_volumes(
         raise InputError(f"The subjects must be different numbers from 0 up, not {found}.")
     if workers < 1:
         raise InputError(f"There must be at least 1 worker, not {workers}.")
-    _require_free(out, overwrite)
-    with folder_atomically(out) as folder:
+    room = len(subjects) * (len(config.names) + 3) * 4 * math.prod(config.grid.shape)  # before they are packed
+    with OutputFolder(out, "phantom volumes", _are_volumes, overwrite).make(room) as folder:
         work = partial(_write_one, config, folder)
         if workers == 1 or len(subjects) == 1:
             names = list(progress(map(work, subjects), "generating", len(subjects)))
         else:
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(workers, len(subjects)), mp_context=context) as pool:
+            with worker_processes(min(workers, len(subjects))) as pool:
                 names = list(progress(pool.map(work, subjects), "generating", len(subjects)))
         about = {
             "format": FORMAT,
@@ -97,11 +100,5 @@ def _volumes(subject: Subject) -> dict[str, np.ndarray]:
     return subject.images | {"tissue": subject.labels, "lesion": subject.lesion, "brain": subject.brain_mask}
 
 
-def _require_free(out: Path, overwrite: bool) -> None:
-    """Refuse to write over what is there, unless it came from here and `overwrite` is set."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if stated_format(out / MANIFEST) != FORMAT:
-        raise InputError(f"{out} is not empty and holds no phantom volumes; choose another folder for --out.")
-    if not overwrite:
-        raise InputError(f"{out} is not empty; add --overwrite to replace it, or choose another folder for --out.")
+def _are_volumes(folder: Path) -> bool:
+    return stated_format(folder / MANIFEST) == FORMAT

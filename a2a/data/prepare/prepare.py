@@ -20,7 +20,7 @@ from a2a.data.prepare.phantom_subjects import PhantomSubjects
 from a2a.data.prepare.subjects_at_work import Job, Skipped, finish_all
 from a2a.data.prepare.workplace import Workplace
 from a2a.data.store.read import SliceStore, read_manifest
-from a2a.data.store.write import StoreWriter, is_store, require_free
+from a2a.data.store.write import StoreWriter, is_store, output_folder
 from a2a.data.volumes.registration import antspy_version
 
 DATA_VERSION = 1  # raised whenever the same card and files would give other slices
@@ -103,18 +103,20 @@ def prepare(
     out, size = Path(out), _checked_size(card, size)
     if workers < 1:
         raise InputError(f"There must be at least 1 worker, not {workers}.")
+    if not is_store(out):  # which may come out the same, and then it is only read
+        output_folder(out, overwrite).check()
     plan = _plan(card, chosen, profile, root, size)
     inputs = plan.source.inputs([name for name, _ in plan.listing])
     provenance = _provenance(card, profile, size, inputs)
     if store := _reusable(out, provenance, overwrite):
         Workplace(out).sweep()
         return _report(store, True, began)
-    require_free(out, overwrite)
+    output_folder(out, overwrite).check()
     with say_if_full(out), Workplace(out) as place:
         if store := _reusable(out, provenance, overwrite):  # another run was faster
             place.clear()
             return _report(store, True, began)
-        require_free(out, overwrite)
+        output_folder(out, overwrite).check()
         jobs = _jobs(plan, place, size, inputs)
         skipped = finish_all(plan.source, jobs, workers)
         writer = StoreWriter(out, plan.spec, size, overwrite=True, label_maps=plan.source.label_maps)

@@ -1,22 +1,18 @@
 """Preparing subjects one by one or in several processes, each finished one kept at once."""
 
-import errno
-import multiprocessing
-import os
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from a2a.common.children import worker_processes
 from a2a.common.errors import Failure, InputError
+from a2a.common.files import FULL
 from a2a.common.progress import progress
 from a2a.data.prepare.prepared import SubjectSource
 from a2a.data.prepare.workplace import read_part, write_part
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _source: SubjectSource | None = None  # of a worker process, set once when it starts
 
 
@@ -68,24 +64,19 @@ def _results(source: SubjectSource, jobs: Sequence[Job], workers: int) -> Iterat
     if workers == 1 or len(jobs) == 1:
         yield (_finish(source, job) for job in jobs)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (source,))
     try:
-        yield pool.map(_finish_in_worker, jobs)
+        with worker_processes(min(workers, len(jobs)), _keep, (source,)) as pool:
+            yield pool.map(_finish_in_worker, jobs)
     except BrokenProcessPool:
         raise Failure(
             "A worker process died, perhaps for lack of memory; start again with fewer --workers, what is done is kept."
         ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(source: SubjectSource) -> None:
-    """Keep the source, and end with the parent: a killed one cannot tell its workers to stop."""
+def _keep(source: SubjectSource) -> None:
+    """Keep the source for all jobs of this worker process."""
     global _source
     _source = source
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _finish_in_worker(job: Job) -> str:
@@ -104,7 +95,7 @@ def _finish(source: SubjectSource, job: Job) -> str:
     except InputError as error:
         return str(error)
     except OSError as error:
-        if error.errno in _DISK_FULL:
+        if error.errno in FULL:
             raise
         return f"{error.filename or job.name} cannot be read: {error.strerror or error}"
     except Exception as error:  # whatever a reader stumbled over must not cost the other subjects

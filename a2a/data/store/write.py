@@ -1,8 +1,6 @@
 """Writing a slice store: all of it or nothing. See `a2a.data.store.read` for what is in it."""
 
 import csv
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +8,8 @@ import numpy as np
 
 from a2a.common.documents import stated_format
 from a2a.common.errors import InputError
-from a2a.common.files import write_json
+from a2a.common.files import temporary, write_json
+from a2a.common.outputs import OutputFolder, remove
 from a2a.data.cards.profiles import SPLITS
 from a2a.data.store.read import COLUMNS, FORMAT, INDEX, LABELS, MANIFEST, files_of, sha256
 from a2a.forward.stack import StackSpec
@@ -38,7 +37,7 @@ class StoreWriter:
     Raises
     ------
     InputError
-        If something is at `path` and `overwrite` is not set, or what is there is no slice store.
+        If the place cannot be used, see `a2a.common.outputs.OutputFolder`.
     """
 
     def __init__(
@@ -57,11 +56,11 @@ class StoreWriter:
         self._rows: list[tuple] = []
         self._counts = dict.fromkeys(SPLITS, 0)
         self._files: dict = {}
-        require_free(self.path, overwrite)
-        self.folder = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._place = output_folder(self.path, overwrite)
+        self._real = self._place.check()
+        self.folder = temporary(self._real)
 
     def __enter__(self) -> "StoreWriter":
-        shutil.rmtree(self.folder, ignore_errors=True)  # a process of this number that was killed may have left one
         (self.folder / "sheets").mkdir(parents=True)
         names = [(split, kind) for split in SPLITS for kind in self._kinds]
         self._files = {(s, kind): open(self.folder / f"{s}{kind}.npy", "w+b") for s, kind in names}
@@ -132,32 +131,17 @@ class StoreWriter:
             own["labels"] = list(self.label_maps)
         own["sha256"] = {name: sha256(self.folder / name) for name in files_of(self.label_maps)}
         write_json(self.folder / MANIFEST, manifest | own)
-        old = self.path.with_name(f".{self.path.name}.{os.getpid()}.old")
-        if self.path.exists():
-            self.path.rename(old)
-        self.folder.rename(self.path)
-        shutil.rmtree(old, ignore_errors=True)
+        self._place.settle(self.folder, self._real)
 
     def __exit__(self, *error: object) -> None:
         for file in self._files.values():
             file.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
 
-def require_free(path: Path, overwrite: bool) -> None:
-    """Refuse to write over what is there, unless it is a slice store and `overwrite` is set; an empty folder is free.
-
-    Raises
-    ------
-    InputError
-        Names the folder and what to do.
-    """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not is_store(path):
-        raise InputError(f"{path} is not empty and holds no slice store; choose another folder for --out.")
-    if not overwrite:
-        raise InputError(f"{path} is not empty; add --overwrite to replace it, or choose another folder for --out.")
+def output_folder(path: Path, overwrite: bool) -> OutputFolder:
+    """Return the place of a slice store, to be checked before any work."""
+    return OutputFolder(path, "slice store", is_store, overwrite)
 
 
 def is_store(path: Path) -> bool:

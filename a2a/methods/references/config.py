@@ -56,7 +56,7 @@ class ReferencesConfig(_Strict):
     name: Name
     undersampling: Undersampling = Undersampling()
     scenarios: tuple[ScenarioTargets, ...] = Field(min_length=1)
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, lt=2**31)
     profiles: Mapping[str, TreesConfig]
 
     @classmethod

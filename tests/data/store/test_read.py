@@ -86,7 +86,7 @@ def test_other_folders_are_never_replaced(name: str, tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("mine")
-    with pytest.raises(InputError, match="holds no slice store"):
+    with pytest.raises(InputError, match="store is a file and no folder"):
         StoreWriter(tmp_path / "store", SPEC, 8, overwrite=True)
 
 
