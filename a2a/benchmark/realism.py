@@ -153,8 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spacing = 1.0 if options.spacing == "even" else options.spacing
     done = ddim(prior, shape, steps=options.steps, eta=options.eta, spacing=spacing, generators=generators)
     table = realism_table(store, done.samples[0].numpy(), seed=options.seed)
-    stem = f"{options.prior.stem}-realism"
-    held_out = store.split("test").images
+    stem, held_out = f"{options.prior.stem}-realism", store.split("test").images
     real = held_out[np.linspace(0, len(held_out) - 1, _SHOWN + 2).round().astype(int)[1:-1]]
     sheet = realism_sheet(done.samples[0, :_SHOWN], np.float32(real), store.spec)
     contact_sheet(options.out / f"{stem}.png", sheet, panel_inches=0.78, dpi=100)

@@ -62,6 +62,15 @@ def read_bytes(path: Path | str, limit: int, hint: str = "") -> bytes:
 def read_text(path: Path | str, limit: int = YAML_BYTES, hint: str = "") -> str:
     """Read a text in UTF-8, with or without a byte-order mark; see `read_bytes`.
 
+    Parameters
+    ----------
+    path
+        The file.
+    limit
+        Bytes that are read at most.
+    hint
+        What would be right, for the message of a file that is missing.
+
     Raises
     ------
     InputError
@@ -111,7 +120,19 @@ def read_yaml(path: Path | str, model: type[T], hint: str = "") -> T:
 
 
 def read_json(path: Path | str, model: type[T], hint: str = "", limit: int = JSON_BYTES) -> T:
-    """Read a JSON and validate it; see `read_yaml`. NaN and Infinity are no JSON."""
+    """Read a JSON and validate it; see `read_yaml`. NaN and Infinity are no JSON.
+
+    Parameters
+    ----------
+    path
+        The file.
+    model
+        What pydantic makes of it.
+    hint
+        What would be right, for the message of a file that is missing.
+    limit
+        Bytes that are read at most.
+    """
     return validated(path, json_values(path, read_text(path, limit, hint)), model)
 
 
@@ -126,6 +147,15 @@ def stated_format(path: Path | str) -> str:
 
 def validated(path: Path | str, values: object, model: type[T]) -> T:
     """Return values as `model`, or say in one sentence which field is wrong.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    values
+        What it holds.
+    model
+        What pydantic makes of it.
 
     Raises
     ------

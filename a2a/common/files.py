@@ -147,7 +147,17 @@ def say_if_full(path: Path, needed: int = 0) -> Iterator[None]:
 
 
 def no_room(path: Path, reason: int, needed: int = 0) -> str:
-    """Return the sentence for what does not fit, for one of the errors `FULL` and `needed` bytes (0: not known)."""
+    """Return the sentence for what does not fit, for one of the errors `FULL` and `needed` bytes (0: not known).
+
+    Parameters
+    ----------
+    path
+        What could not be written.
+    reason
+        The error number of the system.
+    needed
+        Bytes that are missing, where that is known.
+    """
     if reason == errno.EFBIG:
         import resource  # there is none on Windows, and no such limit either
 

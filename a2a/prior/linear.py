@@ -105,7 +105,12 @@ class LinearEstimate:
     def alone(self, x: Tensor, signal: float | Tensor, spread: float | Tensor) -> Tensor:
         """Return the estimate of each modality by itself, model range: the mean where it is only noise.
 
-        Parameters are those of the call.
+        Parameters
+        ----------
+        x
+            x_t, ``(B, n, H, W)``.
+        signal, spread
+            ``sqrt(abar)`` and ``sqrt(1 - abar)`` of the stacks or of each modality.
         """
         mean, variance = (2 * self.mean - 1).to(x), 4 * self._variances.to(x)
         signal, spread = (_levels(value, x) for value in (signal, spread))

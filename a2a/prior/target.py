@@ -105,6 +105,15 @@ class Target:
 
         All losses are of the clean stack, in units of what is left to find out of a modality at its time. That is the
         variance of the noise, or the one which a linear estimate leaves, averaged over the pixels.
+
+        Parameters
+        ----------
+        t
+            Times ``(B,)`` or ``(B, n)``.
+        line
+            The linear estimate and its standard deviation, where there is one.
+        like
+            Gives dtype and device.
         """
         if self.linear is not None:
             return line[1].square() / line[1].square().mean(dim=(2, 3), keepdim=True)

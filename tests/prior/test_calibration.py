@@ -1,6 +1,5 @@
 """Tables over time: what is refused, what lies between the rows, and the way to a file and back."""
 
-import json
 
 import numpy as np
 import pytest
@@ -44,8 +43,10 @@ def test_in_between_it_is_a_straight_line():
 
 
 @pytest.mark.parametrize(("gain", "mean"), [(GAIN, MEAN), (None, None)])
-def test_it_survives_a_json(gain, mean):
+def test_it_survives_as_tensors_of_a_file(gain, mean):
     known = Calibration(TIMES, ERROR, gain, mean)
-    again = Calibration.from_dict(json.loads(json.dumps(known.to_dict())), mean)
+    tensors = {"weight": torch.zeros(1)} | known.tensors()
+    again = Calibration.taken_from(TIMES, tensors)
+    assert set(tensors) == {"weight"}
     assert again.times == TIMES and torch.equal(again.error, ERROR)
     assert again.gain is None if gain is None else torch.equal(again.gain, gain)

@@ -211,7 +211,7 @@ def test_what_does_not_fit_is_refused():
 def test_mps_completes_with_it():
     """Of stacks of this law, MPS with as many evaluations as it likes comes near the exact posterior mean."""
     law, times = exact(at_each_pixel()), (0, 250, 500, 750, 999)
-    known = Calibration(times, torch.stack([law.covariance(t) for t in times]))
+    known = Calibration(times, torch.stack([law.error_covariance(t) for t in times]))
     prior = replace(silent(at_each_pixel()), calibration=known)
     stack = Gaussian(law.mean, law.covariance).sample(spawn(9, 1)).clamp(0, 1).float()
     given = Observation.simulate(stack, "T1", SPEC)

@@ -76,5 +76,5 @@ def test_the_last_step_draws_nothing_and_a_number_changes_nothing(law):
 
 @pytest.mark.parametrize("eta", ["best", 1.5, -0.1])
 def test_another_word_or_number_is_refused(law, eta):
-    with pytest.raises(InputError, match="eta must lie between 0 and 1, got .*; mds and ddim also take 'optimal'"):
+    with pytest.raises(InputError, match="eta: .* got "):
         mds(law, observed("T1"), steps=2, eta=eta)

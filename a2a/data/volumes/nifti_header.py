@@ -60,6 +60,15 @@ def require_voxel_size(header: nib.Nifti1Header, path: Path) -> None:
 def with_offset(header: nib.Nifti1Header, raw: bytes, path: Path) -> bytes:
     """The file with the offset of its voxels, where its header says 0 and its length says the only one possible.
 
+    Parameters
+    ----------
+    header
+        Is corrected.
+    raw
+        The file, decompressed.
+    path
+        For the message.
+
     Raises
     ------
     InputError
@@ -83,6 +92,15 @@ def require_one_place(image: nib.Nifti1Image, affine: np.ndarray, path: Path) ->
 
     Both may be there and differ if their codes do: one says where the scanner saw the patient, the other lies in an
     atlas. But no space has left and right the other way round.
+
+    Parameters
+    ----------
+    image
+        The file.
+    affine
+        The one that is used, ``(4, 4)``.
+    path
+        For the message.
 
     Raises
     ------
@@ -111,6 +129,14 @@ def require_one_place(image: nib.Nifti1Image, affine: np.ndarray, path: Path) ->
 
 
 def corner_distance(shape: tuple[int, ...], a: np.ndarray, b: np.ndarray) -> float:
-    """Largest distance in mm between equal corners of two grids of one shape, by their affines."""
+    """Largest distance in mm between equal corners of two grids of one shape, by their affines.
+
+    Parameters
+    ----------
+    shape
+        Of both grids.
+    a, b
+        Their affines ``(4, 4)``, voxels to mm.
+    """
     corners = np.array([[*c, 1] for c in product(*((0, n - 1) for n in shape))], dtype=float)
     return float(np.linalg.norm((corners @ (a - b).T)[:, :3], axis=1).max())

@@ -77,6 +77,15 @@ def require_plausible(volume: Volume, modality: Modality, scale: Normalisation) 
     An MR image may have 15 % negative voxels, ringing left out. Of an image with a window, half of the middle (the
     middle half along each axis) may lie outside; of CT, half may be bone.
 
+    Parameters
+    ----------
+    volume
+        The image, in the unit of its file.
+    modality
+        With its kind and window.
+    scale
+        What becomes 0 and 1.
+
     Raises
     ------
     InputError
