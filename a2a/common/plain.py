@@ -59,10 +59,10 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # the one in C where it is built
     """PyYAML's safe loader without dates, and with each key of a mapping once."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         found = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -110,19 +110,24 @@ def _events(path: Path | str, text: str) -> Iterator[yaml.Event]:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         count += isinstance(event, yaml.ScalarEvent)
         if depth > DEEPEST:
-            raise InputError(f"{path}: line {event.start_mark.line + 1}: it is nested deeper than {DEEPEST} levels.")
+            raise InputError(f"{path}: line {_line(event)}: it is nested deeper than {DEEPEST} levels.")
         if count > MOST:
             raise InputError(f"{path}: it holds more than {MOST} values.")
         yield event
 
 
+def _line(event: yaml.Event) -> int:
+    """Number of the line that an event begins in."""
+    return event.start_mark.line + 1 if event.start_mark else 0
+
+
 def _require_plain_event(path: Path | str, event: yaml.Event) -> None:
     """Refuse aliases, tags, and numbers that are not what they look like."""
-    place = f"{path}: line {event.start_mark.line + 1}"
+    place = f"{path}: line {_line(event)}"
     if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
         raise InputError(f"{place}: anchors and aliases (& and *) are not read; write the value out.")
-    if getattr(event, "tag", None):
-        raise InputError(f"{place}: tags such as {shown(event.tag, 40)} are not read; leave it out.")
+    if tag := getattr(event, "tag", None):
+        raise InputError(f"{place}: tags such as {shown(tag, 40)} are not read; leave it out.")
     if isinstance(event, yaml.ScalarEvent) and not event.style:
         if _OTHER_NUMBER.fullmatch(event.value):
             word = shown(event.value, 40)
@@ -133,7 +138,7 @@ def _require_plain_event(path: Path | str, event: yaml.Event) -> None:
 
 def _require_plain(path: Path | str, values: object) -> None:
     """Refuse control characters, which a terminal obeys, numbers that are not finite, and values nested too deep."""
-    open_values = [(values, ())]
+    open_values: list[tuple[object, tuple[Any, ...]]] = [(values, ())]
     while open_values:
         value, place = open_values.pop()
         if len(place) > DEEPEST:

@@ -52,7 +52,7 @@ def installed(root: Path) -> dict[str, str]:
     project = tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.is_file() else {}
     extras = project.get("optional-dependencies", {})
     chosen = [project.get("dependencies", []), *(extras[name] for name in extras if name not in NO_INFLUENCE)]
-    names = sorted({re.match(r"[\w.-]+", requirement)[0] for requirements in chosen for requirement in requirements})
+    names = sorted({re.split(r"[^\w.-]", requirement)[0] for requirements in chosen for requirement in requirements})
     return {name: _version(name) for name in names}
 
 

@@ -51,7 +51,7 @@ class KSpace:
     def __repr__(self) -> str:
         return f"KSpace(shape={tuple(self.data.shape)}, lines={tuple(self.mask.shape)}, noise_std={self.noise_std})"
 
-    def measurement(self, name: str) -> tuple[CartesianSense | PerItem, torch.Tensor]:
+    def measurement(self, name: str) -> tuple[CartesianSense | LineSense | PerItem, torch.Tensor]:
         """Return the operator and the data inside the mask; `name` is the modality's, for messages.
 
         Raises
@@ -99,7 +99,7 @@ class KSpaceLines:
     def __repr__(self) -> str:
         return f"KSpaceLines(shape={tuple(self.data.shape)}, noise_std={self.noise_std})"
 
-    def measurement(self, name: str) -> tuple[LineSense | PerItem, torch.Tensor]:
+    def measurement(self, name: str) -> tuple[CartesianSense | LineSense | PerItem, torch.Tensor]:
         """Return the operator and the data that were measured; see `KSpace.measurement`.
 
         Raises
@@ -118,7 +118,7 @@ class KSpaceLines:
 
 def _of_maps(
     name: str, maps: torch.Tensor, make: Callable[[torch.Tensor], CartesianSense | LineSense]
-) -> tuple[CartesianSense | LineSense | PerItem, tuple]:
+) -> tuple[CartesianSense | LineSense | PerItem, tuple[int | str]]:
     """The operator of one set of maps or of one for each item, and the batch that it needs, "B" for any."""
     try:
         if maps.ndim != 4:
@@ -128,7 +128,7 @@ def _of_maps(
         raise InputError(f"k-space of {name}: {error}") from None
 
 
-def _checked(name: str, kspace: KSpace | KSpaceLines, wanted: tuple) -> torch.Tensor:
+def _checked(name: str, kspace: KSpace | KSpaceLines, wanted: tuple[int | str, ...]) -> torch.Tensor:
     """The data, if they and the noise level are what the maps ask for."""
     data, std = kspace.data, kspace.noise_std
     shared = wanted[0] == "B"

@@ -96,12 +96,12 @@ class Observation:
         """Energy of the noise m_i sigma_i^2 ``(n,)``, m_i being the count of real numbers that are measured, trace of
         A_i^H A_i ``(B, n)`` (infinite where nothing is), and sigma_i^2 ``(n,)``; float64.
         """
-        like = {"dtype": torch.float64, "device": self.data[0].device}
+        like = self.data[0].new_empty(0, dtype=torch.float64)
         blocks, (items, *size) = self.operator.blocks, self.shape
         with torch.inference_mode(False):
-            trace = torch.stack([torch.as_tensor(b.trace(*size), **like).expand(items) for b in blocks], dim=1)
-            numbers = torch.tensor([block.measurements(*size) for block in blocks], **like)
-            noise = torch.tensor(self.noise_std, **like).square()
+            trace = torch.stack([torch.as_tensor(b.trace(*size)).to(like).expand(items) for b in blocks], dim=1)
+            numbers = like.new_tensor([block.measurements(*size) for block in blocks])
+            noise = like.new_tensor(self.noise_std).square()
             return numbers * noise, trace.where(trace > 0, torch.inf), noise
 
     def residual_norm2(self, x: torch.Tensor) -> torch.Tensor:
@@ -251,7 +251,7 @@ class Observation:
                 if not isinstance(given, KSpace | KSpaceLines | Measured):
                     raise InputError(f"k-space of {name} is of type {type(given).__name__}; expected a KSpace.")
                 parts[index] = ("measured", *given.measurement(name), float(given.noise_std))
-        sizes = {spec.names[i]: tuple(block.adjoint(y).shape) for i, (_, block, y, _) in sorted(parts.items())}
+        sizes = {spec.names[i]: _size(block.adjoint(y)) for i, (_, block, y, _) in sorted(parts.items())}
         shape = shape or next(iter(sizes.values()), None)
         if shape is None:
             raise InputError("Nothing is given, so shape = (B, H, W) must say what to complete.")
@@ -261,6 +261,11 @@ class Observation:
         nothing = ("missing", Missing(), like.new_zeros(shape[0], 0, *shape[1:]), 0.0)
         kinds, blocks, data, noise_std = zip(*(parts.get(i, nothing) for i in range(len(spec))), strict=True)
         return cls(spec, Scenario(spec.names, kinds), StackOperator(blocks), data, noise_std)
+
+
+def _size(images: torch.Tensor) -> tuple[int, int, int]:
+    """(B, H, W) of images."""
+    return images.shape[0], images.shape[1], images.shape[2]
 
 
 def _named(

@@ -49,7 +49,7 @@ class Calibration:
             raise InputError("calibration: it has a gain and a mean, or neither.")
         rows, n = len(self.times), self.error.shape[-1]
         fits = self.error.ndim == 4 and self.error.shape[::2] == (rows, n)
-        if self.gain is not None:
+        if self.gain is not None and self.mean is not None:
             fits = fits and self.gain.shape == (rows, n) and len(self.mean) == n
         tables = [table for table in (self.error, self.gain, self.mean) if table is not None]
         if not (fits and all(bool(table.isfinite().all()) for table in tables)):

@@ -67,9 +67,10 @@ class LinearEstimate:
             ``"pixel"``: each modality by itself; ``"cross-modal"``: how modalities go together, too.
         """
         parts = [images[first : first + _CHUNK] for first in range(0, len(images), _CHUNK)]
-        mean = _mirrored(sum(_float(part).sum(dim=0) for part in parts) / len(images))
+        mean = _mirrored(torch.stack([_float(part).sum(dim=0) for part in parts]).sum(dim=0) / len(images))
         apart = [_float(part) - mean for part in parts]
-        covariance = _mirrored(sum(torch.einsum("bihw,bjhw->ijhw", part, part) for part in apart) / len(images))
+        products = torch.stack([torch.einsum("bihw,bjhw->ijhw", part, part) for part in apart])
+        covariance = _mirrored(products.sum(dim=0) / len(images))
         own = torch.eye(len(mean))[:, :, None, None]
         return cls(mean, (covariance if kind == "cross-modal" else own * covariance) + FLOOR * own)
 

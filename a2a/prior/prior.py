@@ -104,7 +104,7 @@ class Prior:
     spec: StackSpec
     size: int
     calibration: Calibration | None = None
-    card: dict = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
     bf16: bool = False
     predicts: Predicts = "noise"
     linear: LinearEstimate | None = None
@@ -149,7 +149,7 @@ class Prior:
         return torch.empty(0, device=next(self.network.parameters()).device)
 
     def _answer(self, x: Tensor, t: Times) -> Tensor:
-        times = x.new_full((1, 1), t) if isinstance(t, Integral) else x.new_tensor([t])
+        times = x.new_full((1, 1), int(t)) if isinstance(t, Integral) else x.new_tensor([t])
         with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             return self.network(x, times.expand(len(x), -1)).float()
 
@@ -167,20 +167,19 @@ class Prior:
         return self._shrink(self.clamp(offset + slope * self._answer(shown, t)), t)
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
-        known = self.calibration
-        if known is None or known.mean is None or not isinstance(t, Integral):  # the gain is that of one level for all
+        if self._shrinkage is None or not isinstance(t, Integral):  # the gain is that of one level for all
             return x0
-        return torch.lerp(self._center.to(x0), x0, self._gains[t].to(x0))
+        centre, gains = self._shrinkage
+        return torch.lerp(centre.to(x0), x0, gains[int(t)].to(x0))
 
     @cached_property
-    def _center(self) -> Tensor:
-        """The mean in the model's range, on the device of the network."""
-        return to_model(self.calibration.mean).to(self.like)
-
-    @cached_property
-    def _gains(self) -> Tensor:
+    def _shrinkage(self) -> tuple[Tensor, Tensor] | None:
+        """The mean in the model's range and the gain of each time, on the device of the network, if there are any."""
         known = self.calibration
-        return at_all_times(known.times, known.gain, self.schedule.length)[..., None, None].to(self.like)
+        if known is None or known.mean is None or known.gain is None:
+            return None
+        gains = at_all_times(known.times, known.gain, self.schedule.length)[..., None, None]
+        return to_model(known.mean).to(self.like), gains.to(self.like)
 
     @cached_property
     def _errors(self) -> Tensor:
@@ -243,7 +242,7 @@ class Prior:
         said, linear = description, LinearEstimate.taken_from(tensors)
         card = said.card.model_dump(mode="json", exclude_unset=True)
         try:
-            known = said.calibration and Calibration.taken_from(said.calibration.times, tensors)
+            known = Calibration.taken_from(said.calibration.times, tensors) if said.calibration else None
         except InputError as error:
             raise InputError(f"{path}: the JSON beside it is damaged ({error}); fetch both files again.") from error
         network = filled(path, lambda: UNet(said.network), tensors, "network")

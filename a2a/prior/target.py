@@ -3,6 +3,7 @@ r"""What the network of a prior is shown of a diffused stack, and what it is to 
 Explained in the chapter "The diffusion prior".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -65,7 +66,7 @@ class Target:
         """How many stacks the network is shown."""
         return 1 if self.linear is None else 2
 
-    def shown(self, x: Tensor, t: int | Tensor | tuple[int, ...]) -> tuple[Tensor, Line]:
+    def shown(self, x: Tensor, t: int | Tensor | Sequence[int]) -> tuple[Tensor, Line]:
         """Return what the network is shown of diffused stacks, `(B, stacks * n, H, W)`, and the line a, b.
 
         Parameters
@@ -116,7 +117,8 @@ class Target:
             Gives dtype and device.
         """
         if self.linear is not None:
-            return line[1].square() / line[1].square().mean(dim=(2, 3), keepdim=True)
+            variance = torch.as_tensor(line[1]).square()
+            return variance / variance.mean(dim=(2, 3), keepdim=True)
         if self.predicts == "clean":
-            return self.schedule.coefficients(t, like)[1].square().clamp_min(1e-4).reciprocal()
+            return torch.as_tensor(self.schedule.coefficients(t, like)[1]).square().clamp_min(1e-4).reciprocal()
         return like.new_ones(len(t), 1, 1, 1)

@@ -75,15 +75,16 @@ class Description(BaseModel):
 
 
 D = TypeVar("D", bound=Description)
+N = TypeVar("N", bound=nn.Module)
 
 
-def read_card(path: Path) -> dict:
+def read_card(path: Path) -> dict[str, Any]:
     """Return the model card of a weights file (its JSON's ``card``) without loading the tensors."""
     card = validated(_beside(path), read_description(Path(path)).get("card"), ModelCard)
     return card.model_dump(mode="json", exclude_unset=True)
 
 
-def trainings(card: dict) -> list[dict]:
+def trainings(card: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the trainings behind weights, first to last: ``name``, ``data``, ``images_seen``, ``seconds`` of each.
 
     Parameters
@@ -144,7 +145,7 @@ def read_weights(path: Path, model: type[D], whose: str) -> tuple[D, dict[str, T
     return description, tensors
 
 
-def filled(path: Path, build: Callable[[], nn.Module], tensors: dict[str, Tensor], whose: str) -> nn.Module:
+def filled(path: Path, build: Callable[[], N], tensors: dict[str, Tensor], whose: str) -> N:
     """Return a network with the tensors of a file, in evaluation mode and without gradients.
 
     Parameters

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -72,7 +73,7 @@ class LineSense(LinearOperator):
     @property
     def shape(self) -> tuple[int, int]:
         """Image size (H, W)."""
-        return tuple(self.maps.shape[1:])
+        return self.maps.shape[1], self.maps.shape[2]
 
     @property
     def complete(self) -> bool:
@@ -104,7 +105,7 @@ class LineSense(LinearOperator):
 
     def sampled(self, y: torch.Tensor) -> torch.Tensor:
         """B y: zeros where the readout was not measured."""
-        return y if self.complete else y * self.band.to(y.device, y.real.dtype)
+        return y if self.band is None or self.complete else y * self.band.to(y.device, y.real.dtype)
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Re(A^H A x) of real images ``(B, H, W)``."""
@@ -169,7 +170,7 @@ class LineSense(LinearOperator):
         return self._turn(self.maps)
 
     @cached_property
-    def _copies(self) -> dict:
+    def _copies(self) -> dict[tuple[object, ...], Any]:
         """What has been converted to a dtype and device; every entry follows from the fields alone."""
         return {}
 

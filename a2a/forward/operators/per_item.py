@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -29,7 +30,7 @@ class PerItem(LinearOperator):
         If there is none, or they differ in more than the values of their maps.
     """
 
-    operators: tuple[CartesianSense, ...] | tuple[LineSense, ...]
+    operators: tuple[CartesianSense | LineSense, ...]
 
     def __post_init__(self) -> None:
         alike = {(op.maps.shape, _sampling(op)) for op in self.operators}
@@ -93,14 +94,14 @@ class PerItem(LinearOperator):
     def _each(self, apply: Callable[..., torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
         return torch.cat([apply(op, part) for op, part in self._items(batch)])
 
-    def _items(self, *batches: torch.Tensor) -> Iterator[tuple]:
+    def _items(self, *batches: torch.Tensor) -> Iterator[tuple[Any, ...]]:
         """Each operator with its part of the batches."""
         if len(batches[0]) != len(self.operators):
             raise InputError(f"A batch of {len(batches[0])} does not fit operators of {len(self.operators)} items.")
         return zip(self.operators, *(batch.split(1) for batch in batches), strict=True)
 
 
-def _sampling(operator: CartesianSense | LineSense) -> tuple:
+def _sampling(operator: CartesianSense | LineSense) -> tuple[object, ...]:
     """What decides where an operator samples."""
     if isinstance(operator, CartesianSense):
         return tuple(operator.mask.flatten().tolist())

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -70,7 +70,7 @@ class CartesianSense(LinearOperator):
     @property
     def shape(self) -> tuple[int, int]:
         """Image size (H, W)."""
-        return tuple(self.maps.shape[1:])
+        return self.maps.shape[1], self.maps.shape[2]
 
     @property
     def acceleration(self) -> float:
@@ -227,7 +227,7 @@ class CartesianSense(LinearOperator):
         return float(self.maps.abs().double().square().sum()) / self.acceleration
 
     @cached_property
-    def _copies(self) -> dict:
+    def _copies(self) -> dict[tuple[object, ...], Any]:
         """What has been converted to a dtype and device; every entry follows from mask and maps alone."""
         return {}
 
@@ -244,6 +244,7 @@ class CartesianSense(LinearOperator):
         """Eigendecomposition in the wanted precision; only the precisions in use are kept."""
         key = ("spectrum", dtype, device)
         if key not in self._copies:
+            assert self._lines is not None
             with torch.inference_mode(False):
                 self._copies[key] = spectrum(self._lines, self.maps).to(dtype, device)
         return self._copies[key]

@@ -172,8 +172,9 @@ def diagonalised(gram: torch.Tensor, maps: torch.Tensor) -> Spectrum:
 
 def _from_groups(systems: Iterable[torch.Tensor], period: int) -> Spectrum:
     """Diagonalise chunks of K x K systems ``(P, K, K)``."""
-    values, vectors = zip(*(torch.linalg.eigh(part) for part in systems), strict=True)
-    vectors, values = torch.cat(vectors), torch.cat(values).clamp_min(0).T
+    solved = [torch.linalg.eigh(part) for part in systems]
+    vectors = torch.cat([found for _, found in solved])
+    values = torch.cat([found for found, _ in solved]).clamp_min(0).T
     if period <= ELEMENTWISE_UP_TO:
         vectors, values = vectors.permute(1, 2, 0).contiguous(), values.contiguous()
     return Spectrum(vectors, values)

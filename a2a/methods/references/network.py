@@ -6,7 +6,7 @@ prior's one evaluation. Measured by ``benchmarks/one_evaluation.py``.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,13 +60,13 @@ class NetworkRegressionObjective(Objective):
         """Mean absolute error of missing modalities, see `a2a.methods.baselines.synthesis.validation_error`."""
         return validation_error(self.finished(network, {}), self.store.split("val"))
 
-    def finished(self, network: nn.Module, card: dict) -> "NetworkRegression":
+    def finished(self, network: nn.Module, card: dict[str, Any]) -> "NetworkRegression":
         """Wrap the network."""
         return NetworkRegression(network, self.config, self.store.spec, self.store.size, card)
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkRegression(Synthesis):
+class NetworkRegression(Synthesis[NetworkRegressionConfig]):
     """The conditional mean of missing modalities, by one network for all scenarios."""
 
     name: ClassVar[str] = "network-regression"
