@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
 _PR_SET_PDEATHSIG = 1
-_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def end_with_parent(parent: int) -> None:
@@ -30,9 +30,22 @@ def end_with_parent(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
-        threading.Thread(target=_look_after, args=(parent,), daemon=True).start()
+        watch_parent(parent)
     if os.getppid() != parent:  # it ended before this process asked
         os._exit(1)
+
+
+def watch_parent(parent: int) -> None:
+    """Let a thread end this process when its parent has ended; it looks twice a second.
+
+    Whichever thread of the parent started this process, and whether or not that thread still lives, does not matter.
+
+    Parameters
+    ----------
+    parent
+        Number of the parent process.
+    """
+    threading.Thread(target=_look_after, args=(parent,), daemon=True).start()
 
 
 def _look_after(parent: int) -> None:
@@ -59,7 +72,6 @@ def worker_processes(
     work = pickle.dumps((begin, tuple(arguments)))
     pool = ProcessPoolExecutor(count, context, _begin, (os.getpid(), work))
     try:
-        pool.submit(int)  # starts all of them from this thread, with which they end
         yield pool
     except BaseException:
         for child in set(multiprocessing.active_children()) - others:
@@ -70,8 +82,11 @@ def worker_processes(
 
 
 def _begin(parent: int, work: bytes) -> None:
-    """Tie this process to its parent before it imports what it needs, which may take long."""
-    end_with_parent(parent)
+    """Tie this process to its parent before it imports what it needs, which may take long.
+
+    A pool starts its processes when they are needed, from threads that may end before them.
+    """
+    watch_parent(parent)
     begin, arguments = pickle.loads(work)
     if begin:
         begin(*arguments)
