@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from a2a.common.paths import repository
 ROOT = repository()
 SOURCES = sorted((ROOT / "a2a").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ROUND = "2026-11-25"  # since when a file of weights may come once more
 LOCKED = {"test", "book", "fid", "kspace", "png"}  # extras in requirements.txt
 UNLOCKED = {"bench", "register", "workflow"}  # and those outside
 MODULES = pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
@@ -100,6 +102,20 @@ def test_the_clone_stays_small():
     sizes = {p.relative_to(ROOT).as_posix(): p.stat().st_size / 2**20 for p in tracked()}
     assert sum(size for name, size in sizes.items() if name.startswith("weights/")) < 60
     assert {name: size for name, size in sizes.items() if size > 2 and not name.startswith("weights/")} == {}
+
+
+def test_no_file_is_over_eight_mebibytes():
+    assert {p.relative_to(ROOT).as_posix() for p in tracked() if p.stat().st_size > 8 * 2**20} == set()
+
+
+def test_a_weight_is_committed_once_a_round():
+    options = [f"--since={ROUND}", "--no-merges", "--name-only", "--format="]
+    words = ["git", "-C", ROOT, "log", *options, "--", "weights/*.safetensors"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("the history of weights needs a git clone; this is a plain copy")
+    times = Counter(done.stdout.split())
+    assert {name: count for name, count in times.items() if count > 1} == {}
 
 
 def test_ruff_knows_our_line_length():

@@ -191,16 +191,23 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
-_PLAIN = r'(?:[^\[\]{}"\n]|"(?:[^"\\\n]|\\.)*"|\n\s+)*?'
-_INNERMOST = re.compile(rf"\[\n\s+({_PLAIN})\n\s+\]|\{{\n\s+({_PLAIN})\n\s+\}}")
-
-
 def write_json(path: Path, value: object) -> None:
     """Write JSON atomically, keys sorted and plain lists on one line, so that equal content is equal bytes."""
+    normal = json.loads(json.dumps(value, sort_keys=True))
+    write_text(path, _laid_out(normal, "") + "\n")
 
-    def on_one_line(found: re.Match[str]) -> str:
-        inside = re.sub(r",\n\s+", ", ", found[1] or found[2])
-        return f"[{inside}]" if found[1] else f"{{{inside}}}" if len(inside) < 100 else found[0]
 
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-    write_text(path, _INNERMOST.sub(on_one_line, text) + "\n")
+def _laid_out(value: object, indent: str) -> str:
+    """JSON of a value: lists of plain values, and short objects of them, on one line."""
+    plain = json.dumps(value, ensure_ascii=False)
+    inside = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    nested = any(isinstance(part, dict | list) and part for part in inside)
+    if not inside or not nested and (isinstance(value, list) or len(plain) < 100):
+        return plain
+    deeper = indent + "  "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key, ensure_ascii=False)}: {_laid_out(part, deeper)}" for key, part in value.items()]
+    else:
+        parts = [_laid_out(part, deeper) for part in inside]
+    opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    return f"{opening}\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}{closing}"

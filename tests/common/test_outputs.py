@@ -174,7 +174,7 @@ def test_a_file_replaces_regular_files_only(tmp_path, kind):
 
 def test_a_name_that_is_no_text_is_written_all_the_same(tmp_path):
     write_json(tmp_path / "report.json", {"file": os.fsdecode(b"t\xeate.nii.gz")})
-    assert (tmp_path / "report.json").read_text() == '{\n  "file": "t\\udceate.nii.gz"\n}\n'
+    assert (tmp_path / "report.json").read_text() == '{"file": "t\\udceate.nii.gz"}\n'
 
 
 def exchange_for_ever(path: Path) -> None:
