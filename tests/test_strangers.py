@@ -731,14 +731,17 @@ CHANGES = [("step", "x"), ("step", "-1"), ("seconds", "nan"), ("losses", "3"), (
 def test_the_header_of_a_checkpoint_is_checked(change: tuple[str, str], tiny_prior: Prior, tmp_path: Path) -> None:
     from safetensors.torch import save
 
+    from a2a.training.checkpoint import DIGEST, _digest
+
     state = tiny_prior.network.state_dict()
     save_checkpoint(tmp_path, Checkpoint(3, 1.0, "float32", state), "same")
     assert load_checkpoint(tmp_path, "same").step == 3
     header = {"step": "3", "seconds": "1.0", "numerics": "float32", "losses": "[]", "identity": "same"}
-    (tmp_path / CHECKPOINT).write_bytes(save(state, header | dict([change])))
+    wrong = header | dict([change])
+    (tmp_path / CHECKPOINT).write_bytes(save(state, wrong | {DIGEST: _digest(wrong, state)}))
     refused(lambda: load_checkpoint(tmp_path, "same"))
     del header[change[0]]
-    (tmp_path / CHECKPOINT).write_bytes(save(state, header))
+    (tmp_path / CHECKPOINT).write_bytes(save(state, header | {DIGEST: _digest(header, state)}))
     if change[0] != "losses":
         refused(lambda: load_checkpoint(tmp_path, "same"), change[0])
 

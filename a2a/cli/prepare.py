@@ -48,7 +48,7 @@ def prepare(
     for skipped in report.skipped:
         typer.echo(f"Skipped {shown(skipped.subject)}: {shown(skipped.reason, REASON)}", err=True)
     for doubt in report.doubtful:
-        typer.echo(f"Look at {shown(doubt, REASON)}", err=True)
+        typer.echo(f"Look at {shown(str(doubt), REASON)}", err=True)
     if report.skipped:
         raise typer.Exit(SOME_SKIPPED)
 

@@ -49,5 +49,5 @@ def test_wrong_use_is_refused_before_anything_runs(run, mini, words, complaint):
 
 def test_twins(run, mini):
     code, out, _ = run("--twins")
-    assert code == 0 and out.strip() == str(mini / "notebooks" / "01-mini.ipynb")
+    assert code == 0 and out.strip() == f"Written: {mini / 'notebooks' / '01-mini.ipynb'}"
     assert run("--twins")[1] == "notebooks/ is up to date\n"

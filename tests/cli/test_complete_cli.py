@@ -176,7 +176,7 @@ def test_unusable_kspace_is_refused(refused, complete, t1, tmp_path):
         fields = dict(content)
     bad = tmp_path / "bad.npz"
     np.savez(bad, **fields | {"kspace": fields["kspace"][:, :, :16]})
-    assert "k-space of T1 has shape" in refused("y(T1)", "--t1-kspace", bad, "--overwrite")
+    assert "k-space of T1 is torch.complex64" in refused("y(T1)", "--t1-kspace", bad, "--overwrite")
     np.savez(bad, **{key: value for key, value in fields.items() if key != "maps"})
     assert "bad.npz: lacks maps" in refused("y(T1)", "--t1-kspace", bad, "--overwrite")
     bad.write_bytes(good.read_bytes()[:2000])
