@@ -36,6 +36,9 @@ class NetworkRegressionConfig(SynthesisConfig):
     nothing: Literal[False] = False
 
 
+NetworkRegressionConfig.model_rebuild()
+
+
 class NetworkRegressionObjective(Objective):
     """Mean squared error of the missing modalities; inputs: what is given with its mask, the truth, and the mask."""
 
