@@ -61,7 +61,7 @@ def estimated_trace(normal: Map, height: int, width: int) -> float:
 
 
 def adjoint_error(forward: Map, adjoint: Map, height: int, width: int) -> float:
-    """Return how far an adjoint is from one: ``|<A x, y> - <x, A^H y>|`` over the norms of A x and y, of random x and y.
+    """Return how far an adjoint is off: ``|<A x, y> - <x, A^H y>|`` over the norms of A x and y, of random x and y.
 
     Rounding leaves some 1e-7 in float32.
 
