@@ -18,7 +18,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LAWS, WEIGHT, CROSS = "tests/samplers/test_laws.py", "tests/samplers/test_prior_weight.py", "tests/samplers/test_cross_modal.py"
+LAWS, WEIGHT, CROSS = (
+    "tests/samplers/test_laws.py",
+    "tests/samplers/test_prior_weight.py",
+    "tests/samplers/test_cross_modal.py",
+)
 SENSE, STATS = "tests/forward/operators", "tests/evaluation/test_statistics.py"
 OBSERVED, STORE = "tests/forward/test_observation.py", "tests/data/store tests/data/prepare/test_prepare.py"
 SCHEDULE = "tests/prior/test_schedule.py"

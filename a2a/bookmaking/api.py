@@ -1,9 +1,16 @@
 """The pages of the book that document the package, one a floor: Sphinx reads the docstrings of its modules."""
 
+from __future__ import annotations
+
 import ast
+import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from a2a.common.floors import FLOORS
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 PAGES = tuple(f"api-{floor}" for floor in FLOORS)
 
@@ -31,6 +38,19 @@ def api_page(root: Path, page: str) -> str:
         options = "   :members:\n   :ignore-module-all:"
         parts += [f"## `a2a.{name}`", f"```{{eval-rst}}\n.. automodule:: a2a.{name}\n{options}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Import all documented modules before Sphinx documents the first one: this module is an extension of Sphinx.
+
+    When Sphinx documents a pydantic model, it adds annotations to the model's base class that classes made later cannot
+    resolve.
+    """
+    root = Path(__file__).parents[2]
+    for floor in FLOORS:
+        for name in modules(root, floor):
+            importlib.import_module(f"a2a.{name}")
+    return {"parallel_read_safe": True}
 
 
 def _summary(path: Path) -> str:

@@ -192,9 +192,7 @@ def require_files(words: Sequence[tuple[str, str]]) -> None:
             raise InputError(f"{option} {value}: no such file.")
 
 
-def split_options(
-    words: Sequence[tuple[str, str]], sampler: str
-) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+def split_options(words: Sequence[tuple[str, str]], sampler: str) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     """Take the options of a sampler out of the words.
 
     Returns
@@ -219,9 +217,7 @@ def split_options(
     return left, entry.parse(said)
 
 
-def parse_files(
-    words: Sequence[tuple[str, str]], spec: "StackSpec"
-) -> tuple[dict[str, Path], dict[str, Path]]:
+def parse_files(words: Sequence[tuple[str, str]], spec: "StackSpec") -> tuple[dict[str, Path], dict[str, Path]]:
     """Read ``--t1 a.nii.gz --flair-kspace=y.h5 --flair-maps=s.npy``.
 
     Parameters

@@ -16,6 +16,7 @@ from a2a.figures.source import live_source, sourced, table_source
 from a2a.figures.stacks import completion_panel, completion_sheet, realism_sheet, stack_grid
 from a2a.figures.static import contact_sheet
 from a2a.figures.tradeoff import cost_ratios, quality_curves
+from a2a.figures.trajectory import trajectory
 from a2a.figures.uncertainty import coverage_curves, draw_strips
 from a2a.figures.verdicts import verdict_table
 
@@ -63,6 +64,7 @@ __all__ = [
     "table_source",
     "tissue_greys",
     "training_curves",
+    "trajectory",
     "unet_diagram",
     "verdict_table",
 ]

@@ -287,7 +287,9 @@ def test_a_profile_says_what_a_job_leaves_open():
     content = {"name": "e", "profiles": profiles, "settings": settings, "methods": methods}
     experiment = Experiment.model_validate(content)
     assert [(j.evaluations, j.options, j.every) for j in experiment.at(None).jobs] == [
-        (9, {"steps": 9, "eta": 0.5}, 3), (100, {}, 3), (None, {}, 2)
+        (9, {"steps": 9, "eta": 0.5}, 3),
+        (100, {}, 3),
+        (None, {}, 2),
     ]
     full = experiment.at("full")
     assert [job.every for job in full.jobs] == [1, 1, 2] and full.data == Path("elsewhere")

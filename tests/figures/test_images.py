@@ -19,6 +19,7 @@ from a2a.figures import (
     one_picture,
     realism_sheet,
     stack_grid,
+    trajectory,
 )
 from a2a.figures.panels import Panel, Sheet, png
 from a2a.figures.theme import colour_table
@@ -135,6 +136,16 @@ def test_forward_process_strip(stacks):
     np.testing.assert_allclose(shown, 255 * np.clip(stacks[1, 0] * 4 - 1, 0, 1), atol=1.5)
 
 
+def test_each_position_of_the_slider_shows_the_images_of_its_step(stacks):
+    figure = trajectory(stacks, 1 - stacks, [900, 500, 100, 0], SPEC)
+    (slider,) = figure.layout.sliders
+    assert [step.label for step in slider.steps] == ["900", "500", "100", "0"] and slider.active == 3
+    for k, step in enumerate(slider.steps):
+        (change, traces), single = step.args, trajectory(stacks[k : k + 1], 1 - stacks[k : k + 1], [0], SPEC)
+        assert list(change["source"]) == [trace.source for trace in single.data] and list(traces) == [*range(6)]
+    assert [trace.source for trace in figure.data] == list(slider.steps[3].args[0]["source"])
+
+
 def test_denoising_strip_pairs_every_modality_with_its_estimate(stacks):
     figure = denoising_strip(stacks * 2, stacks, [0, 10, 500, 999], SPEC)
     assert len(images(figure)) == 24 and {"<i>t</i> = 10", "<b>PET</b><br>estimate"} <= set(texts(figure))
@@ -186,6 +197,7 @@ def test_png_windows_and_clips():
         (lambda s: one_picture([], SPEC), "at least one example"),
         (lambda s: forward_process_strip(s, [0, 1], SPEC), r"\(2, 3, H, W\)"),
         (lambda s: denoising_strip(s, s[:, :, 1:], range(4), SPEC), r"\(4, 3, H, W\)"),
+        (lambda s: trajectory(s, s, range(3), SPEC), r"\(3, 3, H, W\)"),
         (lambda s: mask_and_coils(np.ones(31), s[0]), "mask must have shape"),
         (lambda s: mask_and_coils(np.ones(32), s[0], s[0, 0].T), "image must have shape"),
         (lambda s: mask_and_coils(np.ones(32), s), "maps must be an array with 3 axes"),

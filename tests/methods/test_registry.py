@@ -20,6 +20,8 @@ from a2a.methods.recipes import trained_methods
 from a2a.methods.registry import load_method, method, methods
 
 PAGE = repository("book", "29-howto-method.md")
+
+
 def test_the_compared_methods_are_found_by_themselves():
     assert set(trained_methods()) == {"discdiff", "m2dn", "mcvarnet", "minet", "mmgan", "mmresvit"} <= set(methods())
     assert ANY2ALL not in methods()

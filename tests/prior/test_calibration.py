@@ -1,6 +1,5 @@
 """Tables over time: what is refused, what lies between the rows, and the way to a file and back."""
 
-
 import numpy as np
 import pytest
 import torch

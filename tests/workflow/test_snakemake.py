@@ -83,9 +83,9 @@ class Workplace:
     def table(self, profile: str, name: str) -> Path:
         return self.folder / profile / "ci" / "tables" / f"{name}.parquet"
 
-    def parts(self, name: str) -> list[Path]:
+    def partial_results(self, name: str) -> list[Path]:
         """Rows that a job on Slurm has finished."""
-        return list((self.folder / "slurm" / "ci" / "rows").glob(f"*/.{name}.parquet.parts/[!.]*.parquet"))
+        return list((self.folder / "slurm" / "ci" / "rows").glob(f"*/.{name}.parquet.partial/[!.]*.parquet"))
 
     def interrupt(self, *commands: tuple[str, ...]) -> dict[str, list[pd.DataFrame]]:
         """Give commands about jobs on Slurm, each as soon as its job has finished some rows; return these rows.
@@ -96,9 +96,9 @@ class Workplace:
 
         def all_given() -> bool:
             for *command, name in commands:
-                if name not in kept and self.parts(name):
+                if name not in kept and self.partial_results(name):
                     subprocess.run([*command, slurm_job(name)], check=True)
-                    kept[name] = [pd.read_parquet(part) for part in self.parts(name)]
+                    kept[name] = [pd.read_parquet(part) for part in self.partial_results(name)]
             return len(kept) == len(commands)
 
         wait_for(all_given, "the first rows of all jobs")

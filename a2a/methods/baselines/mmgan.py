@@ -48,9 +48,6 @@ class MmGANConfig(AdversarialConfig):
     clip: float = Field(1e6, gt=0)
 
 
-MmGANConfig.model_rebuild()
-
-
 class MmGANObjective(AdversarialObjective):
     """Training of mmGAN: 0.9 L1 of what was missing + 0.1 LSGAN, against the selective discriminator."""
 

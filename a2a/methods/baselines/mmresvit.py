@@ -68,9 +68,6 @@ class MmResViTConfig(AdversarialConfig):
         return ResViTSize(**{name: getattr(self, name) for name in ResViTSize.__dataclass_fields__})
 
 
-MmResViTConfig.model_rebuild()
-
-
 class MmResViTObjective(AdversarialObjective):
     """Training of mmResViT: 100 L1 of what was missing + LSGAN, first without the transformer, then with it."""
 

@@ -36,9 +36,6 @@ class NetworkRegressionConfig(SynthesisConfig):
     nothing: Literal[False] = False
 
 
-NetworkRegressionConfig.model_rebuild()
-
-
 class NetworkRegressionObjective(Objective):
     """Mean squared error of the missing modalities; inputs: what is given with its mask, the truth, and the mask."""
 

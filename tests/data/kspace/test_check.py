@@ -28,9 +28,7 @@ WRONG: dict[str, tuple[Callable, str]] = {
 def test_data_that_no_image_explains_are_refused_with_the_cause(kspace, fault):
     change, message = WRONG[fault]
     require_explained(kspace, "T1")
-    with pytest.raises(
-        InputError, match=rf"T1 does not fit .* 0\.\d+ a number, where the noise .*{message}"
-    ):
+    with pytest.raises(InputError, match=rf"T1 does not fit .* 0\.\d+ a number, where the noise .*{message}"):
         require_explained(replace(kspace, data=change(kspace.data)), "T1")
 
 
@@ -53,9 +51,7 @@ def test_zero_frequency_has_to_lie_in_the_middle(kspace):
     data = kspace.data.numpy()
     require_centred(data, "T1")
     for axes in ((2, 3), (2,), (3,)):
-        with pytest.raises(
-            InputError, match=r"largest energy of k-space of T1 lies at \(\d+, \d+\) of"
-        ):
+        with pytest.raises(InputError, match=r"largest energy of k-space of T1 lies at \(\d+, \d+\) of"):
             require_centred(np.fft.ifftshift(data, axes), "T1")
 
 
@@ -109,9 +105,7 @@ def test_a_head_beside_that_of_the_given_images_is_refused(image, kspace):
         require_same_head(of_image(image.roll(6, 2), kspace), [image.numpy()], 4.0, "T1")
 
 
-def test_kspace_of_a_patient_that_shows_another_direction_is_refused(
-    tmp_path, image, kspace, tiny_prior_of
-):
+def test_kspace_of_a_patient_that_shows_another_direction_is_refused(tmp_path, image, kspace, tiny_prior_of):
     """The k-space is that of the mirrored head, with an affine that does not say so."""
     how = {"field_of_view_mm": 192.0, "brain_fraction": 0.0, "percentile": 99.5}
     prior = tiny_prior_of(size=48, preprocessing=how)
@@ -121,7 +115,5 @@ def test_kspace_of_a_patient_that_shows_another_direction_is_refused(
     write_kspace(tmp_path / "y.npz", KSpaceFile(of_image(image, kspace)))
     read_patient("T1 + y(FLAIR)", files, prior)
     write_kspace(tmp_path / "y.npz", KSpaceFile(of_image(image.flip(1).contiguous(), kspace)))
-    with pytest.raises(
-        InputError, match=r"y.npz: the image of k-space of T2FLAIR fits .* mirrored"
-    ):
+    with pytest.raises(InputError, match=r"y.npz: the image of k-space of T2FLAIR fits .* mirrored"):
         read_patient("T1 + y(FLAIR)", files, prior)

@@ -33,9 +33,7 @@ def test_the_small_recipe_sees_as_many_images_as_every_method():
 def test_images_and_the_range_of_the_network_are_maps_of_each_other(make_store):
     clean = torch.rand(2, 3, 16, 16)
     assert torch.allclose(MmResViT.to_images(MmResViT.to_network(clean)), clean, atol=1e-6)
-    truth, entered, given, _ = MmResViT.Objective(MmResViTConfig(**TINY), make_store()).inputs(
-        clean, spawn(0, 2), 0
-    )
+    truth, entered, given, _ = MmResViT.Objective(MmResViTConfig(**TINY), make_store()).inputs(clean, spawn(0, 2), 0)
     assert truth.min() < 0 and torch.equal(entered[given], truth[given]) and (entered[~given] == -1).all()
 
 
