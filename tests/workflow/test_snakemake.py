@@ -31,8 +31,8 @@ PATIENCE = 600
 
 def experiment(*jobs: dict, **more: object) -> dict:
     """An experiment on one scenario."""
-    scenario = {"given": "T1 + y(T2FLAIR)", "targets": ["T2FLAIR"]}
-    return {"name": "small", "profiles": {"ci": {}}, "jobs": [scenario | job for job in jobs]} | more
+    jobs = [{"given": "T1 + y(T2FLAIR)", "targets": ["T2FLAIR"]} | job for job in jobs]
+    return {"name": "small", "profiles": {"ci": {}}, "jobs": jobs} | more
 
 
 GOOD = experiment({"steps": 2})
@@ -87,14 +87,15 @@ class Workplace:
         """Rows that a job on Slurm has finished."""
         return list((self.folder / "slurm" / "ci" / "rows").glob(f"*/.{name}.parquet.partial/[!.]*.parquet"))
 
-    def interrupt(self, *commands: tuple[str, ...]) -> dict[str, list[pd.DataFrame]]:
-        """Give commands about jobs on Slurm, each as soon as its job has finished some rows; return these rows.
+    def interrupt(self, run: subprocess.Popen, *commands: tuple[str, ...]) -> dict[str, list[pd.DataFrame]]:
+        """Give commands about jobs of `run` on Slurm, each when its job has finished some rows; return these rows.
 
         A command ends with the name of the experiment.
         """
         kept = {}
 
         def all_given() -> bool:
+            assert run.poll() is None, (self.folder / "slurm.txt").read_text()
             for *command, name in commands:
                 if name not in kept and self.partial_results(name):
                     subprocess.run([*command, slurm_job(name)], check=True)
@@ -152,7 +153,7 @@ def test_a_wrong_configuration_is_refused_before_anything_runs(tmp_path):
 def test_on_slurm_tables_are_the_same_and_no_end_of_a_job_loses_anything(tmp_path):
     place = Workplace(tmp_path, good=GOOD, lost=LOST, cancelled=LONG, late=LONG)
     run = place.start("slurm", *SLURM)
-    kept = place.interrupt(("scancel", "cancelled"), (*STOP, "late"))
+    kept = place.interrupt(run, ("scancel", "cancelled"), (*STOP, "late"))
     assert place.run("local", experiments=f"[{tmp_path / 'good.yaml'}]")[0] == 0
     assert run.wait(PATIENCE) == 1
     said = (tmp_path / "slurm.txt").read_text()

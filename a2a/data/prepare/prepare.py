@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
-import numpy
+import numpy as np
 import scipy
 
 import a2a
@@ -24,6 +24,7 @@ from a2a.data.store.write import StoreWriter, is_store, output_folder
 from a2a.data.volumes.registration import antspy_version
 
 DATA_VERSION = 1  # raised whenever the same card and files would give other slices
+_PLANES = 180  # of a head, where the card does not limit them
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def prepare(
         Workplace(out).sweep()
         return _report(store, True, began)
     output_folder(out, overwrite).check()
-    with say_if_full(out), Workplace(out) as place:
+    with say_if_full(out, _needed(plan, size)), Workplace(out) as place:
         if store := _reusable(out, provenance, overwrite):  # another run was faster
             place.clear()
             return _report(store, True, began)
@@ -144,10 +145,16 @@ def _plan(card: DataCard, profile: Profile, name: str, root: Path | str | None, 
     return Plan(card, PhantomSubjects.plan(card, name, size), profile, profile.subjects(), card.spec)
 
 
+def _needed(plan: Plan, size: int) -> int:
+    """About how many bytes the store and, until it is complete, its finished subjects take."""
+    planes = len(plan.listing) * (plan.profile.slices or _PLANES)
+    return 2 * planes * len(plan.spec) * size**2 * np.dtype(np.float16).itemsize
+
+
 def _provenance(card: DataCard, profile: str, size: int, inputs: dict) -> dict:
     """Where the store comes from; ``fingerprint`` changes whenever its bytes could."""
     recipe = {"recipe": card.recipe(profile), "size": size, "inputs": inputs} | _made_by(card)
-    packages = {made.__name__: made.__version__ for made in (numpy, scipy, nibabel)} | {"antspyx": antspy_version()}
+    packages = {made.__name__: made.__version__ for made in (np, scipy, nibabel)} | {"antspyx": antspy_version()}
     return {
         "card": card.name,
         "card_sha256": card.sha256,

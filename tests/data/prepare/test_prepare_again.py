@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -194,6 +195,24 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_next_one_goes_on(
     assert not any(p.name.startswith(".") for p in out.parent.glob(".store.preparing/*"))
     prepare(card, out, root, size=SIZE)
     assert _files(out) == _files(tmp_path / "straight")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_small_disk_is_told_what_it_lacks(
+    five: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True).returncode:
+        pytest.skip("this system does not let root mount a small disk")
+    try:
+        with pytest.raises(SystemExit) as leave:
+            main(["prepare", str(five[0]), "--root", str(five[1]), "--out", str(disk / "store"), "--size", str(SIZE)])
+        assert leave.value.code == 1
+        wanted = r"no room to write .*/store: .* are free on its disk; free \d.* [kMG]B there"
+        assert re.search(wanted, capsys.readouterr().err)
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_read_only_place_is_named(tmp_path: Path) -> None:
