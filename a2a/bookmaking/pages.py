@@ -27,6 +27,7 @@ from a2a.common.progress import format_seconds
 STATUS, MATERIALS, *API = GENERATED = ("status", "data-and-weights", *PAGES)
 INJECTED = "injected-parameters"
 PICTURES = "pictures"
+LIVE = "live"
 
 
 def merge(chapter: Chapter, executed: NotebookNode, run: Run) -> NotebookNode:
@@ -188,6 +189,8 @@ def stage(root: Path, folder: Path, tasks: Sequence[Task], runs: Sequence[Run]) 
             shutil.copy(path, folder / REALISM)
     for page in set(API) & set(wanted):
         (folder / f"{page}.md").write_text(api_page(root, page), encoding="utf-8")
+    if (folder / LIVE).is_dir():
+        shutil.move(folder / LIVE, folder / "_vendor" / LIVE)
     vendor(folder / "_vendor" / "vendor")
 
 

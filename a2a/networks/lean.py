@@ -15,7 +15,7 @@ LARGE = 2**20  # numbers in a feature map, 4 MiB; keeping less of a smaller one 
 
 def _frozen(layer: nn.Module, x: Tensor) -> bool:
     """Whether a gradient is taken, by the input alone, and of a feature map so large that keeping less pays."""
-    return x.numel() >= LARGE and torch.is_grad_enabled() and x.requires_grad and not layer.weight.requires_grad
+    return torch.is_grad_enabled() and x.requires_grad and not layer.weight.requires_grad and x.numel() >= LARGE
 
 
 class Convolution(nn.Conv2d):

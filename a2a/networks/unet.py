@@ -233,7 +233,7 @@ class UNet(nn.Module):
                 f"The network takes {c.channels} modalities with sides that {c.stride} divides, "
                 f"got {tuple(x.shape[1:])}."
             )
-        times = t.reshape(len(t), -1).expand(-1, self.times)
+        times = t.reshape(t.shape[0], -1).expand(-1, self.times)
         embedding = self.embed(timestep_embedding(times, c.width))
         folded = F.pixel_unshuffle(x, c.patch)
         h = self.head(folded)

@@ -164,9 +164,10 @@ class Prior:
         if x.shape[1:] != self._shape:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
         shown, (offset, slope) = self.target.shown(x, t)
-        return self._shrink(self.clamp(offset + slope * self._answer(shown, t)), t)
+        return self.shrunk(self.clamp(offset + slope * self._answer(shown, t)), t)
 
-    def _shrink(self, x0: Tensor, t: Times) -> Tensor:
+    def shrunk(self, x0: Tensor, t: Times) -> Tensor:
+        """Return a clean estimate moved towards the mean where noise is predicted at one level, see the notes."""
         if self._shrinkage is None or not isinstance(t, Integral):  # the gain is that of one level for all
             return x0
         centre, gains = self._shrinkage

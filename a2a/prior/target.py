@@ -76,7 +76,10 @@ class Target:
         t
             Times, see `a2a.prior.schedule.NoiseSchedule.coefficients`.
         """
-        signal, spread = self.schedule.coefficients(t, x)
+        return self.shown_at(x, *self.schedule.coefficients(t, x))
+
+    def shown_at(self, x: Tensor, signal: float | Tensor, spread: float | Tensor) -> tuple[Tensor, Line]:
+        """Return what `shown` does, for the two coefficients in place of the time."""
         if self.linear is not None:
             estimate, deviation = self.linear(x, signal, spread)
             alone = self.linear.alone(x, signal, spread)

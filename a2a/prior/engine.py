@@ -1,0 +1,218 @@
+"""A prior as an ONNX file: for ONNX Runtime, which is faster on a processor, and for a browser.
+
+Explained in the chapter "Faster" and used by the page "Try it". Needs the extra ``[onnx]``.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from a2a.common.errors import InputError
+from a2a.forward.stack import StackSpec
+from a2a.prior.denoiser import Times
+from a2a.prior.prior import Prior
+from a2a.prior.schedule import NoiseSchedule
+from a2a.prior.target import Target
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+TOLERANCE = 1e-4  # largest difference of a clean estimate, model range
+_OPSET, _DIGEST, _SMALL = 20, "a2a_prior", 1024
+_CHECKED_AT = (0.0, 0.3, 0.6, 0.999)  # shares of the schedule
+
+
+class _Estimate(nn.Module):
+    """The clean estimate as one graph; the schedule stays outside: its coefficients are inputs."""
+
+    def __init__(self, network: nn.Module, target: Target) -> None:
+        super().__init__()
+        self.network, self.target = network, target
+
+    def forward(self, x: Tensor, times: Tensor, signal: Tensor, spread: Tensor) -> Tensor:
+        shown, (offset, slope) = self.target.shown_at(x, signal, spread)
+        return (offset + slope * self.network(shown, times.expand(x.shape[0], -1))).clamp(-1, 1)
+
+
+def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
+    r"""Write the clean estimate :math:`\hat x_0(x_t, t)` of a prior as an ONNX file.
+
+    Its inputs are ``x`` `(B, n, H, W)` in the model's range, ``times`` `(1, 1)` or, with noise levels of each modality,
+    `(1, n)`, and the coefficients ``signal`` and ``spread`` of these times, `(1, n, 1, 1)`; its output is ``x0``,
+    clamped to [-1, 1].
+
+    Parameters
+    ----------
+    prior
+        The prior.
+    path
+        The file.
+    half
+        Store the weights at half precision; they are used at single precision.
+
+    Raises
+    ------
+    InputError
+        If the extra ``[onnx]`` is not installed.
+    """
+    onnx = _package("onnx")
+    _package("onnxscript")
+    n, size, network = len(prior.spec), prior.size, prior.network.cpu().eval()
+    linear = prior.linear and prior.linear.to(torch.empty(0))
+    estimate = _Estimate(network, Target(prior.schedule, prior.predicts, linear)).eval()
+    levels = torch.full((1, n, 1, 1), 0.5**0.5)
+    example = (torch.zeros(2, n, size, size), torch.full((1, network.times), 500.0), levels, levels)
+    rows = torch.export.Dim("rows", min=1, max=4096)
+    with torch.no_grad():
+        program = torch.onnx.export(
+            estimate, example, dynamo=True, opset_version=_OPSET, verbose=False,
+            input_names=["x", "times", "signal", "spread"], output_names=["x0"],
+            dynamic_shapes=({0: rows}, None, None, None),
+        )  # fmt: skip
+    model = program.model_proto
+    if half:
+        _store_at_half_precision(model)
+    model.metadata_props.add(key=_DIGEST, value=prior.digest)
+    onnx.save(model, str(path))
+
+
+def _store_at_half_precision(model: "onnx.ModelProto") -> None:
+    """Replace large tables of single precision by such of half precision, each followed by a cast."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for table in model.graph.initializer:
+        values = numpy_helper.to_array(table)
+        if values.dtype == np.float32 and values.size >= _SMALL:
+            name, stored = table.name, f"{table.name}_half"
+            table.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
+            casts.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(casts + nodes)
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxPrior:
+    """A prior whose clean estimates ONNX Runtime computes; a `a2a.prior.denoiser.Denoiser` without gradients.
+
+    Parameters
+    ----------
+    prior
+        The prior; everything but the network is its own.
+    path
+        What `export_onnx` wrote of it.
+    threads
+        Threads of one evaluation.
+
+    Raises
+    ------
+    InputError
+        If the extra ``[onnx]`` is not installed, the file is of other weights, or its estimates differ from those of
+        the prior by more than 1e-4.
+    """
+
+    prior: Prior
+    path: Path
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        found = self._session.get_modelmeta().custom_metadata_map.get(_DIGEST)
+        if found != self.prior.digest:
+            raise InputError(f"{self.path}: it was exported from other weights; export it again.")
+        if (error := self._error()) > TOLERANCE:
+            found = f"{self.path}: its estimates differ from those of the prior by {error:.1g}"
+            raise InputError(f"{found}; export it again.")
+
+    @classmethod
+    def of(cls, prior: Prior, threads: int = 1) -> "OnnxPrior":
+        """Export a prior to a temporary file and open it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "prior.onnx")
+            export_onnx(prior, path)
+            return cls(prior, path, threads)
+
+    @cached_property
+    def _session(self) -> "onnxruntime.InferenceSession":
+        runtime = _package("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        try:
+            return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its classes have no common base of their own
+            fault = str(error)[:100]
+            raise InputError(f"{self.path}: ONNX Runtime cannot read it ({fault}); export it again.") from None
+
+    def _error(self) -> float:
+        """Largest difference of the two clean estimates of noise and of grey, at four times."""
+        n, size = len(self.prior.spec), self.prior.size
+        noise = torch.randn((n, size, size), generator=torch.Generator().manual_seed(0))
+        x = torch.stack([noise, torch.zeros_like(noise)])
+        times = [round(share * (self.prior.schedule.length - 1)) for share in _CHECKED_AT]
+        with torch.no_grad():
+            return max(float((self.predict(x, t) - self.prior.predict(x, t)).abs().max()) for t in times)
+
+    @property
+    def spec(self) -> StackSpec:
+        """See `Prior`."""
+        return self.prior.spec
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """See `Prior`."""
+        return self.prior.schedule
+
+    @property
+    def noise_levels(self) -> Literal["joint", "per-modality"]:
+        """See `Prior`."""
+        return self.prior.noise_levels
+
+    @property
+    def like(self) -> Tensor:
+        """Empty float32 tensor on the processor."""
+        return torch.empty(0)
+
+    def predict(self, x: Tensor, t: Times) -> Tensor:
+        """Return the clean estimate, see `Prior.predict`.
+
+        Raises
+        ------
+        InputError
+            If `x` needs a gradient: ONNX Runtime has none.
+        """
+        if x.requires_grad:
+            raise InputError("engine: ONNX Runtime computes no gradients; take the sampler mds, or the engine torch.")
+        each: Sequence[int] = [int(t)] * len(self.spec) if isinstance(t, Integral) else list(t)
+        signal, spread = self.schedule.coefficients(each, x)
+        times = np.asarray([each], np.float32)[:, : self.prior.network.times]
+        fed = {"x": x.numpy(), "times": times, "signal": signal.numpy(), "spread": spread.numpy()}
+        (x0,) = self._session.run(["x0"], fed)
+        return self.prior.shrunk(torch.from_numpy(x0), t)
+
+    def variance(self, t: int) -> Tensor:
+        """See `Prior`."""
+        return self.prior.variance(t)
+
+    def error_covariance(self, t: int) -> Tensor:
+        """See `Prior`."""
+        return self.prior.error_covariance(t)
+
+    def clamp(self, x: Tensor) -> Tensor:
+        """See `Prior`."""
+        return self.prior.clamp(x)
+
+
+def _package(name: str) -> Any:
+    try:
+        return __import__(name)
+    except ImportError:
+        raise InputError(f"The package {name} is not installed; install it with: pip install 'a2a[onnx]'.") from None
