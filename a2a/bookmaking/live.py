@@ -25,8 +25,8 @@ from a2a.data.prepare.prepare import prepare
 from a2a.data.store.read import SliceStore, Split
 from a2a.forward.undersampling import Undersampling
 from a2a.prior.engine import export_onnx
+from a2a.prior.load import load_prior
 from a2a.prior.prior import Prior
-from a2a.prior.shipped import load_prior
 
 LIVE_PAGE = "try-it"
 CARD, PRIOR = "phantom-any2all", "phantom-any2all-64"

@@ -1,0 +1,84 @@
+"""A prior as an ONNX file: the same samples, and a sentence where it does not fit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from a2a.common.errors import InputError
+from a2a.common.rng import spawn
+from a2a.forward.observation import Observation
+from a2a.forward.stack import StackSpec
+from a2a.networks.unet import UNet, UNetConfig
+from a2a.prior.engine import OnnxPrior, export_onnx
+from a2a.prior.linear import LinearEstimate
+from a2a.prior.prior import Prior
+from a2a.prior.schedule import NoiseSchedule
+from a2a.samplers import mds, mps
+
+pytest.importorskip("onnxruntime", reason="ONNX Runtime needs the extra [onnx], which is not installed")
+SPEC, SIDE = StackSpec.of("T1", "T2FLAIR"), 16
+
+
+def made(predicts: str, seed: int, linear: LinearEstimate | None = None, width: int = 8) -> Prior:
+    """Make a prior with random weights, whose answers depend on everything that it is shown."""
+    torch.manual_seed(seed)
+    levels = "joint" if predicts == "noise" else "per-modality"
+    config = UNetConfig(2, width, (1, 2), attention=(2,), head_width=8, noise_levels=levels, stacks=1 + bool(linear))
+    network = UNet(config).eval()
+    for parameter in network.parameters():
+        parameter.data += 0.05 * torch.randn(parameter.shape)
+    return Prior(network, NoiseSchedule(), SPEC, SIDE, predicts=predicts, linear=linear)
+
+
+def linear() -> LinearEstimate:
+    """Two modalities that go together at each pixel."""
+    both = torch.tensor([[0.04, 0.03], [0.03, 0.05]])[:, :, None, None].expand(2, 2, SIDE, SIDE)
+    return LinearEstimate(torch.full((2, SIDE, SIDE), 0.4), both)
+
+
+@pytest.fixture(scope="module")
+def velocity(tmp_path_factory: pytest.TempPathFactory) -> tuple[Prior, Path]:
+    prior, path = made("velocity", 0), tmp_path_factory.mktemp("onnx") / "prior.onnx"
+    export_onnx(prior, path)
+    return prior, path
+
+
+def test_samples_are_the_same_whatever_the_batch(velocity):
+    prior, engine = velocity[0], OnnxPrior(*velocity)
+    truth = 0.3 + 0.2 * torch.rand(3, 2, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    for scenario, levels in (("T1 + y(T2FLAIR)", "per-modality"), ("y(T1)", "joint")):
+        given = Observation.simulate(truth, scenario, SPEC)
+        options = {"steps": 5, "noise_levels": levels, "samples": 2}
+        ours = mds(prior, given, **options, generators=spawn(0, 3, 2)).samples
+        theirs = mds(engine, given, **options, generators=spawn(0, 3, 2), batch=4).samples
+        torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=0)
+        assert float(ours.std()) > 0.05
+
+
+@pytest.mark.parametrize(("predicts", "corrected"), [("noise", False), ("clean", True)])
+def test_other_targets_are_exported_too(tmp_path, predicts, corrected):
+    prior = made(predicts, 1, linear() if corrected else None)
+    export_onnx(prior, tmp_path / "prior.onnx")
+    OnnxPrior(prior, tmp_path / "prior.onnx")  # compares the estimates of the two
+
+
+def test_weights_at_half_precision_take_less_space_and_are_noticed(tmp_path):
+    prior = made("velocity", 3, width=32)
+    export_onnx(prior, tmp_path / "half.onnx", half=True)
+    numbers = sum(parameter.numel() for parameter in prior.network.parameters())
+    assert (tmp_path / "half.onnx").stat().st_size < 2 * numbers + 800_000 < 4 * numbers
+    with pytest.raises(InputError, match=r"half.onnx: its estimates differ from those of the prior by \d"):
+        OnnxPrior(prior, tmp_path / "half.onnx")
+
+
+def test_what_does_not_fit_is_refused(tmp_path, velocity):
+    prior, path = velocity
+    with pytest.raises(InputError, match=r"prior.onnx: it was exported from other weights; export it again"):
+        OnnxPrior(made("velocity", 2), path)
+    (tmp_path / "cut.onnx").write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"cut.onnx: ONNX Runtime cannot read it \("):
+        OnnxPrior(prior, tmp_path / "cut.onnx")
+    given = Observation.simulate(torch.rand(1, 2, SIDE, SIDE), "T1", SPEC)
+    with pytest.raises(InputError, match="ONNX Runtime computes no gradients; take the sampler mds"):
+        mps(OnnxPrior(prior, path), given, steps=2)
