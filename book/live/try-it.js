@@ -145,17 +145,17 @@ class Page {
     const { prior, subjects, stacks } = this.live;
     const choices = this.add(this.root, "div", { className: "choices" });
     this.root.insertBefore(choices, this.status);
-    const slice = this.add(this.add(choices, "label", { textContent: "Slice " }), "select");
+    const slice = this.add(this.add(choices, "label", { textContent: "Slice " }), "select", { name: "slice" });
     subjects.forEach((name, k) => this.add(slice, "option", { value: k, textContent: `${k + 1} (subject ${name})` }));
     slice.addEventListener("change", () => this.show(stacks[slice.value]));
     const words = [["clean", "image"], ...prior.accelerations.map((r) => [String(r), `k-space, R = ${r}`]), ["missing", "missing"]];
     this.given = prior.modalities.map((name, i) => {
-      const select = this.add(this.add(choices, "label", { textContent: `${name} ` }), "select");
+      const select = this.add(this.add(choices, "label", { textContent: `${name} ` }), "select", { name });
       words.forEach(([value, text]) => this.add(select, "option", { value, textContent: text }));
       select.value = i === 0 ? "clean" : i === 1 ? "4" : "missing";
       return select;
     });
-    const samples = this.add(this.add(choices, "label", { textContent: "Samples " }), "select");
+    const samples = this.add(this.add(choices, "label", { textContent: "Samples " }), "select", { name: "samples" });
     [1, 2, 4, 8, 16].forEach((count) => this.add(samples, "option", { value: count, textContent: count }));
     samples.value = 4;
     Object.assign(this, { slice, samples });

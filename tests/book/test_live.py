@@ -74,7 +74,7 @@ def opened(browser, place: Path, script: str = ""):
     page.add_init_script(script)
     page.goto((place / "page.html").as_uri())
     page.click(".try-it button")
-    page.wait_for_function("/Ready|\\\\.$/.test(document.querySelector('.try-it .status').textContent)", timeout=60_000)
+    page.wait_for_function("/^(?!Loading|$)/.test(document.querySelector('.try-it .status').textContent)", timeout=60_000)
     return page
 
 
@@ -123,8 +123,8 @@ def test_what_the_page_measures_is_what_the_package_measures(browser, place, spl
 
 def test_a_reader_completes_a_stack_and_sees_mean_and_standard_deviation(browser, place):
     page = opened(browser, place)
-    page.select_option(".try-it label:has-text('Samples') select", "2")
-    page.select_option(".try-it label:has-text('CT') select", "clean")
+    page.select_option(".try-it select[name=samples]", "2")
+    page.select_option(".try-it select[name=CT]", "clean")
     page.keyboard.press("Tab")
     page.click(".try-it button")
     page.wait_for_function("document.querySelector('.try-it .status').textContent.startsWith('2 samples in')")

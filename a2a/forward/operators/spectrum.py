@@ -37,7 +37,7 @@ class Spectrum:
         ``(K, K, P)`` where K is small, so that each product is a few long elementwise operations, and
         ``(P, K, K)`` for batched matrix products where it is large; first pixel, then eigenvector.
     values
-        Eigenvalues >= 0, ``(K, P)``, in memory as the vectors are; those that rounding cannot tell from zero are zero.
+        Eigenvalues >= 0, ``(K, P)``, in memory as the vectors are.
     """
 
     vectors: torch.Tensor
@@ -48,10 +48,8 @@ class Spectrum:
         return f"Spectrum({groups=}, {pixels=})"
 
     def to(self, dtype: torch.dtype, device: torch.device) -> "Spectrum":
-        """Convert to a real dtype, whose rounding decides which eigenvalues count as zero."""
-        negligible = len(self.values) * torch.finfo(dtype).eps * self.values.max()
-        values = torch.where(self.values > negligible, self.values, 0.0)
-        return Spectrum(self.vectors.to(device, dtype), values.to(device, dtype))
+        """Convert to a real dtype."""
+        return Spectrum(self.vectors.to(device, dtype), self.values.to(device, dtype))
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Re(A^H A x) for images ``(B, H, W)``."""
@@ -60,17 +58,20 @@ class Spectrum:
     def data_fidelity(self, b: torch.Tensor) -> DataFidelity:
         """z + (N + lam)^-1 (b - N z) with N = Re(A^H A) for every lam, and the misfit; of images ``(B, H, W)``.
 
-        Directions without data keep z.
+        Directions without data keep z: those whose eigenvalue and weight together are what rounding leaves of zero.
         """
         target = self._analyse(b)
-        known = self.values.where(self.values > 0, torch.inf)
+        rounding = len(self.values) * torch.finfo(b.dtype).eps * self.values.max()
+        known = self.values.where(self.values > rounding, torch.inf)
 
         def at(z: torch.Tensor) -> FidelityAt:
             start = self._analyse(z)
             change = torch.addcmul(target, self.values, start, value=-1)
 
             def solve(lam: float | torch.Tensor) -> torch.Tensor:
-                return self._synthesise(torch.addcdiv(start, change, known + lam)).reshape(z.shape)
+                enough = torch.as_tensor(lam, device=z.device) > rounding
+                held = self.values if enough.all() else torch.where(enough, self.values, known)
+                return self._synthesise(torch.addcdiv(start, change, held + lam)).reshape(z.shape)
 
             return FidelityAt(lambda: -dot(start, target + change), solve)
 

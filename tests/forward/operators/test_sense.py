@@ -68,3 +68,15 @@ def test_default_mask_keeps_the_mean_and_offset_one_loses_it():
     kept = CartesianSense(equispaced_mask(16, 4), uniform).forward(flat)
     assert float(kept.abs().square().sum()) == pytest.approx(256, rel=1e-6)
     assert float(CartesianSense(equispaced_mask(16, 4, 1), uniform).forward(flat).abs().max()) < 1e-5
+
+
+def test_directions_with_almost_no_data_keep_their_information_at_single_precision():
+    """With as many coils as R, half of the eigenvalues are around 1e-8: beside the weight little, but not nothing."""
+    operator = Undersampling(acceleration=8).operator(16, 16)
+    x, z = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = torch.Generator().manual_seed(1)
+    y = operator.noisy(operator.forward(x), 0.01, [noise] * 3)
+    for weight in (1e-2, 6e-4, 1e-5):
+        exact = operator.prox(z, operator.adjoint(y), weight)
+        single = operator.prox(z.float(), operator.adjoint(y.to(torch.complex64)), weight)
+        assert float((single - exact).abs().max()) < 1e-7 / weight + 1e-6
