@@ -18,6 +18,7 @@ from jinja2 import Environment
 from pydantic import BaseModel, ConfigDict, Field
 
 from a2a.bookmaking.book import Book
+from a2a.bookmaking.pictures import PLOTLY
 from a2a.bookmaking.run import Task, complain, read_run, run_all
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
@@ -25,23 +26,58 @@ from a2a.common.escaping import for_spreadsheet
 from a2a.common.files import say_if_full, write_text
 from a2a.common.names import Name
 from a2a.common.outputs import check_place, hold
+from a2a.figures import theme
 
 LIMIT = 1000
-_PAGE = Environment(autoescape=True, trim_blocks=True).from_string("""<!doctype html>
+_STYLE = """body { font-family: system-ui, sans-serif; margin: 2rem; color-scheme: light }
+.filters { display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; margin-block: 1rem }
+.row { border-top: 1px solid #ccc; padding-block: .6rem }
+.row h2 { font-size: 1rem; margin: 0 0 .4rem; font-weight: 600 }
+.figures { display: flex; gap: .6rem; overflow-x: auto }
+iframe { border: 0; flex: none }"""
+_TEMPLATES = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_FIGURE = _TEMPLATES.from_string("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
 <script src="plotly.min.js"></script>
-<style>body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }
-table { border-collapse: collapse }
-td, th { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left }</style>
+<style>body { margin: 0 }</style>
+{{ figure|safe }}
+</html>
+""")
+_GALLERY = _TEMPLATES.from_string("""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
+<meta name="viewport" content="width=device-width">
+<style>{{ style|safe }}</style>
 <h1>{{ title }}</h1>
-{% if rows %}
-<table><tr>{% for name in columns %}<th>{{ name }}</th>{% endfor %}<th>figures</th></tr>
-{% for row in rows %}
-<tr>{% for value in row %}<td>{{ value }}</td>{% endfor %}<td><a href="{{ loop.index0 }}.html">show</a></td></tr>
-{% endfor %}</table>
-{% endif %}
-{% for figure in figures %}{{ figure|safe }}
+<div class="filters">
+{% for name, values in filters.items() %}
+<label>{{ name }} <select data-name="{{ name }}"><option value="">all</option>
+{% for value in values %}<option>{{ value }}</option>{% endfor %}
+</select></label>
 {% endfor %}
+</div>
+{% for row in rows %}
+<section class="row" data-values="{{ row.chosen|tojson|forceescape }}">
+<h2>{% for name, value in row.chosen.items() %}{{ name }} = {{ value }}{{ ", " if not loop.last }}{% endfor %}</h2>
+<p>{{ row.said }}</p>
+<div class="figures" tabindex="0" role="group" aria-label="Figures">
+{% for figure in row.figures %}
+<iframe loading="lazy" src="{{ figure.file }}" title="{{ figure.title }}"
+  width="{{ figure.width }}" height="{{ figure.height }}"></iframe>
+{% endfor %}
+</div>
+</section>
+{% endfor %}
+<script>
+const filters = [...document.querySelectorAll("select")];
+function filter() {
+  for (const row of document.querySelectorAll(".row")) {
+    const values = JSON.parse(row.dataset.values);
+    row.hidden = filters.some((f) => f.value && values[f.dataset.name] !== f.value);
+  }
+}
+filters.forEach((f) => f.addEventListener("change", filter));
+filter();
+</script>
 </html>
 """)
 """All but the figures, which chapters made themselves, is escaped."""
@@ -197,22 +233,30 @@ def _row(task: Task, grid: Grid) -> dict[str, Any]:
 
 
 def _write_gallery(folder: Path, grid: Grid, tasks: Sequence[Task], table: pd.DataFrame) -> None:
-    """Write one page with the table, and one for each combination with its figures; they work without a network."""
+    """Write a page with one row of figures for each combination, each a small page of its own; none needs a network."""
     shutil.copyfile(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", folder / "plotly.min.js")
-    for number, task in enumerate(tasks):
-        figures = _figures(task.folder)
-        title = task.label if figures else f"{task.label}: no figures"
-        write_text(folder / f"{number}.html", _PAGE.render(title=title, figures=figures))
-    shown_table = table.drop(columns="folder")
-    rows = [["" if value is None or value != value else value for value in row] for row in shown_table.values.tolist()]
-    write_text(folder / "index.html", _PAGE.render(title=grid.name, columns=list(shown_table), rows=rows))
+    rows = []
+    for number, (task, outcome) in enumerate(zip(tasks, table.to_dict("records"), strict=True)):
+        chosen = {name: str(outcome[name]) for name in ("chapter", *grid.parameters)}
+        figures = []
+        for place, (figure, width, height) in enumerate(_figures(task.folder)):
+            file, title = f"{number}-{place}.html", f"{task.label}, figure {place + 1}"
+            write_text(folder / file, _FIGURE.render(title=title, figure=figure))
+            figures.append({"file": file, "title": title, "width": width, "height": height})
+        seconds = f", {outcome['seconds']:.0f} s" if outcome["result"] == "done" else ""
+        said = f"{outcome['result']}{seconds}{': ' if outcome['error'] else ''}{outcome['error']}"
+        rows.append({"chosen": chosen, "said": said if figures else f"{said}; no figures", "figures": figures})
+    filters = {name: list(dict.fromkeys(row["chosen"][name] for row in rows)) for name in ("chapter", *grid.parameters)}
+    write_text(folder / "index.html", _GALLERY.render(title=grid.name, style=_STYLE, filters=filters, rows=rows))
 
 
-def _figures(folder: Path) -> list[str]:
-    """The figures of an executed notebook as HTML."""
+def _figures(folder: Path) -> list[tuple[str, int, int]]:
+    """The interactive figures of an executed notebook as HTML, each with its width and height in pixels."""
     path = folder / "executed.ipynb"
     if not path.is_file():
         return []
     cells = nbformat.read(path, as_version=4).cells
-    outputs = [output for cell in cells for output in cell.get("outputs", []) if "data" in output]
-    return [o.data["text/html"] for o in outputs if "application/vnd.plotly.v1+json" in o.data]
+    found = [o.data for cell in cells for o in cell.get("outputs", []) if PLOTLY in o.get("data", {})]
+    layouts = [data[PLOTLY].get("layout", {}) for data in found]
+    sizes = [(int(layout.get("width", theme.WIDTH)), int(layout.get("height", 450))) for layout in layouts]
+    return [(data["text/html"], width, height) for data, (width, height) in zip(found, sizes, strict=True)]

@@ -92,3 +92,17 @@ def test_every_chapter_has_a_smoke_size():
     profiles = yaml.safe_load(repository("book", "profiles.yml").read_text(encoding="utf-8"))
     assert set(profiles) == {"smoke", "ci", "full"}
     assert {chapter.name for chapter in BOOK.chapters} <= set(profiles["smoke"])
+
+
+RELATIVES = (
+    *("DPS", "ΠGDM", "TMPD", "MMPS", "Free Hunch", "DDS", "DDNM", "DiffPIR", "DAPS", "PnP-DM", "pULA"),
+    *("Patch Diffusion", "PaDIS", "JiT", "YODA"),
+)
+
+
+@pytest.mark.parametrize("name", RELATIVES)
+def test_every_relative_that_is_named_has_its_reference(name):
+    text = repository("book", "related.md").read_text(encoding="utf-8")
+    entries = repository("book", "references.bib").read_text(encoding="utf-8")
+    (key,) = set(re.findall(rf"\b{re.escape(name)} {{cite:[pt]}}`(\w+)`", text))
+    assert f"{{{key}," in entries

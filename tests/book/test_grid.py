@@ -38,13 +38,24 @@ def test_every_combination_is_run_once_and_shown(written, mini):
     assert table.points.tolist() == [3, 4] and set(table.result) == {"done"}
     folder = mini / "runs" / "grid" / "circles"
     assert pd.read_csv(folder / "summary.csv").seconds.tolist() == table.seconds.tolist()
-    assert "1.html" in (folder / "index.html").read_text() and "figure-" in (folder / "1.html").read_text()
+    assert "1-0.html" in (folder / "index.html").read_text() and "figure-" in (folder / "1-0.html").read_text()
     lines.clear()
     run_grid(grid, book, 1, lines.append)
     assert lines == ["unchanged: 01-mini: points=3, radius=1.0, 01-mini: points=4, radius=1.0"]
     for key, count in (("none", 0), ("", 2)):
         with pytest.raises(InputError, match=f"fits {count} combinations"):
             run_one(tasks, key, mini, lines.append)
+
+
+def test_the_gallery_shows_figures_and_hides_what_is_not_asked_for(written, mini, browser):
+    grid, book = Grid.load(written()), Book.read(mini)
+    run_grid(grid, book, 1, lambda line: None)
+    page = browser.new_context(offline=True).new_page()
+    page.goto((mini / "runs" / "grid" / "circles" / "index.html").as_uri())
+    page.frame_locator("iframe").first.locator("svg.main-svg").first.wait_for()
+    assert page.locator(".row:visible").count() == 2
+    page.select_option("select[data-name=points]", "4")
+    assert page.locator(".row:visible h2").all_text_contents() == ["chapter = 01-mini, points = 4, radius = 1.0"]
 
 
 def test_neither_an_error_nor_a_killed_kernel_stops_the_rest(written, mini):

@@ -74,7 +74,8 @@ def opened(browser, place: Path, script: str = ""):
     page.add_init_script(script)
     page.goto((place / "page.html").as_uri())
     page.click(".try-it button")
-    page.wait_for_function("/^(?!Loading|$)/.test(document.querySelector('.try-it .status').textContent)", timeout=60_000)
+    said = "document.querySelector('.try-it .status').textContent"
+    page.wait_for_function(f"/^(?!Loading|$)/.test({said})", timeout=60_000)
     return page
 
 
