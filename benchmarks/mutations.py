@@ -18,11 +18,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LAWS, WEIGHT, CROSS = (
-    "tests/samplers/test_laws.py",
-    "tests/samplers/test_prior_weight.py",
-    "tests/samplers/test_cross_modal.py",
-)
+LAWS, WEIGHT = "tests/samplers/test_laws.py", "tests/samplers/test_prior_weight.py"
+CROSS = f"tests/samplers/test_cross_modal.py {LAWS}"
 SENSE, STATS = "tests/forward/operators", "tests/evaluation/test_statistics.py"
 OBSERVED, STORE = "tests/forward/test_observation.py", "tests/data/store tests/data/prepare/test_prepare.py"
 SCHEDULE = "tests/prior/test_schedule.py"
@@ -46,7 +43,7 @@ MUTATIONS = [
     ("forward/operators/base.py", "z + solved(self.normal, b - image, lam)", "solved(self.normal, b - image, lam)", SENSE),
     ("forward/operators/sense.py", "self.sampled(super().noisy(", "(super().noisy(", OBSERVED),
     ("forward/operators/sense.py", ".double().square().sum()) / self.acceleration", ".double().square().sum())", SENSE),
-    ("forward/operators/spectrum.py", "known = self.values.where(self.values > 0, torch.inf)", "known = self.values", SENSE),
+    ("forward/operators/spectrum.py", "known = self.values.where(self.values > rounding, torch.inf)", "known = self.values", SENSE),
     ("forward/operators/stack.py", "block.same_as(self.blocks[g[0]])", "True", SENSE),
     ("forward/operators/solvers.py", "alive = alive & (rr > goal)", "alive = alive", SENSE),
     ("forward/observation.py", "(self.operator.normal(x) - self.adjoint) * inverse", "self.operator.normal(x) * inverse", OBSERVED),
