@@ -57,9 +57,7 @@ class ConditionalUNet(nn.Module):
         If the size folds patches or has own levels.
     """
 
-    def __init__(
-        self, size: UNetConfig, outputs: int, code: int = 0, code_in: CodeIn = "everywhere", context: int = 0
-    ):
+    def __init__(self, size: UNetConfig, outputs: int, code: int = 0, code_in: CodeIn = "everywhere", context: int = 0):
         super().__init__()
         if size.patch != 1 or size.noise_levels != "joint":
             raise InputError("network: patch must be 1 and noise_levels joint; other values are for priors.")

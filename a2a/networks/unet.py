@@ -132,7 +132,7 @@ class Stage(nn.Module):
 
 
 MakeStage = Callable[[int, int, UNetConfig, bool], nn.Module]
-"""Makes a stage of channels in and out, the sizes of the network, and whether it attends: `Stage` itself, or another."""
+"""Makes a stage of channels in and out, the sizes of the network, and whether it attends, as `Stage` does."""
 
 
 def descent(

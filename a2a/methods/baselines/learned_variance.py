@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from a2a.prior.schedule import NoiseSchedule
+from a2a.prior.schedule import END, NoiseSchedule
 
 HALF_BIN = 1 / 255  # half the distance of two grey levels when 256 of them span [-1, 1]
 
@@ -29,6 +29,26 @@ def log_variance(schedule: NoiseSchedule, raw: Tensor, t: int, s: int) -> Tensor
     upper = math.log(1 - schedule.abar(t) / schedule.abar(s))
     lower = 2 * math.log(schedule.sigma(t, s, 1.0) if s >= 0 else schedule.sigma(1, 0, 1.0))
     return (raw + 1) / 2 * upper + (1 - raw) / 2 * lower
+
+
+def step(
+    schedule: NoiseSchedule, clean: Tensor, x: Tensor, noise: Tensor, t: int, s: int, raw: Tensor | None
+) -> Tensor:
+    """Take the ancestral step from x_t to x_s, with the variance that was learned or, without one, the posterior's.
+
+    Parameters
+    ----------
+    clean, x, noise
+        Clean estimate, x_t, and fresh noise, ``(b, c, H, W)``.
+    t, s
+        This time and the next.
+    raw
+        See `log_variance`; None for the posterior variance.
+    """
+    if raw is None or s == END:
+        return schedule.ancestral(clean, x, noise, t, s)
+    mean = schedule.ancestral(clean, x, torch.zeros_like(x), t, s)
+    return mean + (0.5 * log_variance(schedule, raw, t, s)).exp() * noise
 
 
 def variational_bound(
