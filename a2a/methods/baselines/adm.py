@@ -17,7 +17,7 @@ from a2a.common.units import to_image, to_model
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.conditional import ConditionalConfig, mean_loss, over_missing, validation_rows
-from a2a.methods.baselines.learned_variance import step, variational_bound
+from a2a.methods.baselines.learned_variance import noise_errors, split, step
 from a2a.methods.baselines.synthesis import Synthesis, draw_given, network_input, passed_through
 from a2a.methods.registry import method
 from a2a.networks.conditional import ConditionalUNet
@@ -81,17 +81,8 @@ class ADMObjective(Objective):
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """Return the loss over the missing modalities, each slice counting alike."""
         noisy, condition, times, given, stack, noise = inputs
-        answer, raw = split(networks[name](torch.cat([noisy, condition], dim=1), times).float(), noisy.shape[1])
-        error = (answer - noise).square()
-        if raw is not None:
-            schedule, modalities = self.config.noise, noisy.shape[1]
-            signal, spread = schedule.coefficients(times, noisy)
-            estimate = (noisy - spread * answer) / signal
-            alone = (each.flatten(0, 1)[:, None] for each in (stack, noisy, estimate, raw))
-            target, x, clean, wanted = alone
-            bound = variational_bound(schedule, target, x, times.repeat_interleave(modalities), clean, wanted)
-            error = error + bound.view(-1, modalities, 1, 1)
-        return over_missing(error, given)
+        out = networks[name](torch.cat([noisy, condition], dim=1), times).float()
+        return over_missing(noise_errors(self.config.noise, out, stack, noisy, times, noise), given)
 
     def validation(self, network: nn.Module) -> float:
         """Return the loss on fixed slices, evenly spread times, and scenarios that take turns."""
@@ -102,11 +93,6 @@ class ADMObjective(Objective):
     def finished(self, network: nn.Module, card: dict[str, Any]) -> Synthesis[Any]:
         """Wrap the network as the method."""
         return ADM(network.eval(), self.config, self.store.spec, self.store.size, card)
-
-
-def split(out: Tensor, modalities: int) -> tuple[Tensor, Tensor | None]:
-    """Part what the network answers into noise and raw variance, None where it answers none."""
-    return out[:, :modalities], out[:, modalities:] if out.shape[1] > modalities else None
 
 
 @method

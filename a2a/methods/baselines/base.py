@@ -42,6 +42,29 @@ class MethodDescription(Description):
     config: dict[str, Any]
 
 
+def write_weights(
+    path: Path, network: nn.Module, description: dict[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write the tensors of a network (.safetensors) and beside them a JSON: a description with their checksum.
+
+    Parameters
+    ----------
+    path
+        The file of the tensors.
+    network
+        Theirs.
+    description
+        What the JSON says.
+    dtype
+        Of the floating-point tensors in the file.
+    """
+    path, state = Path(path), network.state_dict()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    tensors = {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
+    write_atomically(path, lambda part: part.write_bytes(to_bytes(tensors)))
+    write_json(path.with_suffix(".json"), description | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+
+
 @dataclass(frozen=True, eq=False)
 class Baseline(ABC, Generic[C]):
     """A trained method for some observations.
@@ -163,21 +186,25 @@ class Baseline(ABC, Generic[C]):
         shaped = stacks.unflatten(0, (samples, observation.shape[0]))
         return Completion(shaped, self.spec, time.perf_counter() - started, self.evaluations)
 
-    def save(self, path: Path) -> None:
-        """Write ``path`` (.safetensors) and beside it a JSON that describes it."""
-        path = Path(path)
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        write_atomically(path, lambda part: part.write_bytes(to_bytes(tensors)))
+    def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write ``path`` (.safetensors) and beside it a JSON that describes it.
+
+        Parameters
+        ----------
+        path
+            The file.
+        dtype
+            Of the weights; ``torch.float16`` makes the file half as large, as in ``weights/``.
+        """
         description = {
             "method": self.name,
             "fill": self.fill,
             "config": self.config.model_dump(mode="json"),
             "spec": self.spec.to_list(),
             "size": self.size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "card": self.card,
         }
-        write_json(path.with_suffix(".json"), description)
+        write_weights(path, self.network, description, dtype)
 
     @classmethod
     def load(cls, path: Path, spec: StackSpec | None = None) -> Self:

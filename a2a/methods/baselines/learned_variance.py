@@ -88,3 +88,33 @@ def _grey_levels(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     above = torch.where(x0 > 0.999, 1.0, torch.special.ndtr((x0 + HALF_BIN - mean) * scale))
     below = torch.where(x0 < -0.999, 0.0, torch.special.ndtr((x0 - HALF_BIN - mean) * scale))
     return (above - below).clamp_min(1e-12).log()
+
+
+def noise_errors(
+    schedule: NoiseSchedule, out: Tensor, stack: Tensor, noisy: Tensor, times: Tensor, noise: Tensor
+) -> Tensor:
+    """Squared error of the noise, and where the variance is learned its bound, of each modality by itself.
+
+    Parameters
+    ----------
+    out
+        What the network answers: the noise, ``(b, n, H, W)``, or with the raw variance ``(b, 2 n, H, W)``.
+    stack, noisy, noise
+        Clean stacks, x_t, and the noise in it, ``(b, n, H, W)``.
+    times
+        Time indices ``(b,)``.
+    """
+    answer, raw = split(out, stack.shape[1])
+    errors = (answer - noise).square()
+    if raw is None:
+        return errors
+    signal, spread = schedule.coefficients(times, noisy)
+    estimate = (noisy - spread * answer) / signal
+    target, x, clean, wanted = (each.flatten(0, 1)[:, None] for each in (stack, noisy, estimate, raw))
+    bound = variational_bound(schedule, target, x, times.repeat_interleave(stack.shape[1]), clean, wanted)
+    return errors + bound.view(*stack.shape[:2], 1, 1)
+
+
+def split(out: Tensor, modalities: int) -> tuple[Tensor, Tensor | None]:
+    """Part what a network answers into noise and raw variance, None where it answers none."""
+    return out[:, :modalities], out[:, modalities:] if out.shape[1] > modalities else None
