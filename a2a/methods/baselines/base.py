@@ -6,14 +6,14 @@ Explained in the part "What it is compared with" of the book.
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
-from pydantic import StrictFloat, StrictInt
+from pydantic import StrictFloat, StrictInt, ValidationError
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
@@ -95,6 +95,8 @@ class Baseline(ABC, Generic[C]):
     name: ClassVar[str]
     fill: ClassVar[float | str]
     """What stands in for a missing modality in the network's input; stored with the weights and checked."""
+    options: ClassVar[tuple[str, ...]] = ()
+    """Fields of the configuration that may be chosen anew for each completion, see `a2a.methods.options`."""
     Config: ClassVar[type[Any]]
     Objective: ClassVar[type[Objective]]
     """What a run of this method learns."""
@@ -125,6 +127,25 @@ class Baseline(ABC, Generic[C]):
     @abstractmethod
     def predict(self, observation: Observation, generators: Sequence[torch.Generator]) -> Tensor:
         """Complete some rows: ``(rows, n, H, W)`` in image units, NaN in modalities the method does not give."""
+
+    def chosen(self, options: Mapping[str, Any]) -> Self:
+        """Return the method with other values in some fields of its configuration.
+
+        Parameters
+        ----------
+        options
+            By name.
+
+        Raises
+        ------
+        InputError
+            If they do not go together.
+        """
+        try:
+            config = self.Config.model_validate(self.config.model_dump() | dict(options))
+        except ValidationError as error:
+            raise InputError(f"{self.name}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
+        return replace(self, config=config)
 
     @property
     def evaluations(self) -> int:
