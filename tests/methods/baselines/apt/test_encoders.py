@@ -17,7 +17,8 @@ def file(tmp_path):
     """The tensors of a tiny model with the names of open_clip, its text encoder among them."""
     draw, wide = torch.Generator().manual_seed(0), TINY.width
     shapes = {
-        "trunk.cls_token": (1, 1, wide), "trunk.pos_embed": (1, 17, wide), "trunk.patch_embed.proj.weight": (wide, 3, 8, 8),
+        "trunk.cls_token": (1, 1, wide), "trunk.pos_embed": (1, 17, wide),
+        "trunk.patch_embed.proj.weight": (wide, 3, 8, 8),
         "trunk.patch_embed.proj.bias": (wide,), "trunk.norm.weight": (wide,), "trunk.norm.bias": (wide,),
         "head.proj.weight": (TINY.dims, wide),
     }  # fmt: skip
