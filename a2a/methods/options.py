@@ -72,5 +72,7 @@ def label(name: str, given: Mapping[str, Any]) -> str:
     given
         Options by name; a word stands for itself, a number after its name.
     """
-    words = [value if isinstance(value, str) else f"{option}-{value:g}" for option, value in given.items()]
+    words = [
+        value if isinstance(value, str) else f"{option.replace('_', '-')}-{value:g}" for option, value in given.items()
+    ]
     return "-".join([name, *words])

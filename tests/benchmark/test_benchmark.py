@@ -262,6 +262,31 @@ def test_the_experiments_of_the_repository_are_valid(path):
             assert Scenario.parse(job.given, spec) and all(spec.index(target) >= 0 for target in job.targets)
 
 
+TABLES = sorted(repository("experiments", "tables").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_the_tables_of_other_papers_are_valid_and_have_three_profiles(path):
+    experiment = Experiment.load(path)
+    spec = load_card(find_card(experiment.data.name.removesuffix("-64-full"))).spec
+    assert set(experiment.profiles) == {"smoke", "ci", "full"} and experiment.name == path.stem
+    for job in experiment.jobs:
+        given = Scenario.parse(job.given, spec)
+        given.require_open(job.targets, spec)
+        assert str(given) == job.given  # as tables and claims write it
+    assert all(job.method in (*experiment.weights, "any2all") for job in experiment.jobs)
+
+
+def test_an_option_of_a_method_has_a_row_of_its_own_and_wrong_ones_are_refused():
+    job = {"given": "T1", "targets": ["T2"], "method": "apt"}
+    assert Job.model_validate(job | {"initial": "random", "stages": 1}).label == "apt-random-stages-1"
+    assert Job.model_validate(job).key != Job.model_validate(job | {"stages": 1}).key
+    with pytest.raises(ValidationError, match="eta: apt has no such option; it has initial, start"):
+        Job.model_validate(job | {"eta": 1})
+    with pytest.raises(ValidationError, match="unrolling: Input should be greater than or equal to 3, got 0"):
+        Job.model_validate(job | {"unrolling": 0})
+
+
 def test_figures_have_three_profiles_and_the_settings_of_the_paper_in_full():
     for path in FIGURES:
         experiment = Experiment.load(path)
@@ -287,7 +312,9 @@ def test_a_profile_says_what_a_job_leaves_open():
     content = {"name": "e", "profiles": profiles, "settings": settings, "methods": methods}
     experiment = Experiment.model_validate(content)
     assert [(j.evaluations, j.options, j.every) for j in experiment.at(None).jobs] == [
-        (9, {"steps": 9, "eta": 0.5}, 3), (100, {}, 3), (None, {}, 2)
+        (9, {"steps": 9, "eta": 0.5}, 3),
+        (100, {}, 3),
+        (None, {}, 2),
     ]
     full = experiment.at("full")
     assert [job.every for job in full.jobs] == [1, 1, 2] and full.data == Path("elsewhere")

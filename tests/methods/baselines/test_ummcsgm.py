@@ -159,7 +159,7 @@ def test_the_number_of_steps_is_an_option(method, truth):
     found = with_options(method, {"sampling_steps": 2})
     assert found.complete(Observation.simulate(truth, "T1", SPEC)).evaluations == found.evaluations == 2
     assert with_options(method, {}) is method
-    assert label("umm-csgm", {"sampling_steps": 2}) == "umm-csgm-sampling_steps-2"
+    assert label("umm-csgm", {"sampling_steps": 2}) == "umm-csgm-sampling-steps-2"
     with pytest.raises(InputError, match="sampling_steps: Input should be less than or equal to 1000, got 1001"):
         with_options(method, {"sampling_steps": 1001})
     with pytest.raises(InputError, match="eta: umm-csgm has no such option; it has sampling_steps, clip"):

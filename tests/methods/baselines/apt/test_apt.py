@@ -142,7 +142,8 @@ def test_a_row_depends_on_its_generator_alone(trained, truth):
     [({"start": 1000}, r"start: 1000 must lie between sampling_steps \(3\) and 999"),
      ({"start": 2}, r"start: 2 must lie between sampling_steps \(3\)"), ({"start": 0}, "start.*got 0"),
      ({"unrolling": 0}, "unrolling.*greater than or equal to 3, got 0"),
-     ({"fine": 1000}, "fine: 1000 must not exceed 999"), ({"initial": "grey"}, "initial"), ({"weight": 0}, "weight"), ({"guidance": "cubed"}, "guidance")],
+     ({"fine": 1000}, "fine: 1000 must not exceed 999"), ({"initial": "grey"}, "initial"),
+     ({"weight": 0}, "weight"), ({"guidance": "cubed"}, "guidance")],
 )  # fmt: skip
 def test_impossible_options_are_refused_by_name(options, message, trained):
     with pytest.raises(InputError, match=message):
