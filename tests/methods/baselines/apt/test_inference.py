@@ -67,6 +67,14 @@ def test_a_constant_denoiser_shrinks_the_error_by_1_minus_w_per_repetition(stack
         )
 
 
+def test_the_last_repetition_is_noised_to_the_next_time(stack, given):
+    wide = torch.zeros(2, 3, 64, 64)
+    zero = lambda x, t: 0 * x  # noqa: E731
+    for repetitions in (1, 3):
+        average, x = unroll(guided(zero, wide, given), wide, (400, 200), repetitions, 0.5)
+        assert not average.any() and x.std() == pytest.approx(SCHEDULE.coefficients(200, x)[1], rel=0.02)
+
+
 def test_the_second_stage_begins_unnoised_and_takes_n_evaluations(stack, given):
     seen = []
 
