@@ -13,7 +13,7 @@ Interval = tuple[float, float, float]
 """Difference, low, high; NaN where a number is missing."""
 
 _NOTHING: Interval = (np.nan, np.nan, np.nan)
-_LESS_IS_BETTER = {"mae", "rfd", "aliasing", "seconds", "evaluations"}
+_LESS_IS_BETTER = {"mae", "mae_lesion", "rfd", "aliasing", "seconds", "evaluations"}
 _ONE_IS_BEST = {"hfr", "gradient"}
 
 

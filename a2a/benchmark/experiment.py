@@ -12,6 +12,7 @@ from a2a.common.errors import InputError, whole
 from a2a.common.names import Name
 from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import ANY2ALL
+from a2a.methods.options import check_options, label
 from a2a.methods.registry import methods
 from a2a.samplers.table import find_sampler
 
@@ -40,7 +41,8 @@ class Job(Strict):
     every
         Use every n-th slice of each subject.
     options
-        Of the sampler. In a YAML they stand beside the other fields: ``{sampler: mds, steps: 10, eta: 0.85}``.
+        Of the sampler, or of the method, see `a2a.methods.options`. In a YAML they stand beside the other fields:
+        ``{sampler: mds, steps: 10, eta: 0.85}``.
     """
 
     given: str
@@ -66,17 +68,22 @@ class Job(Strict):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        """Refuse options that the sampler does not have."""
-        if self.method != ANY2ALL and self.options:
-            raise ValueError(f"{next(iter(self.options))}: {self.method} has no options; they are those of samplers")
+        """Refuse options that the sampler or the method does not have."""
         if self.method == ANY2ALL:
             checked(self.sampler, self.options)
+            return self
+        try:
+            check_options(self.method, self.options)
+        except InputError as error:
+            raise ValueError(str(error).rstrip(".")) from error
         return self
 
     @property
     def label(self) -> str:
         """Name of the method in a table."""
-        return find_sampler(self.sampler).label(self.options) if self.method == ANY2ALL else self.method
+        if self.method == ANY2ALL:
+            return find_sampler(self.sampler).label(self.options)
+        return label(self.method, self.options)
 
     @property
     def settings(self) -> str:

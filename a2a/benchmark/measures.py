@@ -8,6 +8,7 @@ from a2a.common.errors import InputError
 from a2a.evaluation.frechet import frechet_distance, standardised
 from a2a.evaluation.metrics import mae, psnr, ssim, subject_table
 from a2a.evaluation.radiomics import radiomic_features
+from a2a.evaluation.regions import region_table
 from a2a.evaluation.sharpness import sharpness_table
 from a2a.forward.stack import StackSpec
 
@@ -24,6 +25,7 @@ def measured(
     spec: StackSpec,
     targets: tuple[str, ...],
     acceleration: int | None = None,
+    lesion: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Measure the targets of completed stacks.
 
@@ -37,6 +39,8 @@ def measured(
         The stack, and which of its modalities to measure.
     acceleration
         Of k-space that was given, for ``aliasing``; None leaves it out.
+    lesion
+        Where a lesion is, bool ``(N, H, W)``, for `a2a.evaluation.regions.region_table`; None leaves it out.
 
     Returns
     -------
@@ -49,6 +53,8 @@ def measured(
     channels = [spec.index(name) for name in targets]
     x, y, only = truth[:, channels].numpy(), completed[:, channels].numpy(), spec.only(channels)
     tables = [subject_table(x, y, subjects, only), sharpness_table(x, y.clip(0, 1), subjects, only, acceleration)]
+    if lesion is not None:
+        tables.append(region_table(x, y, lesion, subjects, only, "lesion"))
     for channel, name in enumerate(only.names):
         tables.append(_distances(x[:, channel], y[:, channel], subjects, name))
     return pd.concat([table for table in tables if len(table)], ignore_index=True)

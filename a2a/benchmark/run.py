@@ -3,6 +3,7 @@
 Observations are simulated with the same noise for every method, so methods are compared slice by slice.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,13 +68,13 @@ def run(
         Scenario.parse(job.given, prior.spec).require_open(job.targets, prior.spec)
     runners = Runners(experiment, prior, batch)
     jobs = {runners.key(job, test_digest(store)): job for job in experiment.jobs}
-    with PartialResults(out, jobs, overwrite) as partial:
-        done = partial.done()
+    with PartialResults(out, jobs, overwrite) as kept:
+        done = kept.done()
         for key in progress([key for key in jobs if key not in done], experiment.name):
             rows = complete_split(jobs[key], runners, store)
             done[key] = rows.assign(job=key, **origin(experiment.name, experiment.seed, store))
-            partial.add(key, done[key])
-        partial.join(pd.concat([done[key] for key in jobs]))
+            kept.add(key, done[key])
+        kept.join(pd.concat([done[key] for key in jobs]))
     return tables([out])
 
 
@@ -116,9 +117,10 @@ def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFram
         return pd.DataFrame([labels | {"reason": f"it does not make {', '.join(lacking)}"}])
     factor = experiment.undersampling.acceleration
     folds = "measured" in observation.kinds and factor > 1 and truth.shape[-2] % factor == 0
-    estimates = _estimates(done)
+    lesion = split.labels[chosen].any(axis=1) if split.labels.shape[1] else None
+    estimates, measure = _estimates(done), partial(measured, acceleration=factor if folds else None, lesion=lesion)
     tables = [
-        measured(truth, stacks, split.subjects[chosen], spec, job.targets, factor if folds else None).assign(**which)
+        measure(truth, stacks, split.subjects[chosen], spec, job.targets).assign(**which)
         for which, stacks in estimates[:: len(done.samples)]  # the first sample, and of several the mean
     ]
     for which, stacks in estimates:

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from a2a.benchmark.experiment import Experiment, Job
 from a2a.methods.interface import ANY2ALL, Any2all, Method
+from a2a.methods.options import with_options
 from a2a.methods.registry import load_method
 from a2a.prior.prior import Prior
 
@@ -43,7 +44,7 @@ class Runners:
     def method(self, job: Job) -> Method:
         """The method of a job, with the job's settings."""
         if job.method != ANY2ALL:
-            return self.compared[job.method]
+            return with_options(self.compared[job.method], job.options)
         return Any2all(self.prior, job.sampler, job.options, self.batch)
 
     def weights(self, job: Job) -> str:

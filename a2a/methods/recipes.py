@@ -10,10 +10,14 @@ from a2a.common.documents import read_yaml, validated
 from a2a.common.errors import InputError
 from a2a.common.escaping import shown
 from a2a.data.store.read import SliceStore
+from a2a.methods.baselines.apt.fusion import FusionConfig, FusionObjective
 from a2a.methods.baselines.base import Baseline
 from a2a.methods.registry import methods
 from a2a.training import PriorConfig, PriorObjective, TrainConfig
 from a2a.training.objective import Objective
+
+PARTS: dict[str, tuple[type[TrainConfig], type[Objective]]] = {"apt-fusion": (FusionConfig, FusionObjective)}
+"""What is trained before a method of which it is a part."""
 
 
 def trained_methods() -> dict[str, type[Baseline[Any]]]:
@@ -31,7 +35,8 @@ def load_config(path: Path) -> TrainConfig:
     """
     content = read_yaml(path, object, "see experiments/priors/ and experiments/baselines/")
     method = content.get("method", "prior") if isinstance(content, dict) else "prior"
-    configs = {"prior": PriorConfig} | {name: found.Config for name, found in trained_methods().items()}
+    parts = {name: config for name, (config, _) in PARTS.items()}
+    configs = {"prior": PriorConfig} | {name: found.Config for name, found in trained_methods().items()} | parts
     if not isinstance(method, str) or method not in configs:
         raise InputError(f"{path}: field method: {shown(repr(method), 40)} is none of {', '.join(configs)}.")
     return validated(path, content, configs[method])
@@ -41,5 +46,8 @@ def objective(config: TrainConfig, store: SliceStore) -> Objective:
     """Return what a run of this configuration learns from a store."""
     if isinstance(config, PriorConfig):
         return PriorObjective(config, store)
+    for kind, learned in PARTS.values():
+        if isinstance(config, kind):
+            return learned(config, store)
     method = next(found for found in trained_methods().values() if found.Config is type(config))
     return method.Objective(config, store)

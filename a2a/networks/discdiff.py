@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from a2a.common.errors import InputError
 from a2a.networks.excitation import SqueezeExcitation
 from a2a.networks.unet import (
-    ResidualBlock,
     Stage,
     UNetConfig,
     ascent,
     descent,
     middle,
+    resampling,
     tail,
     time_mlp,
     timestep_embedding,
@@ -71,7 +71,7 @@ class DisCDiffNetwork(nn.Module):
         self.excite_distinct = nn.ModuleList([SqueezeExcitation(half) for _ in range(STREAMS)])
         self.join = nn.Sequential(nn.Conv2d((1 + STREAMS) * half, channels, 1), nn.SiLU())
         self.middle = middle(size)
-        self.up = ascent(size, first.kept, lambda c: _resampling(c, size, nn.Upsample(scale_factor=2, mode="nearest")))
+        self.up = ascent(size, first.kept, lambda c: resampling(c, size, nn.Upsample(scale_factor=2, mode="nearest")))
         self.tail = tail(size.width * size.multipliers[0], outputs)
 
     def forward(self, x: Tensor, t: Tensor, zero_filled: Tensor, reference: Tensor) -> Disentangled:
@@ -116,17 +116,13 @@ class _Encoder(nn.Module):
     def __init__(self, size: UNetConfig):
         super().__init__()
         self.head = nn.Conv2d(size.channels, size.width, 3, padding=1)
-        self.down, self.kept = descent(size, lambda channels: _resampling(channels, size, nn.AvgPool2d(2)))
+        self.down, self.kept = descent(size, lambda channels: resampling(channels, size, nn.AvgPool2d(2)))
 
     def forward(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
         maps = [self.head(x)]
         for module in self.down:
             maps.append(module(maps[-1], embedding))
         return maps
-
-
-def _resampling(channels: int, size: UNetConfig, resample: nn.Module) -> ResidualBlock:
-    return ResidualBlock(channels, channels, 4 * size.width, size.dropout, resample)
 
 
 def _halving(channels: int) -> nn.Sequential:

@@ -262,6 +262,47 @@ def test_the_experiments_of_the_repository_are_valid(path):
             assert Scenario.parse(job.given, spec) and all(spec.index(target) >= 0 for target in job.targets)
 
 
+def test_a_store_with_a_lesion_has_fidelity_inside_it(prior, tmp_path):
+    draw, path = np.random.default_rng(0), tmp_path / "labelled"
+    maps = [{"name": "tumour", "values": {0: "background", 1: "tumour"}}]
+    with StoreWriter(path, SPEC, 16, label_maps=maps) as writer:
+        for split, subject in (("train", "a"), ("val", "b"), ("test", "c"), ("test", "d")):
+            images = draw.uniform(size=(2, 2, 16, 16)).astype(np.float16)
+            labels = np.zeros((2, 1, 16, 16), np.uint8)
+            labels[:, :, 4:8, 4:8] = subject != "d"
+            writer.add(split, subject, [0, 1], [0.0, 4.0], images, labels)
+        writer.finish({"card": "none", "profile": "ci"})
+    job = Job(given="T1", targets=("T2",), options={"steps": 2})
+    table = run(Experiment(name="e", jobs=(job,)), prior, SliceStore.open(path), tmp_path / "t.parquet")
+    found = table.query("metric == 'psnr_lesion'")
+    assert list(found.subject) == ["c"] and (found.value > 0).all()
+
+
+TABLES = sorted(repository("experiments", "tables").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_the_tables_of_other_papers_are_valid_and_have_three_profiles(path):
+    experiment = Experiment.load(path)
+    spec = load_card(find_card(experiment.data.name.removesuffix("-64-ci"))).spec
+    assert set(experiment.profiles) == {"smoke", "ci", "full"} and experiment.name == path.stem
+    for job in experiment.jobs:
+        given = Scenario.parse(job.given, spec)
+        given.require_open(job.targets, spec)
+        assert str(given) == job.given  # as tables and claims write it
+    assert all(job.method in (*experiment.weights, "any2all") for job in experiment.jobs)
+
+
+def test_an_option_of_a_method_has_a_row_of_its_own_and_wrong_ones_are_refused():
+    job = {"given": "T1", "targets": ["T2"], "method": "apt"}
+    assert Job.model_validate(job | {"initial": "random", "stages": 1}).label == "apt-random-stages-1"
+    assert Job.model_validate(job).key != Job.model_validate(job | {"stages": 1}).key
+    with pytest.raises(ValidationError, match="eta: apt has no such option; it has initial, start"):
+        Job.model_validate(job | {"eta": 1})
+    with pytest.raises(ValidationError, match="unrolling: Input should be greater than or equal to 3, got 0"):
+        Job.model_validate(job | {"unrolling": 0})
+
+
 def test_figures_have_three_profiles_and_the_settings_of_the_paper_in_full():
     for path in FIGURES:
         experiment = Experiment.load(path)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from a2a.benchmark.claims import conclusions, evaluate
+from a2a.benchmark.experiment import Experiment
 from a2a.benchmark.statements import Claims
 from a2a.common.errors import InputError
 from a2a.common.paths import repository
@@ -121,11 +122,24 @@ def test_a_claim_made_of_others():
     assert verdicts.to_dict() == {"X": "supported", "Y": "contradicted", "Z": "contradicted"}
 
 
-def test_the_claims_of_the_repository_are_valid_and_complete():
-    claims = Claims.load(repository("experiments", "claims", "any2all.yaml"))
-    assert len(claims.claims) == 30
+@pytest.mark.parametrize(("name", "number"), [("any2all", 30), ("umm-csgm", 10), ("apt", 19)])
+def test_the_claims_of_the_repository_are_valid_and_complete(name, number):
+    claims = Claims.load(repository("experiments", "claims", f"{name}.yaml"))
+    assert len(claims.claims) == number
     verdicts = conclusions(claims, evaluate(claims, table({("mmgan", "T1"): 20}), {}))
     assert set(verdicts.verdict) == {"not measured"} and verdicts.claim.is_unique
+
+
+@pytest.mark.parametrize("name", ["umm-csgm", "apt"])
+def test_what_tables_measure_is_what_claims_ask_of_our_methods(name):
+    claims = Claims.load(repository("experiments", "claims", f"{name}.yaml"))
+    tables = [Experiment.load(path) for path in repository("experiments", "tables").glob("*.yaml")]
+    jobs = {(job.given, target, job.label) for one in tables if one.name in claims.experiments for job in one.jobs
+            for target in job.targets}  # fmt: skip
+    for setting in claims.settings.values():
+        assert all((setting.given, target, name) in jobs for target in setting.targets)
+    ours = {label for label in claims.methods.values() if label.startswith(name)}
+    assert ours <= {label for _, _, label in jobs}
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ Explained in the part "What it is compared with" of the book.
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
-from pydantic import StrictFloat, StrictInt
+from pydantic import StrictFloat, StrictInt, ValidationError
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
@@ -40,6 +40,29 @@ class MethodDescription(Description):
     method: str
     fill: StrictFloat | StrictInt | str
     config: dict[str, Any]
+
+
+def write_weights(
+    path: Path, network: nn.Module, description: dict[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write the tensors of a network (.safetensors) and beside them a JSON: a description with their checksum.
+
+    Parameters
+    ----------
+    path
+        The file of the tensors.
+    network
+        Theirs.
+    description
+        What the JSON says.
+    dtype
+        Of the floating-point tensors in the file.
+    """
+    path, state = Path(path), network.state_dict()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    tensors = {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
+    write_atomically(path, lambda part: part.write_bytes(to_bytes(tensors)))
+    write_json(path.with_suffix(".json"), description | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +95,8 @@ class Baseline(ABC, Generic[C]):
     name: ClassVar[str]
     fill: ClassVar[float | str]
     """What stands in for a missing modality in the network's input; stored with the weights and checked."""
+    options: ClassVar[tuple[str, ...]] = ()
+    """Fields of the configuration that may be chosen anew for each completion, see `a2a.methods.options`."""
     Config: ClassVar[type[Any]]
     Objective: ClassVar[type[Objective]]
     """What a run of this method learns."""
@@ -102,6 +127,25 @@ class Baseline(ABC, Generic[C]):
     @abstractmethod
     def predict(self, observation: Observation, generators: Sequence[torch.Generator]) -> Tensor:
         """Complete some rows: ``(rows, n, H, W)`` in image units, NaN in modalities the method does not give."""
+
+    def chosen(self, options: Mapping[str, Any]) -> Self:
+        """Return the method with other values in some fields of its configuration.
+
+        Parameters
+        ----------
+        options
+            By name.
+
+        Raises
+        ------
+        InputError
+            If they do not go together.
+        """
+        try:
+            config = self.Config.model_validate(self.config.model_dump() | dict(options))
+        except ValidationError as error:
+            raise InputError(f"{self.name}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
+        return replace(self, config=config)
 
     @property
     def evaluations(self) -> int:
@@ -163,21 +207,25 @@ class Baseline(ABC, Generic[C]):
         shaped = stacks.unflatten(0, (samples, observation.shape[0]))
         return Completion(shaped, self.spec, time.perf_counter() - started, self.evaluations)
 
-    def save(self, path: Path) -> None:
-        """Write ``path`` (.safetensors) and beside it a JSON that describes it."""
-        path = Path(path)
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        write_atomically(path, lambda part: part.write_bytes(to_bytes(tensors)))
+    def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write ``path`` (.safetensors) and beside it a JSON that describes it.
+
+        Parameters
+        ----------
+        path
+            The file.
+        dtype
+            Of the weights; ``torch.float16`` makes the file half as large, as in ``weights/``.
+        """
         description = {
             "method": self.name,
             "fill": self.fill,
             "config": self.config.model_dump(mode="json"),
             "spec": self.spec.to_list(),
             "size": self.size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "card": self.card,
         }
-        write_json(path.with_suffix(".json"), description)
+        write_weights(path, self.network, description, dtype)
 
     @classmethod
     def load(cls, path: Path, spec: StackSpec | None = None) -> Self:

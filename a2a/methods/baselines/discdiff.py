@@ -21,12 +21,12 @@ from a2a.forward.observation import Observation
 from a2a.forward.operators import LinearOperator
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.entropy import entropies, rows_of_entropy
-from a2a.methods.baselines.learned_variance import log_variance, variational_bound
+from a2a.methods.baselines.learned_variance import step, variational_bound
 from a2a.methods.baselines.reconstruction import Reconstruction, ReconstructionConfig, ReconstructionObjective, channels
 from a2a.methods.registry import method
 from a2a.networks.discdiff import DisCDiffNetwork
 from a2a.networks.unet import UNetConfig
-from a2a.prior.schedule import END, NoiseSchedule
+from a2a.prior.schedule import NoiseSchedule
 from a2a.training.batches import STEP
 from a2a.training.config import NetworkSize, Schedule
 
@@ -198,11 +198,7 @@ class DisCDiff(Reconstruction[DisCDiffConfig]):
             out = self.network(x, torch.full((len(x),), t, device=x.device), *given).out.float()
             abar, noise = schedule.abar(t), randn(x.shape[1:], generators, x)
             clean = ((x - (1 - abar) ** 0.5 * out[:, :1]) / abar**0.5).clamp(-1, 1)
-            if self.config.variance == "fixed" or s == END:
-                x = schedule.ancestral(clean, x, noise, t, s)
-            else:
-                mean = schedule.ancestral(clean, x, torch.zeros_like(x), t, s)
-                x = mean + (0.5 * log_variance(schedule, out[:, 1:], t, s)).exp() * noise
+            x = step(schedule, clean, x, noise, t, s, out[:, 1:] if self.config.variance == "learned" else None)
         return to_image(x)
 
 

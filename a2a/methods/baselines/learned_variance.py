@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from a2a.prior.schedule import NoiseSchedule
+from a2a.prior.schedule import END, NoiseSchedule
 
 HALF_BIN = 1 / 255  # half the distance of two grey levels when 256 of them span [-1, 1]
 
@@ -29,6 +29,26 @@ def log_variance(schedule: NoiseSchedule, raw: Tensor, t: int, s: int) -> Tensor
     upper = math.log(1 - schedule.abar(t) / schedule.abar(s))
     lower = 2 * math.log(schedule.sigma(t, s, 1.0) if s >= 0 else schedule.sigma(1, 0, 1.0))
     return (raw + 1) / 2 * upper + (1 - raw) / 2 * lower
+
+
+def step(
+    schedule: NoiseSchedule, clean: Tensor, x: Tensor, noise: Tensor, t: int, s: int, raw: Tensor | None
+) -> Tensor:
+    """Take the ancestral step from x_t to x_s, with the variance that was learned or, without one, the posterior's.
+
+    Parameters
+    ----------
+    clean, x, noise
+        Clean estimate, x_t, and fresh noise, ``(b, c, H, W)``.
+    t, s
+        This time and the next.
+    raw
+        See `log_variance`; None for the posterior variance.
+    """
+    if raw is None or s == END:
+        return schedule.ancestral(clean, x, noise, t, s)
+    mean = schedule.ancestral(clean, x, torch.zeros_like(x), t, s)
+    return mean + (0.5 * log_variance(schedule, raw, t, s)).exp() * noise
 
 
 def variational_bound(
@@ -68,3 +88,33 @@ def _grey_levels(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     above = torch.where(x0 > 0.999, 1.0, torch.special.ndtr((x0 + HALF_BIN - mean) * scale))
     below = torch.where(x0 < -0.999, 0.0, torch.special.ndtr((x0 - HALF_BIN - mean) * scale))
     return (above - below).clamp_min(1e-12).log()
+
+
+def noise_errors(
+    schedule: NoiseSchedule, out: Tensor, stack: Tensor, noisy: Tensor, times: Tensor, noise: Tensor
+) -> Tensor:
+    """Squared error of the noise, and where the variance is learned its bound, of each modality by itself.
+
+    Parameters
+    ----------
+    out
+        What the network answers: the noise, ``(b, n, H, W)``, or with the raw variance ``(b, 2 n, H, W)``.
+    stack, noisy, noise
+        Clean stacks, x_t, and the noise in it, ``(b, n, H, W)``.
+    times
+        Time indices ``(b,)``.
+    """
+    answer, raw = split(out, stack.shape[1])
+    errors = (answer - noise).square()
+    if raw is None:
+        return errors
+    signal, spread = schedule.coefficients(times, noisy)
+    estimate = (noisy - spread * answer) / signal
+    target, x, clean, wanted = (each.flatten(0, 1)[:, None] for each in (stack, noisy, estimate, raw))
+    bound = variational_bound(schedule, target, x, times.repeat_interleave(stack.shape[1]), clean, wanted)
+    return errors + bound.view(*stack.shape[:2], 1, 1)
+
+
+def split(out: Tensor, modalities: int) -> tuple[Tensor, Tensor | None]:
+    """Part what a network answers into noise and raw variance, None where it answers none."""
+    return out[:, :modalities], out[:, modalities:] if out.shape[1] > modalities else None

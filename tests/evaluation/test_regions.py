@@ -1,0 +1,36 @@
+"""Fidelity inside a region: pooled over a subject's pixels, and silent where there are too few."""
+
+import numpy as np
+import pytest
+
+from a2a.common.errors import InputError
+from a2a.evaluation.regions import FEWEST, region_table
+from a2a.forward.stack import StackSpec
+
+SPEC = StackSpec.of("T1", "T2")
+
+
+def test_only_errors_inside_count_and_slices_of_a_subject_are_pooled():
+    target = np.full((3, 2, 8, 8), 0.5)
+    prediction, region = target.copy(), np.zeros((3, 8, 8), bool)
+    region[0, :4], region[1, 0], region[2, :3] = True, True, True  # 32 and 8 pixels of a, 24 of b
+    prediction[0, 0, :4], prediction[1, 0, 0], prediction[1, 0, 5] = 0.6, 0.1, 1.0
+    prediction[2, 1, :3] = 3.0  # clipped to 1
+    table = region_table(target, prediction, region, np.array(["a", "a", "b"]), SPEC, "lesion")
+    found = table.set_index(["subject", "modality", "metric"]).value
+    assert found["a", "T1", "mae_lesion"] == pytest.approx((32 * 0.1 + 8 * 0.4) / 40)
+    assert found["a", "T1", "psnr_lesion"] == pytest.approx(-10 * np.log10((32 * 0.01 + 8 * 0.16) / 40))
+    assert found["a", "T2", "psnr_lesion"] == 100 and found["b", "T2", "mae_lesion"] == pytest.approx(0.5)
+
+
+def test_a_subject_with_hardly_any_of_the_region_has_no_rows():
+    region = np.zeros((2, 8, 8), bool)
+    region[0].flat[:FEWEST], region[1].flat[: FEWEST - 1] = True, True
+    images = np.zeros((2, 2, 8, 8))
+    assert set(region_table(images, images, region, np.array(["a", "b"]), SPEC, "lesion").subject) == {"a"}
+
+
+def test_shapes_must_fit():
+    with pytest.raises(InputError, match=r"a mask \(N, H, W\), got"):
+        images = np.zeros((2, 2, 8, 8))
+        region_table(images, images, images.astype(bool), np.array([1, 2]), SPEC, "x")
