@@ -131,7 +131,13 @@ class Stage(nn.Module):
         return self.attention(self.block(x, embedding))
 
 
-def descent(config: UNetConfig, down: Callable[[int], nn.Module]) -> tuple[nn.ModuleList, list[int]]:
+MakeStage = Callable[[int, int, UNetConfig, bool], nn.Module]
+"""Makes a stage of channels in and out, the sizes of the network, and whether it attends, as `Stage` does."""
+
+
+def descent(
+    config: UNetConfig, down: Callable[[int], nn.Module], stage: MakeStage = Stage
+) -> tuple[nn.ModuleList, list[int]]:
     """Build the way down: the stages of all levels, with ``down(channels)`` between levels.
 
     Returns
@@ -143,7 +149,7 @@ def descent(config: UNetConfig, down: Callable[[int], nn.Module]) -> tuple[nn.Mo
     modules, kept = nn.ModuleList(), [config.width]
     for level, multiplier in enumerate(config.multipliers):
         for _ in range(config.blocks):
-            modules.append(Stage(kept[-1], config.width * multiplier, config, 2**level in config.attention))
+            modules.append(stage(kept[-1], config.width * multiplier, config, 2**level in config.attention))
             kept.append(config.width * multiplier)
         if level < len(config.multipliers) - 1:
             modules.append(down(kept[-1]))
@@ -151,13 +157,15 @@ def descent(config: UNetConfig, down: Callable[[int], nn.Module]) -> tuple[nn.Mo
     return modules, kept
 
 
-def middle(config: UNetConfig) -> nn.ModuleList:
+def middle(config: UNetConfig, stage: MakeStage = Stage) -> nn.ModuleList:
     """Build the two stages at the coarsest level, the first one attended."""
     channels = config.width * config.multipliers[-1]
-    return nn.ModuleList([Stage(channels, channels, config, True), Stage(channels, channels, config, False)])
+    return nn.ModuleList([stage(channels, channels, config, True), stage(channels, channels, config, False)])
 
 
-def ascent(config: UNetConfig, kept: list[int], up: Callable[[int], nn.Module]) -> nn.ModuleList:
+def ascent(
+    config: UNetConfig, kept: list[int], up: Callable[[int], nn.Module], stage: MakeStage = Stage
+) -> nn.ModuleList:
     """Build the way up, the mirror of `descent`: each stage takes what was kept last, ``up(channels)`` ends a level.
 
     Parameters
@@ -168,15 +176,22 @@ def ascent(config: UNetConfig, kept: list[int], up: Callable[[int], nn.Module]) 
         Channels that the way down kept, first to last.
     up
         Makes the layer between two levels.
+    stage
+        Makes a stage.
     """
     modules, kept, current = nn.ModuleList(), list(kept), kept[-1]
     for level, multiplier in reversed(list(enumerate(config.multipliers))):
         for _ in range(config.blocks + 1):
             inside, current = current + kept.pop(), config.width * multiplier
-            modules.append(Stage(inside, current, config, 2**level in config.attention))
+            modules.append(stage(inside, current, config, 2**level in config.attention))
         if level > 0:
             modules.append(up(current))
     return modules
+
+
+def resampling(channels: int, config: UNetConfig, resample: nn.Module) -> ResidualBlock:
+    """Make the residual block that stands between two levels in ADM; `resample` changes the resolution."""
+    return ResidualBlock(channels, channels, 4 * config.width, config.dropout, resample)
 
 
 def tail(channels: int, outputs: int) -> nn.Sequential:
