@@ -115,7 +115,10 @@ class Adversarial(Synthesis[A]):
 
 @dataclass(frozen=True, eq=False)
 class GanObjective(Objective):
-    """What all GANs here share: a generator and a discriminator in turns, the generator first."""
+    """What all GANs here share: a generator and a discriminator in turns, the generator first.
+
+    One without a discriminator learns by itself.
+    """
 
     config: SynthesisConfig
 
@@ -127,13 +130,14 @@ class GanObjective(Objective):
         """What the finished generator becomes."""
 
     @abstractmethod
-    def discriminator(self) -> nn.Module:
-        """Make the discriminator."""
+    def discriminator(self) -> nn.Module | None:
+        """Make the discriminator, or None."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """Generator and discriminator."""
+        """Generator and, if there is one, discriminator."""
         generator = self.method.build(self.config, self.store.spec, self.store.size)
-        return {"generator": generator, "discriminator": self.discriminator()}
+        discriminator = self.discriminator()
+        return {"generator": generator} | ({"discriminator": discriminator} if discriminator else {})
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
         """Adam with betas (0.5, 0.999), customary for GANs."""

@@ -26,10 +26,12 @@ from a2a.methods.baselines.synthesis import (
     SLICES,
     GivenConfig,
     Synthesis,
+    by_scenario,
     open_scenarios,
     scenario_vectors,
 )
 from a2a.training.batches import consistent_rows
+from a2a.training.config import Count
 
 
 class CollectionConfig(GivenConfig):
@@ -150,14 +152,14 @@ class CollectionMethod(Synthesis[K]):
     def complete(
         self, observation: Observation, samples: int = 1, generators: Sequence[torch.Generator] | None = None
     ) -> Completion:
-        """Complete the stacks, see `a2a.methods.baselines.base.Baseline.complete`; warns of what was never seen."""
+        """Complete the stacks, see `a2a.methods.baselines.base.Baseline.complete`; warns of what was never seen there."""
         done = super().complete(observation, samples, generators)
         name = list(self.datasets)[self.number]
-        missing = (self.spec.names[i] for i in observation.scenario.indices("missing"))
-        if unseen := [target for target in missing if target not in self.datasets[name]]:
-            warnings.warn(
-                f"{' and '.join(unseen)} were never seen in data set {name}; {self.name} guesses.", stacklevel=2
-            )
+        scenario = observation.scenario
+        involved = [self.spec.names[i] for i in (*scenario.indices("clean"), *scenario.indices("missing"))]
+        if unseen := [one for one in involved if one not in self.datasets[name]]:
+            said = f"data set {name} had no {' and no '.join(unseen)}; what {self.name} makes with or of it is a guess."
+            warnings.warn(said, stacklevel=2)
         return done
 
 
@@ -261,3 +263,76 @@ class CollectionObjective(GanObjective):
         """Wrap the generator; the card says which data sets it knows."""
         told = card | {"datasets": seen_modalities(self.store)}
         return self.method(network, self.config, self.store.spec, self.store.size, told)
+
+
+class TranslationConfig(CollectionConfig):
+    """Of methods that translate one image to one other and are told the site.
+
+    Parameters
+    ----------
+    sites
+        Data sets that the network has room for.
+    curriculum
+        None: one modality is given and one other is made, both drawn.
+    """
+
+    sites: Count = 4
+    curriculum: Literal["none"] = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class TranslationObjective(CollectionObjective):
+    """Training on pairs of modalities that a data set has, all of a step alike."""
+
+    config: TranslationConfig
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Generator and perhaps a discriminator.
+
+        Raises
+        ------
+        InputError
+            If there are more data sets than the network has room for.
+        """
+        if (count := len(identifiers(self.store))) > self.config.sites:
+            raise InputError(f"sites: {self.config.sites}, but {self.store.path} has {count} data sets.")
+        return super().networks()
+
+    def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
+        """Images to translate and what they become, in image units; number of the data set, source and target."""
+        available = ~clean[0].isnan().flatten(1).any(dim=1)
+        draw = generator(self.config.seed, SCENARIO, step)
+        pair = available.nonzero().flatten()[torch.randperm(int(available.sum()), generator=draw)[:2]]
+        number = self.keys[self.rows(step, len(self.keys))[0]][0]
+        told = (torch.full((len(clean),), value) for value in (number, *pair.tolist()))
+        return clean[:, pair[:1]], clean[:, pair[1:]], *told
+
+
+@dataclass(frozen=True, eq=False)
+class TranslationMethod(CollectionMethod[K]):
+    """A method that translates the one given image to each missing modality."""
+
+    single: ClassVar[bool] = True
+
+    @staticmethod
+    def to_network(images: Tensor) -> Tensor:
+        """Map [0, 1] to the range of the network."""
+        return images
+
+    @staticmethod
+    def to_images(answer: Tensor) -> Tensor:
+        """Map the range of the network to [0, 1]."""
+        return answer
+
+    def fill_in(self, images: Tensor, given: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Complete rows of one data set, with one image given in each."""
+
+        def answer(rows: Tensor, sources: list[int]) -> Tensor:
+            source, filled = sources[0], rows.clone()
+            for target in set(range(rows.shape[1])) - set(sources):
+                told = (torch.full((len(rows),), value, device=rows.device) for value in (self.number, source, target))
+                made = self.network(self.to_network(rows[:, source : source + 1]), *told)
+                filled[:, target] = self.to_images(made.float())[:, 0]
+            return filled
+
+        return by_scenario(answer, images, given)
