@@ -152,7 +152,7 @@ class CollectionMethod(Synthesis[K]):
     def complete(
         self, observation: Observation, samples: int = 1, generators: Sequence[torch.Generator] | None = None
     ) -> Completion:
-        """Complete the stacks, see `a2a.methods.baselines.base.Baseline.complete`; warns of what was never seen there."""
+        """Complete the stacks, see `a2a.methods.baselines.base.Baseline.complete`; and warn of what was never seen."""
         done = super().complete(observation, samples, generators)
         name = list(self.datasets)[self.number]
         scenario = observation.scenario
