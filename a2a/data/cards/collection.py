@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
 from a2a.common.names import Name
+from a2a.common.paths import repository
 from a2a.data.cards.card import DataCard
 from a2a.data.cards.parts import PhantomSource
 from a2a.data.cards.profiles import Strict, hash_place
@@ -155,15 +156,32 @@ def people(member: Member, card: DataCard) -> str:
     return f"phantom {card.source.dataset_seed}" if isinstance(card.source, PhantomSource) else card.name
 
 
-def load_collection(path: Path) -> CollectionCard:
-    """Read and validate a collection card.
+def find_collection(card: str | Path) -> Path | None:
+    """Return the file of a collection given by path or by the name of a card in ``data_cards/collections/``.
+
+    None if it is no collection: one names its members.
+    """
+    named = repository("data_cards", "collections", f"{card}.yaml")
+    path = Path(card) if Path(card).is_file() else named
+    if not path.is_file():
+        return None
+    content = read_yaml(path, object)
+    return path if isinstance(content, dict) and "members" in content else None
+
+
+def load_collection(card: str | Path) -> CollectionCard:
+    """Read and validate a collection card, given by path or name.
 
     Raises
     ------
     InputError
         If it is missing, no YAML, or breaks the schema; the message names the file and each field.
     """
-    return read_yaml(Path(path), CollectionCard, "see data_cards/collections/")
+    path = find_collection(card)
+    if path is None:
+        known = ", ".join(sorted(p.stem for p in repository("data_cards", "collections").glob("*.yaml")))
+        raise InputError(f"There is no collection {str(card)!r}; give a YAML file with members or one of: {known}.")
+    return read_yaml(path, CollectionCard)
 
 
 def _shared(one: Modality, other: Modality) -> str | None:
