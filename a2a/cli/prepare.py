@@ -73,7 +73,7 @@ def _collect(
         )
     store = collect(found, out, profile, workers, overwrite)
     rows = ", ".join(f"{count} {split}" for split, count in store.manifest["rows"].items())
-    typer.echo(f"{store.path}: {rows} slices of {', '.join(store.datasets)}; what a data set lacks is missing.")
+    typer.echo(f"{store.path}: {rows} slices of {', '.join(sorted(store.datasets))}; what a data set lacks is missing.")
 
 
 def _summary(report: "PrepareReport") -> str:

@@ -5,6 +5,7 @@ does not have is neither given nor asked for.
 """
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -65,13 +66,13 @@ def seen_modalities(store: SliceStore) -> dict[str, list[str]]:
 
 
 def identifiers(store: SliceStore) -> list[str]:
-    """Return the data sets of a store; one that was prepared from a single card is that card's."""
-    return list(store.datasets) or [store.said("card")]
+    """Return the data sets of a store in the order of their numbers; a store of one card is that card's."""
+    return sorted(store.datasets) or [store.said("card")]
 
 
 def owner(store: SliceStore, split: Split) -> np.ndarray:
     """Return the number of the data set of each slice, ``int (N,)``."""
-    numbers = {subject: n for n, name in enumerate(store.datasets) for subject in store.datasets[name]}
+    numbers = {subject: n for n, name in enumerate(sorted(store.datasets)) for subject in store.datasets[name]}
     return np.array([numbers.get(subject, 0) for subject in split.subjects.tolist()], dtype=np.int64)
 
 
@@ -107,7 +108,7 @@ class CollectionMethod(Synthesis[K]):
     Parameters
     ----------
     dataset
-        Identifier; by default the first that it learned.
+        Identifier; by default the first one in the alphabet.
     """
 
     dataset: str = ""
@@ -126,7 +127,7 @@ class CollectionMethod(Synthesis[K]):
     @property
     def number(self) -> int:
         """What the network is told."""
-        known = list(self.datasets)
+        known = sorted(self.datasets)
         return known.index(self.dataset) if self.dataset else 0
 
     def told(self, dataset: str) -> Self:
@@ -138,7 +139,7 @@ class CollectionMethod(Synthesis[K]):
             If the weights do not know it; the message lists those they know.
         """
         if dataset not in self.datasets:
-            raise InputError(f"dataset: these weights know {', '.join(self.datasets)}, not {dataset!r}.")
+            raise InputError(f"dataset: these weights know {', '.join(sorted(self.datasets))}, not {dataset!r}.")
         return replace(self, dataset=dataset)
 
     def refuses(self, observation: Observation) -> str | None:
@@ -154,7 +155,7 @@ class CollectionMethod(Synthesis[K]):
     ) -> Completion:
         """Complete the stacks, see `a2a.methods.baselines.base.Baseline.complete`; and warn of what was never seen."""
         done = super().complete(observation, samples, generators)
-        name = list(self.datasets)[self.number]
+        name = sorted(self.datasets)[self.number]
         scenario = observation.scenario
         involved = [self.spec.names[i] for i in (*scenario.indices("clean"), *scenario.indices("missing"))]
         if unseen := [one for one in involved if one not in self.datasets[name]]:
@@ -208,11 +209,17 @@ class CollectionObjective(GanObjective):
 
     incomplete: ClassVar[bool] = True
 
+    @property
+    @abstractmethod
+    def method(self) -> type[CollectionMethod[Any]]:
+        """What the finished generator becomes."""
+
     @cached_property
-    def keys(self) -> tuple[tuple[int, ...], ...]:
+    def keys(self) -> tuple[tuple[int, tuple[bool, ...]], ...]:
         """Data set and available modalities of each training slice."""
         train = self.store.split("train")
-        return tuple(zip(owner(self.store, train).tolist(), map(tuple, train.available.tolist()), strict=True))
+        available = [tuple(row) for row in train.available.tolist()]
+        return tuple(zip(owner(self.store, train).tolist(), available, strict=True))
 
     def networks(self) -> dict[str, nn.Module]:
         """Generator and discriminators."""

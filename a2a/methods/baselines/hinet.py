@@ -81,8 +81,7 @@ class HiNetObjective(GanObjective):
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """Loss of the generator, or LSGAN of the discriminators of missing modalities."""
         truth, given = inputs
-        sources, targets = (given[0] == there for there in (True, False))
-        sources, targets = (chosen.nonzero().flatten().tolist() for chosen in (sources, targets))
+        sources, targets = ((given[0] == there).nonzero().flatten().tolist() for there in (True, False))
         with torch.set_grad_enabled(name == "generator"):
             answer, own = (part.float() for part in networks["generator"](truth, sources))
         verdict = networks["discriminator"](answer, targets).float()

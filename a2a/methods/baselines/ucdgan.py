@@ -7,7 +7,7 @@ are our reading. It translates one image at a time; of several given images the 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -98,7 +98,7 @@ class UcDGANObjective(GanObjective):
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """Loss of the generator, or LSGAN of the discriminator."""
         truth, source, target = inputs
-        generator, (given, wanted) = networks["generator"], (picked(truth, source), picked(truth, target))
+        generator, given, wanted = cast(Translator, networks["generator"]), picked(truth, source), picked(truth, target)
         judged = lambda images: networks["discriminator"](  # noqa: E731
             torch.cat([images, told(target, truth.shape[1], images)], dim=1)
         ).float()
@@ -145,9 +145,10 @@ class UcDGAN(Synthesis[UcDGANConfig]):
     def _translated(self, stack: Tensor, sources: list[int]) -> Tensor:
         """Translate each source to all modalities but those given, and average."""
         answer, everyone = torch.zeros_like(stack), range(stack.shape[1])
-        features = [self.network.encoded(stack[:, i : i + 1]) for i in sources]
+        network = cast(Translator, self.network)
+        features = [network.encoded(stack[:, i : i + 1]) for i in sources]
         for target in set(everyone) - set(sources):
             channel = torch.full((len(stack),), target, device=stack.device)
-            parts = [self.network.decoded(each, channel) for each in features]
+            parts = [network.decoded(each, channel) for each in features]
             answer[:, target] = torch.stack(parts).mean(dim=0)[:, 0].to(answer)
         return answer

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from a2a.cli import main
 from a2a.common.errors import InputError
 from a2a.common.paths import repository
 from a2a.data.cards.card import load_card
@@ -149,3 +151,35 @@ def test_what_needs_complete_stacks_refuses_a_collection(stores, tmp_path):
     config = PriorConfig(name="p", data="d", steps=1, network={"width": 8, "multipliers": (1, 2), "attention": ()})
     with pytest.raises(InputError, match="subjects of this collection lack modalities, and p needs complete stacks"):
         train(objective(config, joined), tmp_path / "run")
+
+
+def test_a_collection_is_prepared_on_the_command_line(tmp_path, capsys):
+    for name in ("phantom-tti", "phantom-isles"):
+        card = yaml.safe_load(repository("data_cards", f"{name}.yaml").read_text())
+        card["profiles"] = {"smoke": {"train": ["0..1"], "val": ["198"], "test": ["205"], "slices": 2}}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(card))
+    values = load_collection(CARD).model_dump(mode="json") | {"name": "tiny"}
+    values["members"] = [
+        {"id": "tti", "card": str(tmp_path / "phantom-tti.yaml"), "at_least": 2},
+        {"id": "isles", "card": str(tmp_path / "phantom-isles.yaml")},
+    ]
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
+    words = ["prepare", str(tmp_path / "tiny.yaml"), "--profile", "smoke", "--workers", "1"]
+    with pytest.raises(SystemExit) as done:
+        main([*words, "--out", str(tmp_path / "out")])
+    assert not done.value.code
+    train = SliceStore.open(tmp_path / "out", verify=True).split("train")
+    assert len(train) == 8 and train.available[4:].tolist() == [[False] * 3 + [True] * 3] * 4
+    assert "4 test, 8 train, 4 val slices of isles, tti" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as refused:
+        main([*words, "--out", str(tmp_path / "other"), "--size", "128"])
+    assert refused.value.code == 2 and "--root and --size belong to its data sets" in capsys.readouterr().err
+
+
+def test_an_unknown_collection_is_refused_with_those_there_are():
+    with pytest.raises(InputError, match="There is no collection 'six'; .* one of: four-hospitals, two-hospitals"):
+        load_collection("six")
+    assert load_collection("four-hospitals").spec.names[3] == "T2FLAIR"
+    cards = {member.id: load_card(member.card) for member in load_collection("four-hospitals").members}
+    assert {name: len(places) for name, places in load_collection("four-hospitals").places(cards).items()} == {
+        "ttg": 6, "tti": 4, "brats": 4, "isles": 3}  # fmt: skip

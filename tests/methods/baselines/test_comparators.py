@@ -16,7 +16,7 @@ from a2a.methods.baselines.hinet import HiNetMethod
 from a2a.methods.baselines.mmsyn import MMSynMethod, decoding_error, disagreement
 from a2a.methods.baselines.synthesis import Synthesis, by_scenario, scenario_vectors, validation_error
 from a2a.methods.baselines.ucdgan import UcDGAN, picked
-from a2a.methods.recipes import load_config
+from a2a.methods.recipes import load_config, trained_methods
 from a2a.training.loop import train
 
 RECIPES = Path(__file__).parents[3] / "experiments" / "baselines"
@@ -56,6 +56,14 @@ def written(given: torch.Tensor) -> str:
 def test_every_method_that_answers_in_one_pass_sees_as_many_images(name):
     config = load_config(RECIPES / f"{name}-brats-64.yaml")
     assert config.steps * config.batch == 12_000 and not config.nothing
+
+
+@pytest.mark.parametrize("name", ["mmgan", "mmresvit", "hinet", "mmsyn", "ucdgan", "cocagan", "syndiff"])
+def test_weights_of_the_small_recipes_are_below_two_mebibytes_at_half_precision(name):
+    with torch.device("meta"):
+        config = load_config(RECIPES / f"{name}-brats-64.yaml")
+        network = trained_methods()[name].build(config, StackSpec.of("A", "B", "C", "D"), 64)
+    assert 2 * sum(value.numel() for value in network.state_dict().values()) < 2 * 2**20 - 20_000
 
 
 @pytest.mark.parametrize("name", ["hinet", "mmsyn", "ucdgan", "cocagan"])

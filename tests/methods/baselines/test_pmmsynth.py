@@ -11,7 +11,7 @@ from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.methods.baselines.collections import collection_error, require_sources
+from a2a.methods.baselines.collections import collection_error, identifiers, owner, require_sources
 from a2a.methods.baselines.pmmsynth import PMMSynth, PMMSynthConfig, selective_error
 from a2a.methods.baselines.synthesis import scenario_vectors
 from a2a.networks.pmmsynth import Unification, UniSynth
@@ -162,6 +162,14 @@ def test_the_identifier_changes_the_answer_and_an_unknown_one_is_refused(method)
         method.told("elsewhere")
     with pytest.raises(InputError, match="do not say which data sets they know"):
         replace(method, card={}).told("here")
+
+
+def test_data_sets_are_numbered_by_the_alphabet_whatever_a_file_says(method, store):
+    turned = replace(method, card={"datasets": dict(reversed(method.datasets.items()))})
+    assert [turned.told(name).number for name in ("here", "there")] == [0, 1] == [method.number, 1]
+    assert owner(store, store.split("val")).tolist() == [0] * 4 + [1] * 4 and identifiers(store) == ["here", "there"]
+    shuffled = replace(store, manifest=store.manifest | {"datasets": dict(reversed(store.datasets.items()))})
+    assert owner(shuffled, shuffled.split("val")).tolist() == [0] * 4 + [1] * 4
 
 
 def test_other_observations_and_slices_are_refused(method):
