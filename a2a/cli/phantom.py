@@ -16,7 +16,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     preset: Annotated[
-        Literal["any2all", "brats", "adni", "isles"], typer.Option(help="Modalities and lesions, see the book.")
+        Literal["any2all", "brats", "adni", "isles", "ttg", "tti"],
+        typer.Option(help="Modalities and lesions, see the book."),
     ] = "any2all",
     subject: Annotated[str, typer.Option(metavar="N or N..M", help="Number of the subject, or several.")] = "0",
     size: Annotated[int, typer.Option(help="Pixels per side over 224 mm: 64, 128, 192 or 256.")] = 128,

@@ -32,11 +32,17 @@ def prepare(
 ) -> None:
     """Make a data set ready for training: orient, scale, slice, and write a slice store.
 
+    A collection of data sets (data_cards/collections/) is prepared set by set, each beside --out, and then joined.
+
     Subjects that cannot be used are named with the reason and left out; the exit code is then 3. A run that was
     interrupted goes on where it stopped when it is started again.
     """
     from a2a.data.cards.card import load_card
+    from a2a.data.cards.collection import find_collection
 
+    if find_collection(card):
+        _collect(card, given.place(out), root, profile, size, overwrite, workers or os.cpu_count() or 1)
+        return
     found, out = load_card(card), given.place(out)
     found.profile(profile)
     if found.layouts and root is not None and not root.is_dir():
@@ -51,6 +57,23 @@ def prepare(
         typer.echo(f"Look at {shown(str(doubt), REASON)}", err=True)
     if report.skipped:
         raise typer.Exit(SOME_SKIPPED)
+
+
+def _collect(
+    card: str, out: Path, root: Path | None, profile: str, size: int | None, overwrite: bool, workers: int
+) -> None:
+    """Prepare the data sets of a collection and join their stores."""
+    from a2a.data.cards.collection import load_collection
+    from a2a.data.prepare.collection import collect
+
+    found = load_collection(card)
+    if root is not None or size is not None:
+        raise InputError(
+            f"{found.name} is a collection; --root and --size belong to its data sets, prepare them first."
+        )
+    store = collect(found, out, profile, workers, overwrite)
+    rows = ", ".join(f"{count} {split}" for split, count in store.manifest["rows"].items())
+    typer.echo(f"{store.path}: {rows} slices of {', '.join(sorted(store.datasets))}; what a data set lacks is missing.")
 
 
 def _summary(report: "PrepareReport") -> str:

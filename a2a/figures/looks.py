@@ -45,6 +45,14 @@ METHODS = {
     "minet": Look("MINet", _SKY, "x", "longdashdot"),
     "mcvarnet": Look("MC-VarNet", "#6b4c9a", "triangle-down", "dot"),
     "discdiff": Look("DisC-Diff", "#7a5c00", "pentagon", "dash"),
+    "hinet": Look("Hi-Net", "#4b7f52", "hourglass", "dash"),
+    "mmsyn": Look("MM-SYN", "#a05a2c", "bowtie", "dot"),
+    "ucdgan": Look("UcDGAN, ours", "#5f7f95", "triangle-left", "longdash"),
+    "cocagan": Look("CocaGAN, ours", "#93617a", "triangle-right", "dashdot"),
+    "syndiff": Look("SynDiff, paired", "#c77700", "star-square", "longdashdot"),
+    "pmmsynth": Look("PMM-Synth", "#2b6f77", "diamond-tall", "solid"),
+    "pflsynth": Look("pFLSynth", "#6d6a1f", "star-triangle-up", "dash"),
+    "ftn": Look("FTN, ours", "#7d4a4a", "star-triangle-down", "dot"),
 }
 """Look of each method by its name in the results tables; Any2all first."""
 

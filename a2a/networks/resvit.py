@@ -45,18 +45,20 @@ class ResViTSize:
     dropout: float = 0.1
 
 
-def _halve(inside: int, outside: int) -> list[nn.Module]:
+def halve(inside: int, outside: int) -> list[nn.Module]:
+    """Make a convolution that halves the size, with its norm and ReLU."""
     convolution = nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=False)
     return [convolution, nn.BatchNorm2d(outside), nn.ReLU()]
 
 
-def _double(inside: int, outside: int) -> list[nn.Module]:
+def double(inside: int, outside: int) -> list[nn.Module]:
+    """Make a transposed convolution that doubles the size, with its norm and ReLU."""
     convolution = nn.ConvTranspose2d(inside, outside, 3, stride=2, padding=1, output_padding=1, bias=False)
     return [convolution, nn.BatchNorm2d(outside), nn.ReLU()]
 
 
-def _twice(inside: int, outside: int, padding: str) -> nn.Sequential:
-    """Convolution-norm twice, with a ReLU between."""
+def residual(inside: int, outside: int, padding: str) -> nn.Sequential:
+    """Make convolution and norm twice, with a ReLU between; `padding` is how the border is filled."""
     layers: list[nn.Module] = []
     for channels in (inside, outside):
         convolution = nn.Conv2d(channels, outside, 3, padding=1, padding_mode=padding, bias=False)
@@ -100,14 +102,14 @@ class AttendedPath(nn.Module):
         super().__init__()
         coarse = side // 2 ** len(size.downs)
         pairs = zip((channels, *size.downs), size.downs, strict=False)
-        self.down = nn.Sequential(*(layer for pair in pairs for layer in _halve(*pair)))
+        self.down = nn.Sequential(*(layer for pair in pairs for layer in halve(*pair)))
         self.embed = nn.Conv2d(size.downs[-1], size.tokens, 1)
         self.position = nn.Parameter(torch.zeros(1, coarse * coarse, size.tokens))
         self.dropout = nn.Dropout(size.dropout)
         wide = (size.tokens, *reversed(size.downs[:-1]))
         pairs = zip(wide, (*wide[1:], channels), strict=True)
-        self.up = nn.Sequential(*(layer for pair in pairs for layer in _double(*pair)))
-        self.compress = _twice(2 * channels, channels, "zeros")
+        self.up = nn.Sequential(*(layer for pair in pairs for layer in double(*pair)))
+        self.compress = residual(2 * channels, channels, "zeros")
         self.shortcut = nn.Sequential(nn.Conv2d(2 * channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor, transformer: Transformer) -> Tensor:
@@ -139,12 +141,12 @@ class ResViT(nn.Module):
             raise InputError(f"Images of side {side} do not fit ResViT; {stride} must divide the side.")
         self.modalities, self.side, wide = modalities, side, widths[-1]
         first = nn.Conv2d(modalities, size.width, 7, padding=3, padding_mode="reflect", bias=False)
-        halves = [layer for level in range(HALVINGS) for layer in _halve(widths[level], widths[level + 1])]
+        halves = [layer for level in range(HALVINGS) for layer in halve(widths[level], widths[level + 1])]
         self.encoder = nn.Sequential(first, nn.BatchNorm2d(size.width), nn.ReLU(), *halves)
-        self.residual = nn.ModuleList(_twice(wide, wide, "reflect") for _ in range(size.blocks))
+        self.residual = nn.ModuleList(residual(wide, wide, "reflect") for _ in range(size.blocks))
         paths = {str(block): AttendedPath(wide, side // 2**HALVINGS, size) for block in size.attended}
         self.attended, self.transformer = nn.ModuleDict(paths), Transformer(size)
-        doubles = [layer for level in range(HALVINGS, 0, -1) for layer in _double(widths[level], widths[level - 1])]
+        doubles = [layer for level in range(HALVINGS, 0, -1) for layer in double(widths[level], widths[level - 1])]
         last = nn.Conv2d(size.width, modalities, 7, padding=3, padding_mode="reflect")
         self.decoder = nn.Sequential(*doubles, last, nn.Tanh())
         self.register_buffer("joined", torch.tensor(False))

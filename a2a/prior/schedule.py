@@ -30,8 +30,9 @@ class NoiseSchedule:
     Parameters
     ----------
     kind
-        ``"cosine"`` (Nichol and Dhariwal 2021, Eq. 17, betas at most 0.999) or ``"linear"`` (Ho et al. 2020:
-        betas from 1e-4 to 0.02 at T = 1000, scaled for other T).
+        ``"cosine"`` (Nichol and Dhariwal 2021, Eq. 17, betas at most 0.999), ``"linear"`` (Ho et al. 2020:
+        betas from 1e-4 to 0.02 at T = 1000, scaled for other T) or ``"vp"``, T large steps of the process whose beta
+        grows from 0.1 to 20 (Xiao et al. 2022; Ozbey et al. 2023 with T = 4).
     length
         Number of times T.
 
@@ -42,12 +43,12 @@ class NoiseSchedule:
     (150, 999, (0, -1))
     """
 
-    kind: Literal["cosine", "linear"] = "cosine"
+    kind: Literal["cosine", "linear", "vp"] = "cosine"
     length: int = 1000
 
     def __post_init__(self) -> None:
-        if self.kind not in ("cosine", "linear"):
-            raise InputError(f"Unknown noise schedule {self.kind!r}; use 'cosine' or 'linear'.")
+        if self.kind not in ("cosine", "linear", "vp"):
+            raise InputError(f"Unknown noise schedule {self.kind!r}; use 'cosine', 'linear' or 'vp'.")
         if not (isinstance(self.length, Integral) and 2 <= self.length <= LONGEST):
             raise InputError(f"A noise schedule needs at least 2 times, and at most {LONGEST}, got {self.length!r}.")
 
@@ -58,6 +59,9 @@ class NoiseSchedule:
             scale = 1000 / self.length
             return np.linspace(1e-4 * scale, min(0.02 * scale, 0.999), self.length)
         u = np.arange(self.length + 1) / self.length
+        if self.kind == "vp":
+            time = 0.001 + 0.999 * u
+            return -np.expm1(np.diff(-0.5 * time**2 * (20 - 0.1) - 0.1 * time))
         f = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
         return np.minimum(1 - f[1:] / f[:-1], 0.999)
 

@@ -5,6 +5,7 @@ have, and several processes can take their share of it without talking to each o
 """
 
 import math
+from collections.abc import Hashable
 from functools import lru_cache
 
 import torch
@@ -37,6 +38,48 @@ def rows_of_step(seed: int, step: int, batch: int, slices: int) -> list[int]:
         start = max(first - epoch * slices, 0)
         rows += _order(seed, epoch, slices)[start : first + batch - epoch * slices].tolist()
     return rows
+
+
+def consistent_rows(keys: tuple[Hashable, ...], seed: int, step: int, batch: int) -> list[int]:
+    """Return the slice numbers of a step so that all have the same key (MCBS, Zhang et al. 2026).
+
+    In each epoch the slices of a key are filled up to a multiple of `batch` by random ones of their own, shuffled and
+    cut into batches; then the batches of all keys are shuffled. An epoch has as many steps as there are batches.
+
+    Parameters
+    ----------
+    keys
+        Of every slice, such as its data set and which modalities it has.
+    seed
+        Of the run.
+    step
+        Counted from 0.
+    batch
+        Slices of a step.
+    """
+    groups = _groups(keys)
+    steps = sum(-(-len(rows) // batch) for rows in groups)
+    return _consistent(groups, seed, step // steps, batch)[step % steps]
+
+
+@lru_cache(maxsize=2)
+def _groups(keys: tuple[Hashable, ...]) -> tuple[tuple[int, ...], ...]:
+    """Numbers of the slices of each key, in the order in which the keys come."""
+    groups: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    return tuple(map(tuple, groups.values()))
+
+
+@lru_cache(maxsize=2)
+def _consistent(groups: tuple[tuple[int, ...], ...], seed: int, epoch: int, batch: int) -> list[list[int]]:
+    """The batches of an epoch."""
+    draw, batches = generator(seed, ORDER, epoch), []
+    for group in groups:
+        more = torch.randint(len(group), (-len(group) % batch,), generator=draw)
+        filled = torch.tensor([*group, *(group[i] for i in more.tolist())])
+        batches += filled[torch.randperm(len(filled), generator=draw)].split(batch)
+    return [batches[i].tolist() for i in torch.randperm(len(batches), generator=draw).tolist()]
 
 
 def share(batch: int, rank: int, world: int) -> range:

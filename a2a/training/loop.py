@@ -164,6 +164,11 @@ def _check(objective: Objective, out: Path, resume: bool, devices: int) -> None:
     for name in ("train", "val"):
         if not len(store.split(name)):
             raise InputError(f"{store.path}: the split {name} has no slices; training needs train and val.")
+    if store.datasets and not objective.incomplete:
+        raise InputError(
+            f"{store.path}: subjects of this collection lack modalities, and {config.name} needs complete stacks; "
+            "take a method for collections, such as pmmsynth."
+        )
     if missing := [key for key in SOURCE if key not in store.manifest]:
         raise InputError(f"{store.path}: its manifest.json lacks {', '.join(missing)}; prepare the store again.")
 

@@ -46,6 +46,9 @@ class Objective(ABC):
     file: ClassVar[str] = "method.safetensors"
     """Name of the weights file in the folder of the run."""
 
+    incomplete: ClassVar[bool] = False
+    """Whether it learns from subjects that lack modalities, see `a2a.data.cards.collection`."""
+
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """Make the networks in the order in which a step updates them; the loop has seeded their initial weights."""

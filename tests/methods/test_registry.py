@@ -19,12 +19,13 @@ from a2a.methods.interface import ANY2ALL
 from a2a.methods.recipes import trained_methods
 from a2a.methods.registry import load_method, method, methods
 
+RIVALS = {"cocagan", "discdiff", "hinet", "m2dn", "mcvarnet", "minet", "mmgan", "mmresvit", "mmsyn", "pmmsynth"}
+RIVALS |= {"ftn", "pflsynth", "syndiff", "ucdgan"}
 PAGE = repository("book", "29-howto-method.md")
 
 
 def test_the_compared_methods_are_found_by_themselves():
-    known = {"adm", "apt", "discdiff", "m2dn", "mcvarnet", "minet", "mmgan", "mmresvit", "umm-csgm"}
-    assert set(trained_methods()) == known <= set(methods())
+    assert set(trained_methods()) >= RIVALS and set(trained_methods()) <= set(methods())
     assert ANY2ALL not in methods()
 
 
@@ -35,7 +36,7 @@ def test_a_name_is_given_once(name):
 
 
 def test_an_unknown_method_is_refused_with_those_that_are_known():
-    with pytest.raises(InputError, match="'mmgam' is no method; name one of adm, apt, discdiff, m2dn"):
+    with pytest.raises(InputError, match="'mmgam' is no method; name one of .*discdiff.* m2dn"):
         load_method("mmgam")
 
 

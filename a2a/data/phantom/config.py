@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from a2a.data.phantom.grid import Grid
+from a2a.data.phantom.site import OLDER, RESEARCH, USUAL, Site
 
 PHANTOM_VERSION = 1  # grows with every change of the output
 
@@ -26,6 +27,8 @@ class Preset:
         Whether the images show nothing outside the brain.
     bleeds
         Whether microbleeds and calcifications occur; white-matter hyperintensities always do.
+    site
+        The hospital that scans them.
     """
 
     modalities: tuple[str, ...]
@@ -33,6 +36,7 @@ class Preset:
     lesions: dict[str, int]
     stripped: bool = False
     bleeds: bool = True
+    site: Site = USUAL
 
 
 PRESETS = {
@@ -40,6 +44,16 @@ PRESETS = {
     "brats": Preset(("T1SE", "T1GD", "T2", "T2FLAIR"), (60.0, 12.0), {"ncr": 1, "ed": 2, "et": 3}, stripped=True),
     "adni": Preset(("T1", "T2L", "PDW"), (75.0, 7.0), {"wmh": 1}, bleeds=False),
     "isles": Preset(("T2FLAIR", "DWI", "ADC"), (70.0, 13.0), {"inf": 1}, stripped=True),
+    "ttg": Preset(
+        ("T1SE", "T2", "T1GD", "T2FLAIR", "DWI", "ADC"),
+        (62.0, 9.0),
+        {"ncr": 1, "ed": 2, "et": 3},
+        stripped=True,
+        site=OLDER,
+    ),
+    "tti": Preset(
+        ("T1SE", "T2", "T2FLAIR", "ADC"), (57.0, 6.0), {"wmh": 1}, stripped=True, bleeds=False, site=RESEARCH
+    ),
 }
 
 
@@ -49,8 +63,8 @@ class PhantomConfig(BaseModel):
     Parameters
     ----------
     preset
-        The stack of modalities and the lesions: ``"any2all"``, ``"brats"`` (tumour), ``"adni"`` or ``"isles"``
-        (infarct).
+        The stack of modalities and the lesions: ``"any2all"``, ``"brats"`` (tumour), ``"adni"``, ``"isles"``
+        (infarct), or those of two more hospitals, ``"ttg"`` (tumour) and ``"tti"``.
     size
         Pixels per side over 224 mm: 64, 128, 192 or 256. A subject has the same anatomy at each.
     dz, z_lo, z_hi
@@ -72,7 +86,7 @@ class PhantomConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: Literal["any2all", "brats", "adni", "isles"] = "any2all"
+    preset: Literal["any2all", "brats", "adni", "isles", "ttg", "tti"] = "any2all"
     size: Literal[64, 128, 192, 256] = 64
     dz: float = Field(4.0, gt=0.0, le=20.0)
     z_lo: float = -40.0

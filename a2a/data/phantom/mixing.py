@@ -13,7 +13,8 @@ from a2a.data.phantom.grid import Grid
 from a2a.data.phantom.infarct import ADC_VARIATION
 from a2a.data.phantom.latents import Latents
 from a2a.data.phantom.shapes import Points
-from a2a.data.phantom.signal import SEQUENCES, Relaxation, SpoiledGradientEcho
+from a2a.data.phantom.signal import Relaxation, SpoiledGradientEcho
+from a2a.data.phantom.site import USUAL, Site
 from a2a.data.phantom.tissue import AMYLOID_UPTAKE, CLASSES, INDEX, TABLE, TissueParameters
 
 # log-SD of T1, and of T2, T2* and ADC, from place to place within a class
@@ -92,6 +93,7 @@ def mr_signal(
     variation: Variation,
     latents: Latents,
     leak: float = 0.0,
+    site: Site = USUAL,
 ) -> np.ndarray:
     """Return the signed MR signal of a sequence, float32 (N,), in units of the CSF density.
 
@@ -105,8 +107,10 @@ def mr_signal(
         The subject's tissue values, their variation in space, and its bone density.
     leak
         How strongly a tumour takes up contrast agent, about 1; matters for T1GD only.
+    site
+        Where it is scanned.
     """
-    sequence, enhanced = SEQUENCES[name], name == "T1GD"
+    sequence, enhanced = site.sequence(name), name == "T1GD"
     t1 = np.minimum(tissue.t1, tissue.t1gd) if enhanced else tissue.t1
     uniform = sequence(Relaxation(t1, tissue.t2, tissue.t2star, tissue.pd, tissue.adc))
     signal = np.zeros(fractions.shape[1], np.float32)

@@ -23,6 +23,7 @@ from a2a.data.phantom.grid import Grid
 from a2a.data.phantom.infarct import with_stage
 from a2a.data.phantom.mixing import Variation, draw_variation, hounsfield, mr_signal, susceptibility_loss, uptake
 from a2a.data.phantom.motion import Motion
+from a2a.data.phantom.site import USUAL, Site
 from a2a.data.phantom.tissue import INDEX, TissueParameters, draw_parameters
 
 
@@ -62,8 +63,8 @@ class Patient:
             scale=float(np.exp(rng(Stream.PET_SCALE).normal(0.0, 0.04))),
         )
 
-    def contrast(self, name: str) -> np.ndarray:
-        """Return the ideal contrast of a modality, float32 (Z, H, W): signed MR signal, HU or SUVR."""
+    def contrast(self, name: str, site: Site = USUAL) -> np.ndarray:
+        """Return the ideal contrast of a modality at a hospital, float32 (Z, H, W): signed MR signal, HU or SUVR."""
         body, latents, tumour = self.anatomy, self.anatomy.latents, self.anatomy.lesions.tumour
         kind, air = ACQUISITIONS[name].kind, ACQUISITIONS[name].background
         if kind == "CT":
@@ -72,7 +73,7 @@ class Patient:
             suvr = uptake(body.points, body.depth, body.fractions, self.tissue, self.variation, self.amyloid)
             return np.float32(self.scale) * body.volume(suvr, air)
         leak = 0.0 if tumour is None else tumour.leak
-        signal = body.volume(mr_signal(name, body.fractions, self.tissue, self.variation, latents, leak), air)
+        signal = body.volume(mr_signal(name, body.fractions, self.tissue, self.variation, latents, leak, site), air)
         if name == "T2star":
             sinus, vein, bleed, calc = (body.fractions[INDEX[n]] for n in ("sinus", "vein", "bleed", "calc"))
             sources = body.volume(sinus), body.volume(bleed + np.float32(0.3) * calc), body.volume(vein)
@@ -96,6 +97,8 @@ class Scanner:
         Returns the generator of a stream.
     still
         The modality that the others are registered to; None if all of them are exactly.
+    site
+        The hospital.
     """
 
     patient: Patient
@@ -103,6 +106,7 @@ class Scanner:
     white: np.ndarray
     rng: Streams
     still: str | None = None
+    site: Site = USUAL
 
     def scan(self, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Acquire modalities.
@@ -124,11 +128,19 @@ class Scanner:
         if "ADC" in names:
             pairs = zip(acquired["B0"], acquired["DWI"], strict=True)
             acquired["ADC"] = tuple(diffusion_coefficient(b0, weighted) for b0, weighted in pairs)
-        return {name: acquired[name] for name in names}
+        return {name: self._stored(name, acquired[name]) for name in names}
+
+    def _stored(self, name: str, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Apply the hospital's law of storing to an MR image without and with noise; the ADC is a physical map."""
+        if name == "ADC" or ACQUISITIONS[name].kind != "MR":
+            return pair
+        clean, noisy = pair
+        white = float(np.median(clean[self.white > 0.95]))
+        return self.site.stored(clean, white), self.site.stored(noisy, white)
 
     def ideal(self, name: str) -> np.ndarray:
         """Return the contrast on the grid of the image, with point spread (and as it was moved)."""
-        contrast = point_spread(self.patient.contrast(name), self.grid.fine, ACQUISITIONS[name])
+        contrast = point_spread(self.patient.contrast(name, self.site), self.grid.fine, self.site.acquisition(name))
         if self.still not in (None, name):
             motion = Motion.draw(self.rng(Stream.POSITION + ACQUISITIONS[name].session))
             contrast = motion.apply(contrast, self.grid.fine)
@@ -136,7 +148,7 @@ class Scanner:
 
     def acquire(self, name: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Add receive bias, gain and noise to a contrast from `ideal`; return it without and with noise."""
-        acquisition, grid = ACQUISITIONS[name], self.grid
+        acquisition, grid = self.site.acquisition(name), self.grid
         noise = self.rng(Stream.NOISE + acquisition.number)
         if acquisition.kind == "CT":
             return image, image + ct_noise(grid, noise)

@@ -127,7 +127,7 @@ class Case:
         """Scan a patient of this anatomy, as `Scanner.scan` does, and strip the skull if the preset says so."""
         config = self.config
         still = config.kind.modalities[0] if config.misregistration else None
-        pairs = Scanner(patient, config.grid, self.maps.white, rng, still).scan(config.names)
+        pairs = Scanner(patient, config.grid, self.maps.white, rng, still, config.kind.site).scan(config.names)
         if not config.kind.stripped:
             return pairs
         return {name: tuple(image * self.maps.brain for image in pair) for name, pair in pairs.items()}

@@ -85,6 +85,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def available(self) -> np.ndarray:
+        """Which modalities each slice has, ``bool (N, n)``; what is missing is NaN in `images`, at every pixel."""
+        return ~np.isnan(self.images[:, :, 0, 0])
+
     def thinned(self, every: int) -> np.ndarray:
         """Row numbers of every n-th slice of each subject, starting in the middle of the first gap."""
         subjects = list(dict.fromkeys(self.subjects.tolist()))
@@ -123,6 +128,7 @@ class Manifest(BaseModel):
     profile: Name = ""
     preprocessing: dict[str, Any] = {}
     subjects: dict[str, dict[str, Any]] = {}
+    datasets: dict[Name, list[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ class SliceStore:
         for name in SPLITS:
             images = store.split(name).images
             if verify:
-                _require_image_units(images, path / f"{name}.npy")
+                _require_image_units(images, path / f"{name}.npy", bool(store.datasets))
         return store
 
     def split(self, name: str) -> Split:
@@ -196,6 +202,11 @@ class SliceStore:
         return self.manifest[key]
 
     @property
+    def datasets(self) -> dict[str, list[str]]:
+        """Subjects of each data set, by its identifier; empty for a store of one card."""
+        return self.manifest.get("datasets", {})
+
+    @property
     def label_maps(self) -> list[dict]:
         """Name, and meaning of each value, of every label map: `a2a.data.cards.parts.LabelCard` as JSON."""
         return self.manifest.get("labels", [])
@@ -221,11 +232,27 @@ class SliceStore:
         return index[index["split"] == split]
 
 
-def _require_image_units(images: np.ndarray, file: Path) -> None:
-    """Refuse values that are NaN or leave [0, 1]; read in pieces."""
+def in_image_units(images: np.ndarray, incomplete: bool) -> bool:
+    """Whether all values lie in [0, 1].
+
+    Parameters
+    ----------
+    images
+        ``(N, n, H, W)``.
+    incomplete
+        Whether images that are missing may be NaN, then at every pixel; something must be there.
+    """
+    missing = np.isnan(images)
+    whole = missing.all(axis=(2, 3))
+    if not incomplete or (missing.any(axis=(2, 3)) != whole).any() or whole.all(axis=1).any():
+        return not missing.any() and bool(images.min() >= 0 and images.max() <= 1)
+    return bool(np.nanmin(images) >= 0 and np.nanmax(images) <= 1)
+
+
+def _require_image_units(images: np.ndarray, file: Path, incomplete: bool) -> None:
+    """Refuse values that are NaN, but for missing images of a collection, or leave [0, 1]; read in pieces."""
     for first in range(0, len(images), PIECE):
-        piece = images[first : first + PIECE]
-        if not (piece.min() >= 0 and piece.max() <= 1):
+        if not in_image_units(images[first : first + PIECE], incomplete):
             raise InputError(f"{file} has values that are NaN or leave [0, 1]; prepare the store again.")
     release(images)
 

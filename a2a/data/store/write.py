@@ -11,7 +11,7 @@ from a2a.common.errors import InputError
 from a2a.common.files import temporary, write_json
 from a2a.common.outputs import OutputFolder, remove
 from a2a.data.cards.profiles import SPLITS
-from a2a.data.store.read import COLUMNS, FORMAT, INDEX, LABELS, MANIFEST, files_of, sha256
+from a2a.data.store.read import COLUMNS, FORMAT, INDEX, LABELS, MANIFEST, files_of, in_image_units, sha256
 from a2a.forward.stack import StackSpec
 
 
@@ -33,6 +33,8 @@ class StoreWriter:
         Replace a slice store that is there.
     label_maps
         Those that come with every slice, each with its name and the meaning of its values (JSON).
+    incomplete
+        Whether subjects may lack modalities, as in a collection: what is missing is NaN at every pixel.
 
     Raises
     ------
@@ -47,8 +49,9 @@ class StoreWriter:
         size: int,
         overwrite: bool = False,
         label_maps: Sequence[dict] = (),
+        incomplete: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path, self.incomplete = Path(path), incomplete
         self.spec, self.size, self.label_maps = spec, size, label_maps
         self._kinds = {"": ("<f2", (len(spec), size, size))}
         if label_maps:
@@ -110,7 +113,7 @@ class StoreWriter:
         if found != wanted:
             shapes, expected = (", ".join(map(str, s.values())) for s in (found, wanted))
             raise InputError(f"Slices (and labels) of {subject} have shape {shapes}; the store needs {expected}.")
-        if not (images.min() >= 0 and images.max() <= 1):
+        if not in_image_units(images, self.incomplete):
             raise InputError(f"Slices of {subject} leave [0, 1].")
         for kind, array in arrays.items():
             self._files[split, kind].write(np.ascontiguousarray(array, dtype=self._kinds[kind][0]).tobytes())

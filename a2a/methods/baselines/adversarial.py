@@ -114,27 +114,58 @@ class Adversarial(Synthesis[A]):
 
 
 @dataclass(frozen=True, eq=False)
-class AdversarialObjective(Objective):
-    """Generator and discriminator take turns, the generator first; the discriminator judges its newest answer."""
+class GanObjective(Objective):
+    """What all GANs here share: a generator and a discriminator in turns, the generator first.
 
-    config: AdversarialConfig
+    One without a discriminator learns by itself.
+    """
+
+    config: SynthesisConfig
 
     product: ClassVar[str] = "generator"
+
+    @property
+    @abstractmethod
+    def method(self) -> type[Synthesis[Any]]:
+        """What the finished generator becomes."""
+
+    @abstractmethod
+    def discriminator(self) -> nn.Module | None:
+        """Make the discriminator, or None."""
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Generator and, if there is one, discriminator."""
+        generator = self.method.build(self.config, self.store.spec, self.store.size)
+        discriminator = self.discriminator()
+        return {"generator": generator} | ({"discriminator": discriminator} if discriminator else {})
+
+    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Adam with betas (0.5, 0.999), customary for GANs."""
+        return torch.optim.Adam(network.parameters(), lr=self.config.lr, betas=(0.5, 0.999))
+
+    def validation(self, network: nn.Module) -> float:
+        """Mean absolute error of missing modalities, see `a2a.methods.baselines.synthesis.validation_error`."""
+        return validation_error(self.finished(network, {}), self.store.split("val"))
+
+    def finished(self, network: nn.Module, card: dict[str, Any]) -> Synthesis[Any]:
+        """Wrap the generator."""
+        return self.method(network, self.config, self.store.spec, self.store.size, card)
+
+
+@dataclass(frozen=True, eq=False)
+class AdversarialObjective(GanObjective):
+    """The scheme of mm-gan: the selective discriminator judges the newest answer of the generator."""
+
+    config: AdversarialConfig
 
     @property
     @abstractmethod
     def method(self) -> type[Adversarial[Any]]:
         """What the finished generator becomes."""
 
-    def networks(self) -> dict[str, nn.Module]:
-        """Generator and discriminator."""
-        generator = self.method.build(self.config, self.store.spec, self.store.size)
-        discriminator = PatchDiscriminator(len(self.store.spec), self.config.discriminator_widths)
-        return {"generator": generator, "discriminator": discriminator}
-
-    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Adam with betas (0.5, 0.999), customary for GANs."""
-        return torch.optim.Adam(network.parameters(), lr=self.config.lr, betas=(0.5, 0.999))
+    def discriminator(self) -> nn.Module:
+        """Make the selective discriminator."""
+        return PatchDiscriminator(len(self.store.spec), self.config.discriminator_widths)
 
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
         """Truth and input of the generator in the range of the network, and what is given."""
@@ -157,11 +188,3 @@ class AdversarialObjective(Objective):
     def answer(self, generator: nn.Module, entered: Tensor, *more: Tensor) -> Tensor:
         """Run the generator; `more` is what `inputs` returned beyond the first three."""
         return generator(entered)
-
-    def validation(self, network: nn.Module) -> float:
-        """Mean absolute error of missing modalities, see `a2a.methods.baselines.synthesis.validation_error`."""
-        return validation_error(self.finished(network, {}), self.store.split("val"))
-
-    def finished(self, network: nn.Module, card: dict[str, Any]) -> Adversarial[Any]:
-        """Wrap the generator."""
-        return self.method(network, self.config, self.store.spec, self.store.size, card)

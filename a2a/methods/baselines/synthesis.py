@@ -5,7 +5,7 @@ is given at all, noise. Explained in the chapter "mmGAN".
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -41,6 +41,13 @@ class SynthesisConfig(TrainConfig):
     curriculum: Literal["clean", "official", "none"] = "clean"
     scenario_for: Literal["slice", "step"] = "slice"
     nothing: bool = True
+
+
+class GivenConfig(SynthesisConfig):
+    """Of methods that look at given modalities only: there must be one, and all slices of a step share a scenario."""
+
+    scenario_for: Literal["step"] = "step"
+    nothing: Literal[False] = False
 
 
 @lru_cache(maxsize=8)
@@ -138,6 +145,25 @@ def passed_through(answer: Tensor, entered: Tensor, given: Tensor) -> Tensor:
         Which modalities those are, boolean ``(B, n)``.
     """
     return torch.where(given[:, :, None, None], entered.to(answer.dtype), answer)
+
+
+def by_scenario(answer: Callable[[Tensor, list[int]], Tensor], images: Tensor, given: Tensor) -> Tensor:
+    """Answer rows of which the same modalities are given together.
+
+    Parameters
+    ----------
+    answer
+        Maps rows and the channels that are given to images ``(rows, n, H, W)``.
+    images
+        ``(b, n, H, W)``.
+    given
+        bool ``(b, n)``.
+    """
+    answers = torch.empty_like(images)
+    for vector in given.unique(dim=0):
+        rows = (given == vector).all(dim=1)
+        answers[rows] = answer(images[rows], vector.nonzero().flatten().tolist()).to(images.dtype)
+    return answers
 
 
 S = TypeVar("S", bound=SynthesisConfig)

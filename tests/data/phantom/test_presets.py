@@ -6,10 +6,13 @@ from pydantic import ValidationError
 from scipy.ndimage import binary_dilation
 
 from a2a.data.phantom import PhantomConfig, Subject, generate_subject, stack_slices, stack_spec
+from a2a.data.phantom.acquisition import ACQUISITIONS
 from a2a.data.phantom.config import PRESETS
 from a2a.data.phantom.fields import Stream, stream
 from a2a.data.phantom.infarct import Spot, draw_infarct
 from a2a.data.phantom.latents import draw_latents
+from a2a.data.phantom.signal import SEQUENCES, Relaxation
+from a2a.data.phantom.site import USUAL, Site
 from a2a.data.phantom.tissue import INDEX
 from a2a.data.phantom.tumour import draw_tumour
 
@@ -37,7 +40,8 @@ def adni() -> Subject:
 
 @pytest.fixture(scope="module")
 def subjects(brats, isles, adni) -> dict[str, Subject]:
-    return {"brats": brats, "isles": isles, "adni": adni}
+    hospitals = {"ttg": made("ttg", 6, size=128), "tti": made("tti", 4, size=128)}
+    return {"brats": brats, "isles": isles, "adni": adni} | hospitals
 
 
 def median(subject: Subject, modality: str, name: str) -> float:
@@ -232,3 +236,30 @@ def test_no_lesion_class_appears_where_the_preset_has_none(adni, subjects):
     assert not subjects["brats"].fractions[INDEX["inf"]].any()
     wmh = subjects["isles"].fractions[INDEX["wmh"]] > 0.5
     assert wmh.any() and not (binary_dilation(wmh) & ~subjects["isles"].brain_mask).any()
+
+
+def test_hospitals_show_the_same_head_in_other_grey_values_and_noise():
+    """White matter is 1 everywhere; the same subject of one seed is scanned at each."""
+    heads = {preset: made(preset, 7, size=64) for preset in ("brats", "ttg", "tti")}
+    ratio = {
+        (preset, modality): median(head, modality, "cgm") / median(head, modality, "wm")
+        for preset, head in heads.items()
+        for modality in ("T1SE", "T2", "T2FLAIR")
+    }
+    for modality in ("T1SE", "T2", "T2FLAIR"):
+        usual, older, research = (ratio[preset, modality] for preset in heads)
+        assert abs(older / usual - 1) > 0.03 and abs(older / research - 1) > 0.1
+    adc = {preset: median(heads[preset], "ADC", "wm") for preset in ("ttg", "tti")}
+    assert adc["ttg"] == pytest.approx(adc["tti"], rel=0.12)  # a map of a physical quantity is the same everywhere
+
+
+def test_a_hospital_is_described_by_its_differences():
+    image = np.linspace(0, 2, 9, dtype=np.float32)
+    assert USUAL.sequence("T2") is SEQUENCES["T2"] and USUAL.acquisition("T2") is ACQUISITIONS["T2"]
+    assert USUAL.stored(image, 0.5) is image
+    law = Site(gamma=0.5).stored(image, 0.5)
+    np.testing.assert_allclose(law, 0.5 * (image / 0.5) ** 0.5, rtol=1e-6)
+    assert law[2] == pytest.approx(0.5)  # white matter keeps its value
+    field, tissue = Site(t1=0.75), Relaxation(*(np.float32([800.0, 4300.0]) for _ in range(5)))
+    slower = tissue._replace(t1=np.float32([600.0, 4300.0]))
+    np.testing.assert_allclose(field.sequence("T1SE")(tissue), SEQUENCES["T1SE"](slower), rtol=1e-6)

@@ -1,6 +1,7 @@
 """Slices small enough that a method learns them by heart in seconds."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from a2a.data.store.write import StoreWriter
 from a2a.forward.stack import StackSpec
 
 NAMES = ("T1", "T2FLAIR", "CT")
+HAS = {"here": (0, 1), "there": (1, 2)}
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,27 @@ def make_store(tmp_path_factory) -> Callable[..., SliceStore]:
                 images = discs(count, seed, size)
                 writer.add(split, split, list(range(count)), [0.0] * count, images)
             writer.finish({"card": "discs", "profile": "ci", "fingerprint": "f", "preprocessing": {"size": size}})
+        return SliceStore.open(path)
+
+    return make
+
+
+@pytest.fixture
+def collect(make_store: Callable[..., SliceStore], tmp_path: Path) -> Callable[..., SliceStore]:
+    """Make a store of data sets that share one modality; in the second the discs are darker by a law of its own."""
+
+    def make(has: dict[str, tuple[int, ...]] = HAS, splits: tuple[str, str] = ("train", "val")) -> SliceStore:
+        names: dict[str, list[str]] = {name: [] for name in has}
+        source, path = make_store(4, 16), tmp_path / "-".join(("collection", *splits))
+        with StoreWriter(path, StackSpec.of(*NAMES), 16, incomplete=True) as writer:
+            for number, (name, channels) in enumerate(has.items()):
+                for split, origin in zip(("train", "val"), splits, strict=True):
+                    images = np.array(source.split(origin).images, dtype=np.float32) ** (1 + number)
+                    images[:, [i for i in range(3) if i not in channels]] = np.nan
+                    writer.add(split, f"{name}-{split}", list(range(4)), [0.0] * 4, images)
+                    names[name].append(f"{name}-{split}")
+            said = {"card": "c", "profile": "ci", "fingerprint": "f", "preprocessing": {"size": 16}}
+            writer.finish(said | {"datasets": names})
         return SliceStore.open(path)
 
     return make
