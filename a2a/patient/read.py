@@ -18,12 +18,12 @@ from a2a.data.kspace.frame import Grid
 from a2a.data.kspace.npz import KSpaceFile
 from a2a.data.volumes.foreground import find_head
 from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
-from a2a.data.volumes.normalisation import Normalisation, require_plausible
+from a2a.data.volumes.normalisation import Normalisation, require_plausible, statistic
 from a2a.data.volumes.slices import SliceGeometry
 from a2a.forward.measured import KSpace, KSpaceLines
 from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
-from a2a.forward.stack import StackSpec
+from a2a.forward.stack import Modality, StackSpec
 from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import Weights
 
@@ -127,7 +127,7 @@ def read_patient(
     brought: dict[str, KSpaceFile] = {}
     located = bool(originals)
     for name, path in coil_maps.items():
-        brought[name] = read_kspace(named[name], name, _grid(geometry, located, size, how), path, axes)
+        brought[name] = read_kspace(named[name], name, _grid(geometry, located, size, how, name), path, axes)
         if geometry is None:
             count, affine = len(brought[name].kspace.data), brought[name].affine
             geometry, located = _own_grid(size, how["field_of_view_mm"], count, affine), affine is not None
@@ -178,11 +178,17 @@ def _cut(
     seen = clean or list(volumes.values())
     head = find_head(seen[0]) if how.get("foreground") == "head" else None
     geometry = SliceGeometry.fit(seen, weights.size, how["field_of_view_mm"], how["brain_fraction"], head)
-    scales = {name: Normalisation.fit(weights.spec[name], v.data, how["percentile"]) for name, v in volumes.items()}
+    scales = {name: _scale(weights.spec[name], v.data, how, head) for name, v in volumes.items()}
     for name, volume in volumes.items():
         require_plausible(volume, weights.spec[name], scales[name])
     slices = {name: torch.from_numpy(geometry.to_slices(scales[name].forward(v.data))) for name, v in volumes.items()}
     return geometry, scales, slices
+
+
+def _scale(modality: Modality, data: np.ndarray, how: Mapping, head: np.ndarray | None) -> Normalisation:
+    """Scale an image as the training data were: by a percentile of all of it, or by the median of the head."""
+    median = modality.name in (how.get("medians") or {})
+    return Normalisation.fit(modality, data[head] if median and head is not None else data, *statistic(how, modality.name))
 
 
 def _require_same_head(
@@ -236,13 +242,14 @@ def _preprocessing(weights: Weights) -> Mapping:
     return how
 
 
-def _grid(geometry: SliceGeometry | None, located: bool, size: int, how: Mapping) -> Grid:
-    """Where k-space is needed: on slices that lie somewhere, or anywhere."""
+def _grid(geometry: SliceGeometry | None, located: bool, size: int, how: Mapping, name: str) -> Grid:
+    """Where k-space of a modality is needed, on slices that lie somewhere, or anywhere, and how it is scaled."""
+    percentile, becomes = statistic(how, name)
     if geometry is None or not located:
         count = None if geometry is None else len(geometry.planes)
-        return Grid(count, size, how["field_of_view_mm"], how["percentile"])
+        return Grid(count, size, how["field_of_view_mm"], percentile, becomes=becomes)
     place = geometry.pixel_affine, geometry.planes, geometry.middle_mm
-    return Grid(len(geometry.planes), size, how["field_of_view_mm"], how["percentile"], *place)
+    return Grid(len(geometry.planes), size, how["field_of_view_mm"], percentile, *place, becomes=becomes)
 
 
 def _own_grid(size: int, field_of_view_mm: float, slices: int, pixels: np.ndarray | None = None) -> SliceGeometry:
