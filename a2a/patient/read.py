@@ -188,7 +188,8 @@ def _cut(
 def _scale(modality: Modality, data: np.ndarray, how: Mapping, head: np.ndarray | None) -> Normalisation:
     """Scale an image as the training data were: by a percentile of all of it, or by the median of the head."""
     median = modality.name in (how.get("medians") or {})
-    return Normalisation.fit(modality, data[head] if median and head is not None else data, *statistic(how, modality.name))
+    seen = data[head] if median and head is not None else data
+    return Normalisation.fit(modality, seen, *statistic(how, modality.name))
 
 
 def _require_same_head(

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from a2a.common.escaping import shown
 from a2a.common.files import write_atomically, write_json
 from a2a.common.units import to_model
 from a2a.forward.stack import StackSpec
+from a2a.networks.plain import PlainConfig, PlainUNet
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior.calibration import Calibration, at_all_times
 from a2a.prior.denoiser import Times, clamped
@@ -31,6 +32,19 @@ from a2a.prior.linear import LinearEstimate
 from a2a.prior.schedule import NoiseSchedule
 from a2a.prior.target import Predicts, Target
 from a2a.prior.weights import Description, filled, modest, read_weights, state_digest
+
+Network: TypeAlias = UNet | PlainUNet
+
+
+def _of_plain(network: Any) -> str:
+    """Which network the JSON of weights describes."""
+    return "plain" if isinstance(network, PlainConfig) or isinstance(network, dict) and "widths" in network else "unet"
+
+
+Sizes = Annotated[
+    Annotated[UNetConfig, AfterValidator(modest), Tag("unet")] | Annotated[PlainConfig, Tag("plain")],
+    Discriminator(_of_plain),
+]
 
 
 class Tables(BaseModel):
@@ -44,7 +58,7 @@ class Tables(BaseModel):
 class PriorDescription(Description):
     """What the JSON beside the weights of a prior says."""
 
-    network: Annotated[UNetConfig, AfterValidator(modest)]
+    network: Sizes
     schedule: NoiseSchedule
     predicts: Predicts
     calibration: Tables | None
@@ -99,7 +113,7 @@ class Prior:
     amplified 20,000 times, the gain falls to 0 and leaves the mean, the best guess without data.
     """
 
-    network: UNet
+    network: Network
     schedule: NoiseSchedule
     spec: StackSpec
     size: int
@@ -115,7 +129,7 @@ class Prior:
             raise InputError(f"network: {config.channels} channels for the modalities {self.spec.names}.")
         if config.stacks != stacks:
             raise InputError(f"network: it is shown {config.stacks} stacks, but what it predicts needs {stacks}.")
-        if self.linear is not None and tuple(self.linear.mean.shape) != self._shape:
+        if self.linear is not None and tuple(self.linear.mean.shape) not in (self._shape, (len(self.spec), 1, 1)):
             raise InputError(f"linear: it is of {tuple(self.linear.mean.shape)}, but the prior is for {self._shape}.")
         if self.calibration is not None:
             self.calibration.check(self._shape, self.predicts)
@@ -245,7 +259,8 @@ class Prior:
             known = Calibration.taken_from(said.calibration.times, tensors) if said.calibration else None
         except InputError as error:
             raise InputError(f"{path}: the JSON beside it is damaged ({error}); fetch both files again.") from error
-        network = filled(path, lambda: UNet(said.network), tensors, "network")
+        made = PlainUNet if isinstance(said.network, PlainConfig) else UNet
+        network = filled(path, lambda: made(said.network), tensors, "network")
         try:
             of = StackSpec(said.spec)
             prior = cls(network, said.schedule, of, said.size, known, card, bf16, said.predicts, linear)
