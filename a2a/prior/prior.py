@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -31,20 +31,9 @@ from a2a.prior.frequency_bands import pixel_variance
 from a2a.prior.linear import LinearEstimate
 from a2a.prior.schedule import NoiseSchedule
 from a2a.prior.target import Predicts, Target
-from a2a.prior.weights import Description, filled, modest, read_weights, state_digest
+from a2a.prior.weights import Description, filled, modest, read_description, read_weights, state_digest
 
 Network: TypeAlias = UNet | PlainUNet
-
-
-def _of_plain(network: Any) -> str:
-    """Which network the JSON of weights describes."""
-    return "plain" if isinstance(network, PlainConfig) or isinstance(network, dict) and "widths" in network else "unet"
-
-
-Sizes = Annotated[
-    Annotated[UNetConfig, AfterValidator(modest), Tag("unet")] | Annotated[PlainConfig, Tag("plain")],
-    Discriminator(_of_plain),
-]
 
 
 class Tables(BaseModel):
@@ -58,7 +47,7 @@ class Tables(BaseModel):
 class PriorDescription(Description):
     """What the JSON beside the weights of a prior says."""
 
-    network: Sizes
+    network: Annotated[UNetConfig, AfterValidator(modest)]
     schedule: NoiseSchedule
     predicts: Predicts
     calibration: Tables | None
@@ -73,6 +62,12 @@ class PriorDescription(Description):
         if old:
             raise ValueError("it is of an older form; fetch both files again")
         return content
+
+
+class PlainDescription(PriorDescription):
+    """The same of a prior with a plain network."""
+
+    network: PlainConfig
 
 
 @dataclass(frozen=True)
@@ -252,14 +247,16 @@ class Prior:
             If a file is missing or corrupt, or the modalities differ.
         """
         path = Path(path)
-        description, tensors = read_weights(path, PriorDescription, "a prior")
+        sizes = read_description(path).get("network")
+        plain = isinstance(sizes, dict) and "widths" in sizes
+        description, tensors = read_weights(path, PlainDescription if plain else PriorDescription, "a prior")
         said, linear = description, LinearEstimate.taken_from(tensors)
         card = said.card.model_dump(mode="json", exclude_unset=True)
         try:
             known = Calibration.taken_from(said.calibration.times, tensors) if said.calibration else None
         except InputError as error:
             raise InputError(f"{path}: the JSON beside it is damaged ({error}); fetch both files again.") from error
-        made = PlainUNet if isinstance(said.network, PlainConfig) else UNet
+        made = PlainUNet if plain else UNet
         network = filled(path, lambda: made(said.network), tensors, "network")
         try:
             of = StackSpec(said.spec)
