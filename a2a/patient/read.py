@@ -16,7 +16,7 @@ from a2a.data.kspace.check import require_same_head
 from a2a.data.kspace.file import is_kspace, read_kspace
 from a2a.data.kspace.frame import Grid
 from a2a.data.kspace.npz import KSpaceFile
-from a2a.data.volumes.foreground import find_head
+from a2a.data.volumes.foreground import find_head, known_background
 from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
 from a2a.data.volumes.normalisation import Normalisation, require_plausible, statistic
 from a2a.data.volumes.slices import SliceGeometry
@@ -28,6 +28,8 @@ from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import Weights
 
 UNCONDITIONAL_SLICES = 8
+STRIPPED = ("nonzero", "file")
+"""Foregrounds of cards whose training images show the brain alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,9 @@ class Acquisition:
         Where each given modality came from.
     located
         Whether the slices lie where the patient lay: as images or the header of a scan say.
+    background
+        Where all given images are exactly 0, as skull stripping leaves them, ``bool (X, Y, Z)`` on the RAS grid: there
+        the completion is 0, as the observation says. None for weights of whole heads.
     """
 
     observation: Observation
@@ -60,6 +65,7 @@ class Acquisition:
     simulated: Mapping[str, KSpaceFile]
     files: Mapping[str, Path]
     located: bool = True
+    background: np.ndarray | None = None
 
     def between(self, first: int, last: int) -> "Acquisition":
         """Keep only the planes `first` to `last` (counted upwards from 0, both included), for a quick trial.
@@ -147,7 +153,27 @@ def read_patient(
         _require_same_head(named[name], file.kspace, slices, how["field_of_view_mm"] / size, name)
     kspace = {name: file.kspace for name, file in (brought | simulated).items()}
     observation = Observation.build(weights.spec, slices, kspace, (len(geometry.planes), size, size))
-    return Acquisition(observation, geometry, scales, originals, simulated, named, located)
+    background = _background(originals, how)
+    if background is not None:
+        observation = replace(observation, support=_support(observation, geometry, background, list(brought)))
+    return Acquisition(observation, geometry, scales, originals, simulated, named, located, background)
+
+
+def _background(originals: Mapping[str, Volume], how: Mapping) -> np.ndarray | None:
+    """What skull stripping left out of the given images, where weights were trained on stripped ones; else None."""
+    if not originals or how.get("foreground") not in STRIPPED:
+        return None
+    return known_background([to_ras(volume) for volume in originals.values()])
+
+
+def _support(
+    observation: Observation, geometry: SliceGeometry, background: np.ndarray, scanned: list[str]
+) -> torch.Tensor:
+    """Where each modality may be other than 0, `(N, n, H, W)`: a clean one is known, a scanner has seen the skull."""
+    inside = torch.from_numpy(geometry.to_slices((~background).astype(np.float32)) > 0)[:, None]
+    known = zip(observation.spec.names, observation.kinds, strict=True)
+    free = torch.tensor([kind == "clean" or name in scanned for name, kind in known])
+    return inside | free[:, None, None]
 
 
 def simulate_kspace(image: torch.Tensor, undersampling: Undersampling, seed: int = 0) -> KSpace:

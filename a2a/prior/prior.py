@@ -7,13 +7,14 @@ both. Explained in the chapter "The diffusion prior".
 import dataclasses
 import hashlib
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -23,7 +24,7 @@ from a2a.common.escaping import shown
 from a2a.common.files import write_atomically, write_json
 from a2a.common.units import to_model
 from a2a.forward.stack import StackSpec
-from a2a.networks.plain import PlainConfig, PlainUNet
+from a2a.networks.plain import PlainConfig, PlainUNet, places
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior.calibration import Calibration, at_all_times
 from a2a.prior.denoiser import Times, clamped
@@ -95,6 +96,8 @@ class Prior:
         `a2a.prior.target.Target`.
     linear
         The linear estimate that the network corrects, or None.
+    window
+        Rows and columns at which a plain network looks, see `within`; None for all.
 
     Raises
     ------
@@ -117,6 +120,7 @@ class Prior:
     bf16: bool = False
     predicts: Predicts = "noise"
     linear: LinearEstimate | None = None
+    window: tuple[slice, slice] | None = None
 
     def __post_init__(self) -> None:
         config, stacks = self.network.config, self.target.stacks
@@ -162,6 +166,33 @@ class Prior:
         with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             return self.network(x, times.expand(len(x), -1)).float()
 
+    def within(self, mask: Tensor) -> "Prior":
+        """Return the same prior that looks only where it matters, which is faster; elsewhere it is not to be asked.
+
+        Only a plain network can: it is told where each pixel lies, and what it says of a pixel depends on what is near.
+
+        Parameters
+        ----------
+        mask
+            Where its estimates matter, ``bool (H, W)``.
+        """
+        if not (isinstance(self.network, PlainUNet) and bool(mask.any())):
+            return self
+        stride = self.network.config.stride
+        lines = (torch.nonzero(mask.any(dim=axis)).flatten() for axis in (1, 0))
+        edges = [_edges(int(found[0]), int(found[-1]) + 1, stride, self.size) for found in lines]
+        return replace(self, window=(slice(*edges[0]), slice(*edges[1])))
+
+    def _looked(self, shown: Tensor, t: Times) -> Tensor:
+        """What the network answers, in its window; 0 elsewhere."""
+        if self.window is None:
+            return self._answer(shown, t)
+        rows, columns = self.window
+        place = places(self.size, self.size).to(shown).expand(len(shown), -1, -1, -1)
+        part = self._answer(torch.cat([shown, place], dim=1)[:, :, rows, columns], t)
+        left, right = columns.start, self.size - columns.stop
+        return F.pad(part, (left, right, rows.start, self.size - rows.stop))
+
     def predict(self, x: Tensor, t: Times) -> Tensor:
         """Return the clamped clean estimate, see `Denoiser.predict`.
 
@@ -173,7 +204,7 @@ class Prior:
         if x.shape[1:] != self._shape:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
         shown, (offset, slope) = self.target.shown(x, t)
-        return self._shrink(self.clamp(offset + slope * self._answer(shown, t)), t)
+        return self._shrink(self.clamp(offset + slope * self._looked(shown, t)), t)
 
     def _shrink(self, x0: Tensor, t: Times) -> Tensor:
         if self._shrinkage is None or not isinstance(t, Integral):  # the gain is that of one level for all
@@ -268,3 +299,10 @@ class Prior:
             found, needed = (f"{len(s)} modalities ({', '.join(s.names)})" for s in (prior.spec, spec))
             raise InputError(f"{path}: these weights are for {found}, but {needed} are needed.")
         return prior
+
+
+def _edges(first: int, last: int, stride: int, size: int) -> tuple[int, int]:
+    """Widen a range by a margin of `stride` pixels and to a multiple of it, within the slice."""
+    length = min(-(-(last - first + 2 * stride) // stride) * stride, size)
+    start = min(max(first - (length - last + first) // 2, 0), size - length)
+    return start, start + length
