@@ -109,8 +109,6 @@ class PlainUNet(nn.Module):
     is `(B, n, H, W)`; H and W are multiples of ``config.stride``. Times are not needed: maps say them.
     """
 
-    checkpointing: ClassVar[bool] = False
-
     def __init__(self, config: PlainConfig):
         super().__init__()
         self.config, widths = config, config.widths

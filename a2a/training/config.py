@@ -175,6 +175,8 @@ class PriorConfig(TrainConfig):
             raise ValueError("crops need a network that is told where they lie: set plain")
         if self.plain is not None and self.start:
             raise ValueError("start: a plain network begins with no other; leave it out")
+        if self.plain is not None and self.checkpointing:
+            raise ValueError("checkpointing: a plain network keeps all its activations; leave it out")
         if self.plain is None and (self.given > 0) != (self.network.noise_levels == "per-modality"):
             raise ValueError("given and network.noise_levels go together: set both (0.5, per-modality) or neither")
         if self.precondition != "none" and self.predicts != "clean":
