@@ -27,6 +27,7 @@ from a2a.data.kspace.frame import Grid
 from a2a.data.kspace.grid import ScannerKSpace, to_grid
 from a2a.data.kspace.hdf5 import read_hdf5
 from a2a.data.kspace.npz import KSpaceFile, placed_npz, read_npz
+from a2a.data.kspace.phase import with_phase
 from a2a.data.volumes.normalisation import Normalisation
 from a2a.forward.measured import KSpace, KSpaceLines
 
@@ -111,11 +112,14 @@ def _from_scanner(
     placed = to_grid(replace(scan, axes=scan.axes or axes), grid)
     require_centred(scan.data, name)
     found = read_maps(maps, name) if maps is not None else scan.maps
-    if found is None:
+    estimated = found is None
+    if estimated:
         found = estimated_maps(*placed.centre(), name)
     elif found.ndim == 4 and len(found) == len(scan.data):
         found = found[placed.order]
     kspace = placed.with_maps(np.asarray(found, dtype=np.complex64))
+    if estimated:
+        kspace = with_phase(kspace, name)
     content = KSpaceFile(kspace, scan.scale) if scan.scale else _scaled(kspace, name, grid)
     return replace(content, affine=placed.affine)
 
