@@ -32,16 +32,9 @@ def statement(card: Mapping[str, Any], geometry: SliceGeometry) -> dict[str, Any
     geometry
         Where the slices lie.
     """
-    data = card.get("data", {})
-    how, name = data.get("preprocessing", {}), data.get("card")
     return {
         "resolution_mm": resolution(geometry),
-        "trained_on": {
-            "card": name,
-            "profile": data.get("profile"),
-            "heads": _heads(name),
-            "images": SHOWS.get(str(how.get("foreground")), "not stated"),
-        },
+        "trained_on": _trained_on(card),
         "scale": "a completed modality has the brightness of the training images, not of the patient's scanner",
         "use": "for research only",
     }
@@ -69,12 +62,32 @@ def in_words(said: Mapping[str, Any]) -> str:
         What `statement` returned.
     """
     x, y, z = said["resolution_mm"]
-    trained = said["trained_on"]
-    heads = trained["heads"].removesuffix(" heads")
     return (
-        f"Computed at {x:g} x {y:g} mm in planes {z:g} mm apart, by weights that learnt from {trained['images']} "
-        f"({heads}, data {trained['card'] or 'not stated'}). {said['use'].capitalize()}."
+        f"Computed at {x:g} x {y:g} mm in planes {z:g} mm apart, by weights that learnt from "
+        f"{_in_words(said['trained_on'])}. {said['use'].capitalize()}."
     )
+
+
+def learnt_from(card: Mapping[str, Any]) -> str:
+    """Return in words what weights have seen.
+
+    Parameters
+    ----------
+    card
+        Their model card.
+    """
+    return _in_words(_trained_on(card))
+
+
+def _trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
+    data = card.get("data", {})
+    name, foreground = data.get("card"), data.get("preprocessing", {}).get("foreground")
+    images = SHOWS.get(str(foreground), "images of a kind that is not stated")
+    return {"card": name, "profile": data.get("profile"), "heads": _heads(name), "images": images}
+
+
+def _in_words(trained: Mapping[str, Any]) -> str:
+    return f"{trained['images']} ({trained['heads'].removesuffix(' heads')}, data {trained['card'] or 'not stated'})"
 
 
 def _heads(card: str | None) -> str:

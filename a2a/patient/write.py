@@ -23,7 +23,7 @@ from a2a.figures.static import contact_sheet
 from a2a.figures.views import views_png
 from a2a.forward.completion import Completion
 from a2a.forward.stack import Modality
-from a2a.methods.interface import Method
+from a2a.methods.interface import Any2all, Method
 from a2a.patient.read import Acquisition
 from a2a.patient.statement import statement
 
@@ -84,11 +84,18 @@ def complete_patient(
             write_kspace(folder / "kspace" / f"{name}.npz", file)
         _write_pictures(folder, acquisition, done)
         how = {"method": method.name, "weights": method.card.get("config", {}).get("name", "unnamed")}
-        sampling = {"evaluations": done.evaluations, "samples": samples, "seed": seed}
+        sampling = {"evaluations": done.evaluations, "samples": samples, "seed": seed} | _options(method)
         cost = {"seconds": round(done.seconds, 1), "machine": machine()}
         said = statement(method.card, acquisition.geometry)
         write_json(folder / REPORT, _report(acquisition, units) | said | how | sampling | cost)
     return done
+
+
+def _options(method: Method) -> dict:
+    """How a prior was sampled, as JSON values; nothing of another method."""
+    if not isinstance(method, Any2all):
+        return {}
+    return {"options": dict(method.options), "precision": "bf16" if method.prior.bf16 else "float32"}
 
 
 def output_folder(out: Path, overwrite: bool) -> OutputFolder:

@@ -42,6 +42,14 @@ def test_outside_every_sample_is_zero(sampler, text):
     assert done.samples[:, :, 1:].masked_select(INSIDE).min() > 0
 
 
+@pytest.mark.parametrize("sampler", [mds, mps])
+def test_it_is_known_at_every_step_and_not_only_in_the_end(sampler):
+    estimates = []
+    sampler(gaussian(), observed("T1"), steps=5, on_step=lambda t, x, x0: estimates.append(x0[:, 1:]))
+    assert len(estimates) == 5
+    assert all((each.masked_select(~INSIDE) == -1).all() for each in estimates)  # 0 in the model's range
+
+
 def test_inside_the_posterior_is_exact():
     prior, data = gaussian(), observed("T1")
     done = mps(prior, data, steps=500, samples=400, batch=400)
