@@ -177,6 +177,8 @@ def _scaling(card: DataCard, modality: ModalityCard) -> str:
         return f"{modality.window[0]:g} and {modality.window[1]:g}"
     if card.preprocessing is None:
         return "not known"
+    if modality.median is not None:
+        return f"0 and 1 / {modality.median:g} of the median of the subject's brain or head"
     whose = "subject's" if modality.normalisation == "subject-percentile" else "training subjects' (median)"
     return f"0 and the {whose} {card.preprocessing.percentile:g}th percentile"
 

@@ -15,8 +15,10 @@ from a2a.common.errors import InputError
 if TYPE_CHECKING:
     from click import HelpFormatter
 
+    from a2a.forward.observation import Observation
     from a2a.forward.stack import StackSpec
     from a2a.methods.interface import Method
+    from a2a.patient.read import Acquisition
 
 KSPACE, MAPS = "-kspace", "-maps"
 ANY_MODALITY = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -58,6 +60,16 @@ def complete(
         int | None,
         typer.Option(min=1, help="Completions for mean and deviation; by default 4, or 1 where all are equal."),
     ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(help="Of a prior, in one word: fast (MDS, 10 evaluations, 4 samples) or best (50 and 16)."),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="In which a prior computes: float32, bf16, or auto: bf16 where it takes half the time.")
+    ] = "float32",
+    keep_samples: Annotated[
+        bool, typer.Option("--keep-samples", help="Also write all samples, as 4-D NIfTI.")
+    ] = False,
     planes: Annotated[
         str | None, typer.Option(metavar="FIRST-LAST", help="Only these planes, counted upwards from 0, to try it out.")
     ] = None,
@@ -97,6 +109,7 @@ def complete(
     output_folder(out, overwrite).check()
     words, options = split_options(words, sampler)
     completes = load_completer(trained, method, weights, sampler, options, batch, checkpointing)
+    completes, usual = at_quality(completes, quality)
     files, maps = parse_files(words, completes.spec)
     undersampling = Undersampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
     acquisition = read_patient(given, files, completes, undersampling, seed, maps=maps, axes=kspace_axes)
@@ -106,9 +119,100 @@ def complete(
         typer.echo("Nothing is given, so the prior is sampled unconditionally.", err=True)
     elif not acquisition.originals:
         typer.echo("No image is given, so the maps lie on a grid of their own.", err=True)
-    count = samples or (1 if completes.deterministic(acquisition.observation) else 4)
-    complete_patient(out, acquisition, completes, samples=count, seed=seed, overwrite=overwrite)
+    count = samples or (1 if completes.deterministic(acquisition.observation) else usual)
+    completes = announced(in_precision(completes, precision, acquisition.observation), acquisition, count)
+    complete_patient(
+        out, acquisition, completes, samples=count, seed=seed, keep_samples=keep_samples, overwrite=overwrite
+    )
     typer.echo(f"Maps, report and pictures are in {out}; look at {out / 'contact_sheet.png'}.")
+
+
+def at_quality(completes: "Method", quality: str | None) -> tuple["Method", int]:
+    """Give a method the options that a word stands for, and say how many samples belong to it.
+
+    Parameters
+    ----------
+    completes
+        What completes; its named options stay.
+    quality
+        See `a2a.methods.quality.QUALITIES`; None changes nothing.
+
+    Raises
+    ------
+    InputError
+        If there is no such quality, or it is not for this method or sampler.
+    """
+    from a2a.methods.interface import Any2all
+    from a2a.methods.quality import settings
+
+    if quality is None:
+        return completes, 4
+    if not isinstance(completes, Any2all) or completes.sampler != "mds":
+        raise InputError("--quality is for --prior with --sampler mds; leave it out.")
+    options, samples = settings(quality, completes.prior, completes.options)
+    return replace(completes, options=options), samples
+
+
+def in_precision(completes: "Method", precision: str, observation: "Observation") -> "Method":
+    """Let a prior compute as asked for; ``auto`` takes bf16 if a trial took at most half the time of float32.
+
+    Parameters
+    ----------
+    completes
+        What completes.
+    precision
+        ``float32``, ``bf16`` or ``auto``.
+    observation
+        Whose slices are tried.
+
+    Raises
+    ------
+    InputError
+        If there is no such precision, or the method is no prior.
+    """
+    from a2a.common.progress import remark
+    from a2a.methods.interface import Any2all
+    from a2a.methods.quality import estimated_seconds
+
+    if precision not in ("float32", "bf16", "auto"):
+        raise InputError(f"--precision {precision}: it is none of float32, bf16, auto.")
+    if precision == "float32":
+        return completes
+    if not isinstance(completes, Any2all):
+        raise InputError("--precision is for --prior; leave it out.")
+    half = replace(completes, prior=replace(completes.prior, bf16=True))
+    if precision == "bf16":
+        return half
+    slow, fast = (min(estimated_seconds(each, observation, 1) for _ in range(2)) for each in (completes, half))
+    chosen = fast <= slow / 2
+    said = "so it computes in" if chosen else "so it stays in float32, not"
+    remark(f"bf16 takes {fast / slow:.0%} of the time of float32 here, {said} bf16")
+    return half if chosen else completes
+
+
+def announced(completes: "Method", acquisition: "Acquisition", samples: int) -> "Method":
+    """Say what will be computed, by which weights, and how long it will take; return the method.
+
+    Parameters
+    ----------
+    completes
+        What completes.
+    acquisition
+        Of the patient.
+    samples
+        Of each slice.
+    """
+    from a2a.common.progress import format_seconds, remark
+    from a2a.methods.interface import Any2all
+    from a2a.methods.quality import estimated_seconds
+    from a2a.patient.statement import in_words, statement
+
+    remark(in_words(statement(completes.card, acquisition.geometry)))
+    if isinstance(completes, Any2all):
+        slices = acquisition.observation.shape[0]
+        takes = format_seconds(estimated_seconds(completes, acquisition.observation, samples))
+        remark(f"{slices} slices, {samples} samples of each: about {takes}")
+    return completes
 
 
 def load_completer(
@@ -146,7 +250,10 @@ def load_completer(
             raise InputError("--weights is for --method; name the weights of a prior with --prior.")
         trained = Prior.load(prior)
         trained.network.to(device)
-        trained.network.checkpointing = checkpointing
+        if checkpointing:
+            if not hasattr(trained.network, "checkpointing"):
+                raise InputError("--checkpointing is for networks with attention; leave it out, this one is small.")
+            trained.network.checkpointing = True
         return Any2all(trained, sampler, options, batch)
     if options or checkpointing:
         wrong = f"--{next(iter(options))}".replace("_", "-") if options else "--checkpointing"

@@ -32,6 +32,7 @@ def _machine(root: Path) -> Iterator[str]:
 
 def _weights(folder: Path) -> Iterator[str]:
     """Every shipped prior and method with the plain values of its model card, and whether its tensors are here."""
+    from a2a.patient.statement import learnt_from
     from a2a.prior.shipped import SOURCE
 
     files = sorted(folder.rglob("*.json"))
@@ -40,7 +41,9 @@ def _weights(folder: Path) -> Iterator[str]:
         tensors = file.with_suffix(".safetensors")
         here = f"{tensors.stat().st_size / 2**20:.1f} MiB" if tensors.is_file() else f"not here; found by {SOURCE}"
         yield f"  {tensors.relative_to(folder)} ({here})"
-        for name, value in json.loads(file.read_text(encoding="utf-8"))["card"].items():
+        card = json.loads(file.read_text(encoding="utf-8"))["card"]
+        yield f"    learnt from: {learnt_from(card)}"
+        for name, value in card.items():
             if isinstance(value, str | int | float):
                 yield from textwrap.wrap(f"{name}: {value}", 110, initial_indent="    ", subsequent_indent="      ")
 

@@ -37,6 +37,9 @@ class Observation:
     noise_std
         For each modality, of the image or of each real and imaginary part of k-space, in image units; 0 where exact
         or missing.
+    support
+        ``bool (B, n, H, W)``, False where a modality is known to be 0, such as around a skull-stripped brain; None
+        where nothing is known.
 
     Examples
     --------
@@ -50,6 +53,7 @@ class Observation:
     operator: StackOperator
     data: tuple[torch.Tensor, ...] = field(repr=False)
     noise_std: tuple[float, ...]
+    support: torch.Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         counts = {len(self.spec), len(self.scenario.kinds), len(self.operator), len(self.data), len(self.noise_std)}
@@ -141,12 +145,14 @@ class Observation:
         """Take a slice of the batch: ``observation[2:4]``."""
         if not isinstance(rows, slice):
             raise InputError(f"An observation is cut by a slice such as [0:1], got [{rows!r}].")
-        return replace(self, operator=self.operator[rows], data=tuple(y[rows] for y in self.data))
+        support = None if self.support is None else self.support[rows]
+        return replace(self, operator=self.operator[rows], data=tuple(y[rows] for y in self.data), support=support)
 
     def repeat(self, samples: int) -> "Observation":
         """Repeat the batch, for several posterior samples at once: row s B + b is sample s of item b."""
         data = tuple(y.repeat(samples, *[1] * (y.ndim - 1)) for y in self.data)
-        return replace(self, operator=self.operator.repeat(samples), data=data)
+        support = None if self.support is None else self.support.repeat(samples, 1, 1, 1)
+        return replace(self, operator=self.operator.repeat(samples), data=data, support=support)
 
     def __repr__(self) -> str:
         return f"Observation({str(self.scenario)!r}, shape={self.shape})"

@@ -16,18 +16,20 @@ from a2a.data.kspace.check import require_same_head
 from a2a.data.kspace.file import is_kspace, read_kspace
 from a2a.data.kspace.frame import Grid
 from a2a.data.kspace.npz import KSpaceFile
-from a2a.data.volumes.foreground import find_head
+from a2a.data.volumes.foreground import find_head, known_background
 from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
-from a2a.data.volumes.normalisation import Normalisation, require_plausible
+from a2a.data.volumes.normalisation import Normalisation, require_plausible, statistic
 from a2a.data.volumes.slices import SliceGeometry
 from a2a.forward.measured import KSpace, KSpaceLines
 from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
-from a2a.forward.stack import StackSpec
+from a2a.forward.stack import Modality, StackSpec
 from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import Weights
 
 UNCONDITIONAL_SLICES = 8
+STRIPPED = ("nonzero", "file")
+"""Foregrounds of cards whose training images show the brain alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,9 @@ class Acquisition:
         Where each given modality came from.
     located
         Whether the slices lie where the patient lay: as images or the header of a scan say.
+    background
+        Where all given images are exactly 0, as skull stripping leaves them, ``bool (X, Y, Z)`` on the RAS grid: there
+        the completion is 0, as the observation says. None for weights of whole heads.
     """
 
     observation: Observation
@@ -60,6 +65,7 @@ class Acquisition:
     simulated: Mapping[str, KSpaceFile]
     files: Mapping[str, Path]
     located: bool = True
+    background: np.ndarray | None = None
 
     def between(self, first: int, last: int) -> "Acquisition":
         """Keep only the planes `first` to `last` (counted upwards from 0, both included), for a quick trial.
@@ -127,7 +133,7 @@ def read_patient(
     brought: dict[str, KSpaceFile] = {}
     located = bool(originals)
     for name, path in coil_maps.items():
-        brought[name] = read_kspace(named[name], name, _grid(geometry, located, size, how), path, axes)
+        brought[name] = read_kspace(named[name], name, _grid(geometry, located, size, how, name), path, axes)
         if geometry is None:
             count, affine = len(brought[name].kspace.data), brought[name].affine
             geometry, located = _own_grid(size, how["field_of_view_mm"], count, affine), affine is not None
@@ -147,7 +153,27 @@ def read_patient(
         _require_same_head(named[name], file.kspace, slices, how["field_of_view_mm"] / size, name)
     kspace = {name: file.kspace for name, file in (brought | simulated).items()}
     observation = Observation.build(weights.spec, slices, kspace, (len(geometry.planes), size, size))
-    return Acquisition(observation, geometry, scales, originals, simulated, named, located)
+    background = _background(originals, how)
+    if background is not None:
+        observation = replace(observation, support=_support(observation, geometry, background, list(brought)))
+    return Acquisition(observation, geometry, scales, originals, simulated, named, located, background)
+
+
+def _background(originals: Mapping[str, Volume], how: Mapping) -> np.ndarray | None:
+    """What skull stripping left out of the given images, where weights were trained on stripped ones; else None."""
+    if not originals or how.get("foreground") not in STRIPPED:
+        return None
+    return known_background([to_ras(volume) for volume in originals.values()])
+
+
+def _support(
+    observation: Observation, geometry: SliceGeometry, background: np.ndarray, scanned: list[str]
+) -> torch.Tensor:
+    """Where each modality may be other than 0, `(N, n, H, W)`: a clean one is known, a scanner has seen the skull."""
+    inside = torch.from_numpy(geometry.to_slices((~background).astype(np.float32)) > 0)[:, None]
+    known = zip(observation.spec.names, observation.kinds, strict=True)
+    free = torch.tensor([kind == "clean" or name in scanned for name, kind in known])
+    return inside | free[:, None, None]
 
 
 def simulate_kspace(image: torch.Tensor, undersampling: Undersampling, seed: int = 0) -> KSpace:
@@ -178,11 +204,18 @@ def _cut(
     seen = clean or list(volumes.values())
     head = find_head(seen[0]) if how.get("foreground") == "head" else None
     geometry = SliceGeometry.fit(seen, weights.size, how["field_of_view_mm"], how["brain_fraction"], head)
-    scales = {name: Normalisation.fit(weights.spec[name], v.data, how["percentile"]) for name, v in volumes.items()}
+    scales = {name: _scale(weights.spec[name], v.data, how, head) for name, v in volumes.items()}
     for name, volume in volumes.items():
         require_plausible(volume, weights.spec[name], scales[name])
     slices = {name: torch.from_numpy(geometry.to_slices(scales[name].forward(v.data))) for name, v in volumes.items()}
     return geometry, scales, slices
+
+
+def _scale(modality: Modality, data: np.ndarray, how: Mapping, head: np.ndarray | None) -> Normalisation:
+    """Scale an image as the training data were: by a percentile of all of it, or by the median of the head."""
+    median = modality.name in (how.get("medians") or {})
+    seen = data[head] if median and head is not None else data
+    return Normalisation.fit(modality, seen, *statistic(how, modality.name))
 
 
 def _require_same_head(
@@ -236,13 +269,14 @@ def _preprocessing(weights: Weights) -> Mapping:
     return how
 
 
-def _grid(geometry: SliceGeometry | None, located: bool, size: int, how: Mapping) -> Grid:
-    """Where k-space is needed: on slices that lie somewhere, or anywhere."""
+def _grid(geometry: SliceGeometry | None, located: bool, size: int, how: Mapping, name: str) -> Grid:
+    """Where k-space of a modality is needed, on slices that lie somewhere, or anywhere, and how it is scaled."""
+    percentile, becomes = statistic(how, name)
     if geometry is None or not located:
         count = None if geometry is None else len(geometry.planes)
-        return Grid(count, size, how["field_of_view_mm"], how["percentile"])
+        return Grid(count, size, how["field_of_view_mm"], percentile, becomes=becomes)
     place = geometry.pixel_affine, geometry.planes, geometry.middle_mm
-    return Grid(len(geometry.planes), size, how["field_of_view_mm"], how["percentile"], *place)
+    return Grid(len(geometry.planes), size, how["field_of_view_mm"], percentile, *place, becomes=becomes)
 
 
 def _own_grid(size: int, field_of_view_mm: float, slices: int, pixels: np.ndarray | None = None) -> SliceGeometry:

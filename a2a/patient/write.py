@@ -4,6 +4,7 @@ Explained in the chapter "Your own NIfTI files".
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,12 @@ from a2a.data.volumes.nifti import Volume, from_ras, write_volume
 from a2a.data.volumes.normalisation import Normalisation
 from a2a.figures.stacks import completion_sheet
 from a2a.figures.static import contact_sheet
+from a2a.figures.views import views_png
 from a2a.forward.completion import Completion
 from a2a.forward.stack import Modality
-from a2a.methods.interface import Method
+from a2a.methods.interface import Any2all, Method
 from a2a.patient.read import Acquisition
+from a2a.patient.statement import statement
 
 FORMAT = "a2a completion 1"
 REPORT = "report.json"
@@ -35,16 +38,18 @@ def complete_patient(
     *,
     samples: int = 4,
     seed: int = 0,
+    keep_samples: bool = False,
     overwrite: bool = False,
 ) -> Completion:
     """Complete every slice and write the results, all of them or nothing.
 
     For each modality that the method gives ``NAME.nii.gz`` (mean over the samples) and ``NAME_std.nii.gz`` (standard
     deviation), on the grid and with the affine of the given images. A clean modality is the given image itself, with
-    zero deviation; the others are 0 in image units outside the slices. Maps are in physical units where the range is
-    known, else in image units [0, 1]; ``report.json`` says which. ``contact_sheet.png`` shows the middle slice,
-    ``overview.png`` twelve, and ``kspace/NAME.npz`` is k-space that was simulated, in the form in which it can be given
-    again.
+    zero deviation; the others are NaN where nothing was computed, outside the slices, but 0 in image units where the
+    given images are skull-stripped. Maps are in physical units where the range is known, else in image units [0, 1];
+    ``report.json`` says which, and what was computed how. ``contact_sheet.png`` shows the middle slice,
+    ``overview.png`` twelve, ``views.png`` three planes through the middle, and ``kspace/NAME.npz`` is k-space that was
+    simulated, in the form in which it can be given again.
 
     Parameters
     ----------
@@ -58,6 +63,8 @@ def complete_patient(
         Completions of each slice.
     seed
         Of the samples.
+    keep_samples
+        Also write ``NAME_samples.nii.gz``, all samples of each modality that was not given, with these as fourth axis.
     overwrite
         Replace an earlier completion at `out`.
 
@@ -69,18 +76,26 @@ def complete_patient(
         If another process writes `out`, or there is no room for the maps.
     """
     observation = acquisition.observation
-    with output_folder(out, overwrite).make(_room(acquisition)) as folder:
+    with output_folder(out, overwrite).make(_room(acquisition, samples * keep_samples)) as folder:
         generators = spawn(seed, observation.shape[0], samples)
         done = method.complete(observation, samples, generators)
-        units = _write_maps(folder, acquisition, done)
+        units = _write_maps(folder, acquisition, done, keep_samples)
         for name, file in acquisition.simulated.items():
             write_kspace(folder / "kspace" / f"{name}.npz", file)
         _write_pictures(folder, acquisition, done)
         how = {"method": method.name, "weights": method.card.get("config", {}).get("name", "unnamed")}
-        sampling = {"evaluations": done.evaluations, "samples": samples, "seed": seed}
+        sampling = {"evaluations": done.evaluations, "samples": samples, "seed": seed} | _options(method)
         cost = {"seconds": round(done.seconds, 1), "machine": machine()}
-        write_json(folder / REPORT, _report(acquisition, units) | how | sampling | cost)
+        said = statement(method.card, acquisition.geometry)
+        write_json(folder / REPORT, _report(acquisition, units) | said | how | sampling | cost)
     return done
+
+
+def _options(method: Method) -> dict:
+    """How a prior was sampled, as JSON values; nothing of another method."""
+    if not isinstance(method, Any2all):
+        return {}
+    return {"options": dict(method.options), "precision": "bf16" if method.prior.bf16 else "float32"}
 
 
 def output_folder(out: Path, overwrite: bool) -> OutputFolder:
@@ -88,9 +103,9 @@ def output_folder(out: Path, overwrite: bool) -> OutputFolder:
     return OutputFolder(Path(out), "completion", _is_completion, overwrite)
 
 
-def _room(acquisition: Acquisition) -> int:
-    """Bytes of the maps before they are packed, which shrinks them: mean and deviation of each modality."""
-    return 2 * 4 * len(acquisition.observation.spec) * math.prod(acquisition.geometry.shape)
+def _room(acquisition: Acquisition, samples: int) -> int:
+    """Bytes of the maps before they are packed, which shrinks them: mean, deviation and samples of each modality."""
+    return (2 + samples) * 4 * len(acquisition.observation.spec) * math.prod(acquisition.geometry.shape)
 
 
 def _is_completion(folder: Path) -> bool:
@@ -105,21 +120,43 @@ def _scale(acquisition: Acquisition, modality: Modality) -> tuple[Normalisation,
     return (scale, modality.unit) if scale else (Normalisation(0.0, 1.0), "image units, 0 to 1")
 
 
-def _write_maps(folder: Path, acquisition: Acquisition, done: Completion) -> dict[str, str]:
+def _write_maps(folder: Path, acquisition: Acquisition, done: Completion, keep_samples: bool) -> dict[str, str]:
     """Write mean and deviation of each modality on the grid of the given images; return the units."""
-    units, modalities = {}, tuple(done.spec)
+    units, modalities, computed = {}, tuple(done.spec), _computed(acquisition)
     for i in done.channels:
         modality, kind = modalities[i], acquisition.observation.kinds[i]
         scale, units[modality.name] = _scale(acquisition, modality)
         if kind == "clean":
             volume = acquisition.originals[modality.name]
-            maps = (volume, Volume(np.zeros_like(volume.data), volume.affine))
+            maps = {"": volume, "_std": Volume(np.zeros_like(volume.data), volume.affine)}
         else:
-            mean, std = (acquisition.geometry.to_volume(x[:, i].numpy()) for x in (done.mean, done.std))
-            maps = (_placed(scale.inverse(mean), acquisition), _placed((scale.high - scale.low) * std, acquisition))
-        for suffix, volume in zip(("", "_std"), maps, strict=True):
+            several = done.samples[:, :, i] if keep_samples else done.samples[:0, :, i]
+            drawn = [_map(acquisition, computed, one.numpy(), scale.inverse) for one in several]
+            spread = (scale.high - scale.low) * done.std[:, i].numpy()
+            maps = {
+                "": _map(acquisition, computed, done.mean[:, i].numpy(), scale.inverse),
+                "_std": _map(acquisition, computed, spread, lambda x: x),
+            }
+            if drawn:
+                maps["_samples"] = Volume(np.stack([volume.data for volume in drawn], axis=-1), drawn[0].affine)
+        for suffix, volume in maps.items():
             write_volume(folder / f"{modality.name}{suffix}.nii.gz", volume.data, volume.affine)
     return units
+
+
+def _computed(acquisition: Acquisition) -> np.ndarray:
+    """Where slices say something of the RAS volume, ``bool (X, Y, Z)``."""
+    geometry = acquisition.geometry
+    return geometry.to_volume(np.ones((len(geometry.planes), geometry.size, geometry.size), np.float32)) > 0.5
+
+
+def _map(
+    acquisition: Acquisition, computed: np.ndarray, slices: np.ndarray, physical: Callable[[np.ndarray], np.ndarray]
+) -> Volume:
+    """Bring slices to the grid of the first given image; NaN where nothing was computed and nothing is known."""
+    data = acquisition.geometry.to_volume(slices)
+    known = computed if acquisition.background is None else computed | acquisition.background
+    return _placed(np.where(known, physical(data), np.nan).astype(np.float32), acquisition)
 
 
 def _placed(data: np.ndarray, acquisition: Acquisition) -> Volume:
@@ -130,7 +167,7 @@ def _placed(data: np.ndarray, acquisition: Acquisition) -> Volume:
 
 
 def _write_pictures(folder: Path, acquisition: Acquisition, done: Completion) -> None:
-    """Write the middle slice in detail, and an overview of the mean."""
+    """Write the middle slice in detail, an overview of the mean, and three planes of a single sample."""
     observation, geometry, given = acquisition.observation, acquisition.geometry, list(done.channels)
     k, title, spec = observation.shape[0] // 2, str(observation.scenario), done.spec.only(given)
     kinds = [observation.kinds[i] for i in given]
@@ -138,6 +175,9 @@ def _write_pictures(folder: Path, acquisition: Acquisition, done: Completion) ->
     contact_sheet(folder / "contact_sheet.png", sheet, title=f"{title}, z = {geometry.z_mm[k]:.0f} mm")
     label = f"{title}: mean of {len(done.samples)} samples"
     (folder / "overview.png").write_bytes(sheet_png(label, spec, list(geometry.z_mm), done.mean[:, given].numpy()))
+    volumes = {spec.names[j]: geometry.to_volume(done.samples[0, :, i].numpy()) for j, i in enumerate(given)}
+    spacing = np.linalg.norm(np.array(geometry.affine)[:3, :3], axis=0)
+    (folder / "views.png").write_bytes(views_png(f"{title}: one sample", volumes, tuple(spacing), geometry.planes))
 
 
 def _report(acquisition: Acquisition, units: dict[str, str]) -> dict:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from a2a.common.errors import InputError
 
-Kind = Literal["pixel", "cross-modal"]
+Kind = Literal["pixel", "cross-modal", "pooled"]
 FLOOR = 2.5e-5  # squared image units, added to each variance: black margins vary little, and a scan may differ there
 _CHUNK = 256
 _NAMES = {"mean": "linear.mean", "covariance": "linear.covariance"}
@@ -33,9 +33,9 @@ class LinearEstimate:
     Parameters
     ----------
     mean
-        m, `(n, H, W)` in image units.
+        m, `(n, H, W)` in image units, or `(n, 1, 1)` where it is the same for all pixels.
     covariance
-        P, `(n, n, H, W)` in squared image units; symmetric and positive definite at each pixel.
+        P, `(n, n, H, W)` or `(n, n, 1, 1)` in squared image units; symmetric and positive definite at each pixel.
 
     Raises
     ------
@@ -64,8 +64,12 @@ class LinearEstimate:
         images
             ``(N, n, H, W)`` in [0, 1]; a memory-mapped array is read in pieces.
         kind
-            ``"pixel"``: each modality by itself; ``"cross-modal"``: how modalities go together, too.
+            ``"pixel"``: each modality by itself; ``"cross-modal"``: how modalities go together, too; ``"pooled"``: so,
+            and the same for all pixels, measured where any modality is positive. It is for a few heads, which say
+            little of a single pixel, and for crops.
         """
+        if kind == "pooled":
+            return cls._pooled(images)
         parts = [images[first : first + _CHUNK] for first in range(0, len(images), _CHUNK)]
         mean = _mirrored(torch.stack([_float(part).sum(dim=0) for part in parts]).sum(dim=0) / len(images))
         apart = [_float(part) - mean for part in parts]
@@ -73,6 +77,24 @@ class LinearEstimate:
         covariance = _mirrored(products.sum(dim=0) / len(images))
         own = torch.eye(len(mean))[:, :, None, None]
         return cls(mean, (covariance if kind == "cross-modal" else own * covariance) + FLOOR * own)
+
+    @classmethod
+    def _pooled(cls, images: np.ndarray) -> "LinearEstimate":
+        n, total, squares, count = images.shape[1], 0.0, 0.0, 0
+        for first in range(0, len(images), _CHUNK):
+            pixels = _float(images[first : first + _CHUNK]).permute(1, 0, 2, 3).flatten(1).double()
+            pixels = pixels[:, (pixels > 0).any(dim=0)]
+            total, squares, count = total + pixels.sum(dim=1), squares + pixels @ pixels.T, count + pixels.shape[1]
+        if count < 2:
+            raise InputError("linear: no pixel of the training slices is positive.")
+        mean = total / count
+        covariance = squares / count - torch.outer(mean, mean) + FLOOR * torch.eye(n)
+        return cls(mean[:, None, None].float(), covariance[:, :, None, None].float())
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it is the same for all pixels."""
+        return self.mean.shape[1:] == (1, 1)
 
     def __call__(self, x: Tensor, signal: float | Tensor, spread: float | Tensor) -> tuple[Tensor, Tensor]:
         r"""Return the estimate and the standard deviation that it leaves, model range.
@@ -91,7 +113,7 @@ class LinearEstimate:
         -------
         tuple
             The estimate `(B, n, H, W)`, and its deviation, `(B, n, H, W)` or, where the levels of all stacks are the
-            same, `(1, n, H, W)`.
+            same, `(1, n, H, W)`; `(B, n, 1, 1)` where the estimate is pooled.
         """
         signal, spread = (_levels(value, x) for value in (signal, spread))
         estimate = (2 * self.mean.to(x) - 1).expand_as(x)
@@ -126,6 +148,10 @@ class LinearEstimate:
         """Return how far an estimate (model range) is from the mean, in standard deviations of the stacks."""
         deviation = 2 * self._variances.sqrt()
         return (estimate - (2 * self.mean - 1).to(estimate)) / deviation.to(estimate)
+
+    def left(self, deviation: Tensor) -> Tensor:
+        """Return the share of the stacks' deviations that a deviation (model range) is, from 0 to 1."""
+        return deviation / (2 * self._variances.sqrt()).to(deviation)
 
     def to(self, like: Tensor) -> "LinearEstimate":
         """Return the same with the dtype and device of a tensor."""

@@ -34,7 +34,8 @@ class Target:
     The last row is what a network answers that goes with a linear estimate: it corrects the estimate, in standard
     deviations, so that its answer has variance 1 at all times, and 0 is linear regression. It is shown this estimate
     and, in place of x_t, that of each modality by itself: what is nothing but noise is not shown at all, so that at
-    t = T the answer does not depend on it. The velocity is the special case of mean 0 and covariance I.
+    t = T the answer does not depend on it. The velocity is the special case of mean 0 and covariance I. Where the
+    estimate is pooled, a third stack shows how much it leaves open of each modality: that says all noise levels.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ class Target:
     @property
     def stacks(self) -> int:
         """How many stacks the network is shown."""
-        return 1 if self.linear is None else 2
+        return 1 if self.linear is None else 3 if self.linear.pooled else 2
 
     def shown(self, x: Tensor, t: int | Tensor | Sequence[int]) -> tuple[Tensor, Line]:
         """Return what the network is shown of diffused stacks, `(B, stacks * n, H, W)`, and the line a, b.
@@ -83,7 +84,10 @@ class Target:
         if self.linear is not None:
             estimate, deviation = self.linear(x, signal, spread)
             alone = self.linear.alone(x, signal, spread)
-            return torch.cat([alone, self.linear.standardised(estimate)], dim=1), (estimate, deviation)
+            stacks = [alone, self.linear.standardised(estimate)]
+            if self.linear.pooled:
+                stacks.append(self.linear.left(deviation).expand_as(x))
+            return torch.cat(stacks, dim=1), (estimate, deviation)
         if self.predicts == "clean":
             return x, (0.0, 1.0)
         return x, (signal * x, -spread) if self.predicts == "velocity" else (x / signal, -spread / signal)

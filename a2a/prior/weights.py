@@ -7,7 +7,7 @@ more memory than its file holds.
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,6 +37,7 @@ class Preprocessing(_Open):
     field_of_view_mm: Number | None = Field(None, gt=0, le=10_000)
     brain_fraction: Number | None = Field(None, ge=0, lt=1)
     percentile: Number | None = Field(None, ge=50, le=100)
+    medians: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     foreground: str | None = None
 
 

@@ -13,12 +13,13 @@ from a2a.common.units import to_image, to_model
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
+from a2a.samplers.background import bounded
 from a2a.samplers.cross_modal import cross_modal_estimate
 from a2a.samplers.noise_levels import NoiseLevels, prediction
 from a2a.samplers.prior_weight import corrected, fixed_weight
 from a2a.samplers.reverse import OnStep, reverse
 from a2a.samplers.spread import noise_of_a_step
-from a2a.samplers.table import Eta, Restarts, Spacing, Steps, sampler
+from a2a.samplers.table import Eta, Restarts, Rho, Spacing, Steps, sampler
 
 Weight = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
@@ -42,6 +43,7 @@ def mds(
     noise_levels: NoiseLevels = "joint",
     spacing: Spacing = 1.0,
     restarts: Restarts = 0,
+    rho: Rho = 0.0,
     samples: int = 1,
     generators: Sequence[torch.Generator] | None = None,
     batch: int = 16,
@@ -80,7 +82,7 @@ def mds(
     noise_levels
         ``"joint"``: the clean modalities are noised as the others, as in the paper. ``"per-modality"``: the network
         sees them as they are; needs a prior that was trained so, see `a2a.samplers.noise_levels.prediction`.
-    spacing, restarts, samples, generators, batch, on_step
+    spacing, restarts, rho, samples, generators, batch, on_step
         See `a2a.samplers.reverse.reverse`.
 
     Raises
@@ -95,12 +97,13 @@ def mds(
     def step_for(part: Observation) -> "MDSStep":
         told = part.scenario.indices("clean") if "joint" != noise_levels or covariance == "cross-modal" else ()
         level, noise = noise_of_a_step(prior, eta, list(part.scenario.indices("missing")), list(told))
-        predict = prediction(prior, part, noise_levels)
-        return MDSStep(prior, part, predict, noise, level, weight, covariance)
+        known = bounded(prior, part)
+        predict = prediction(known, part, noise_levels)
+        return MDSStep(known, part, predict, noise, level, weight, covariance)
 
     done = reverse(
         prior, observation, step_for, f"MDS, {observation.scenario}", steps=steps, spacing=spacing, restarts=restarts,
-        samples=samples, generators=generators, batch=batch, on_step=on_step,
+        rho=rho, samples=samples, generators=generators, batch=batch, on_step=on_step,
     )  # fmt: skip
     return replace(done, samples=copy_exact(observation, done.samples))
 

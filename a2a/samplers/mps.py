@@ -13,9 +13,10 @@ from a2a.common.units import to_image
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
+from a2a.samplers.background import bounded
 from a2a.samplers.matched import posterior_shift
 from a2a.samplers.reverse import OnStep, Step, reverse
-from a2a.samplers.table import Restarts, Spacing, Steps, sampler
+from a2a.samplers.table import Restarts, Rho, Spacing, Steps, sampler
 
 Guidance = Annotated[
     Literal["moment-matched", "norm"],
@@ -36,6 +37,7 @@ def mps(
     scale: Scale = 0.5,
     spacing: Spacing = 1.0,
     restarts: Restarts = 0,
+    rho: Rho = 0.0,
     samples: int = 1,
     generators: Sequence[torch.Generator] | None = None,
     batch: int = 16,
@@ -68,7 +70,7 @@ def mps(
     scale
         :math:`\zeta` of ``"norm"`` for each of the T times, with residuals in image units; a step that skips k times
         takes :math:`k \zeta`, so that one value serves any number of steps.
-    spacing, restarts, samples, generators, batch, on_step
+    spacing, restarts, rho, samples, generators, batch, on_step
         See `a2a.samplers.reverse.reverse`.
 
     Raises
@@ -78,11 +80,12 @@ def mps(
     """
 
     def step_for(part: Observation) -> Step:
-        return NormStep(prior, part, scale) if guidance == "norm" else MatchedStep(prior, part, cg_steps)
+        told = bounded(prior, part)
+        return NormStep(told, part, scale) if guidance == "norm" else MatchedStep(told, part, cg_steps)
 
     return reverse(
         prior, observation, step_for, f"MPS, {observation.scenario}", steps=steps, spacing=spacing, restarts=restarts,
-        samples=samples, generators=generators, batch=batch, on_step=on_step,
+        rho=rho, samples=samples, generators=generators, batch=batch, on_step=on_step,
     )  # fmt: skip
 
 

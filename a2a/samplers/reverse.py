@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +18,7 @@ from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
 from a2a.prior.schedule import NoiseSchedule, Spacing
+from a2a.samplers.neighbours import Neighbours
 
 RESTART = 0.85  # share of the T times at which a restart begins: outlines are still open, the size of the head is not
 
@@ -57,6 +60,7 @@ def reverse(
     steps: int,
     spacing: Spacing = 1.0,
     restarts: int = 0,
+    rho: float = 0.0,
     samples: int,
     generators: Sequence[torch.Generator] | None,
     batch: int,
@@ -82,11 +86,14 @@ def reverse(
         How often a finished sample is noised again to t = 0.85 T and brought back (Xu et al. 2023). The evaluations are
         shared by all passes. A pass forgets part of what earlier ones decided too early, such as the brightness of a
         missing modality, and leaves the posterior as it is if the step is exact.
+    rho
+        Correlation of the noise of neighbouring items, slices of one volume, see `a2a.samplers.neighbours`. With 0 a
+        row's result depends on its own generator alone, else on those of the items before it, too.
     samples
         Posterior samples S for each of the B items.
     generators
-        One generator for each of the S * B rows, sample by sample (default ``spawn(0, B, S)``). A row's
-        result depends on its generator alone, not on `batch`.
+        One generator for each of the S * B rows, sample by sample (default ``spawn(0, B, S)``). Results do not depend
+        on `batch`.
     batch
         Rows that are computed together.
     on_step
@@ -116,24 +123,31 @@ def reverse(
         raise InputError(f"generators: must hold {wanted}, got {len(draws)}.")
     everything, shape = observation.repeat(samples), (len(prior.spec), height, width)
     passes, parts = _passes(prior.schedule, steps, spacing, restarts), range(0, len(draws), batch)
-    bar, done = iter(progress(range(len(parts) * steps), label)), []
+    bar, done, neighbours = iter(progress(range(len(parts) * steps), label)), [], Neighbours(rho, items)
     for first in parts:
         part = slice(first, first + batch)
         try:
-            step, noise = step_for(everything[part].to(prior.like)), _noise(shape, draws[part], prior.like)
+            step = step_for(everything[part].to(prior.like))
+            noise = _noise(shape, draws[part], prior.like, partial(neighbours, first=first))
             done.append(to_image(prior.clamp(_walk(prior.schedule, passes, step, noise, on_step, bar))).cpu())
         except torch.OutOfMemoryError as error:
             raise InputError(_too_large(len(draws[part]))) from error
     for _ in bar:
         pass
     stacks = torch.cat(done).reshape(samples, items, *shape)
+    if observation.support is not None:  # what data and their noise moved there
+        stacks = torch.where(observation.support.cpu(), stacks, 0.0)
     if not bool(stacks.isfinite().all()):
         raise InputError(f"{label}: samples are not finite; look at the data, or take a smaller step size.")
     return Completion(stacks, prior.spec, time.perf_counter() - started, steps)
 
 
-def _noise(shape: tuple[int, ...], draws: Sequence[torch.Generator], like: Tensor) -> Callable[[], Tensor]:
-    return lambda: randn(shape, draws, like)
+def _noise(
+    shape: tuple[int, ...], draws: Sequence[torch.Generator], like: Tensor, correlate: Callable[..., Tensor]
+) -> Callable[[], Tensor]:
+    """Return what draws the noise of some rows, one draw after the other."""
+    number = count()
+    return lambda: correlate(randn(shape, draws, like), draw=next(number))
 
 
 def _too_large(rows: int) -> str:

@@ -32,6 +32,10 @@ Spacing = Annotated[
     Field(description="of the times: 1 is even, more puts more steps near the clean stack, 'log-snr' is even in that"),
 ]
 Restarts = Annotated[int, Field(ge=0, description="how often a finished sample is noised and brought back")]
+Rho = Annotated[
+    Annotated[float, Field(ge=0, le=1)],
+    Field(description="correlation of the noise of neighbouring slices: 0 none, 1 the same noise in all slices"),
+]
 
 COMMON = {"samples", "generators", "batch", "on_step"}
 """Keyword parameters of every sampler that say how much is computed, not how."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from a2a.common.rng import generator
 from a2a.training.config import Augmentation
 
-ORDER, ROW, STEP, NETWORK = 1, 2, 3, 4  # purposes of random streams, part of the key
+ORDER, ROW, STEP, NETWORK, CROP = 1, 2, 3, 4, 5  # purposes of random streams, part of the key
 
 
 def rows_of_step(seed: int, step: int, batch: int, slices: int) -> list[int]:

@@ -42,6 +42,12 @@ class NetworkSize(_Strict):
         return self
 
 
+class PlainSize(_Strict):
+    """Sizes of a plain U-Net, see `a2a.networks.plain.PlainConfig`."""
+
+    widths: tuple[Width, ...] = Field((32, 64, 96, 128), min_length=1, max_length=10)
+
+
 class Schedule(_Strict):
     """Noise schedule, see `a2a.prior.schedule.NoiseSchedule`."""
 
@@ -120,34 +126,58 @@ class PriorConfig(TrainConfig):
         What the network predicts: ``noise``, as in the paper, ``velocity``, which amplifies no error on the way to the
         clean estimate (Salimans and Ho 2022), or ``clean``, the stack itself, which lies where images lie also where
         patches have more pixels than the network has channels (Li and He 2025).
+    plain
+        A plain convolutional U-Net in place of `network`, which has noise levels for each modality and needs
+        ``precondition: pooled``; see `a2a.networks.plain.PlainUNet`.
+    crops
+        Sides of the squares, in pixels, that are cut at random out of the slices: one is drawn for each step. Only a
+        plain network, which is told where a pixel lies, learns from them. Without any it sees whole slices.
     precondition
         The linear estimate that a network with ``predicts: clean`` is shown and corrects, so that it learns only what
         is not linear: of each ``pixel`` and modality by itself, or ``cross-modal``, with what the modalities of a pixel
-        say of each other; see `a2a.prior.linear.LinearEstimate`. ``none``: it answers without one.
+        say of each other, or ``pooled``, so and the same for all pixels; see `a2a.prior.linear.LinearEstimate`.
+        ``none``: it answers without one.
     given
         Share of the slices that show some of their modalities nearly clean, at low noise levels of their own, and are
         scored on the others; a network with ``noise_levels: per-modality`` learns from them to complete. With 0 all
         share one level.
+    given_until
+        Share of the times, from the clean end, that given modalities are shown at; 0 shows them at the first.
     noisy
         Share of the slices that are shown in the noisiest fifth of the times, where a sample decides what head it will
         be; the others are shown at all times. There the paper's even times teach less than a linear estimate knows.
+    last
+        Of the slices that show given modalities, the share whose others are shown at the last time, as nothing but
+        noise: there one evaluation is the whole answer.
     checkpointing
         Compute activations again instead of keeping them, see `a2a.networks.unet.UNet`: slower, in less memory.
     """
 
     method: Literal["prior"] = "prior"
     network: NetworkSize = NetworkSize()
+    plain: PlainSize | None = None
+    crops: tuple[Annotated[int, Field(ge=8, le=4096)], ...] = Field((), max_length=16)
     schedule: Schedule = Schedule()
     start: Path | None = None
     predicts: Literal["noise", "velocity", "clean"] = "noise"
-    precondition: Literal["none", "pixel", "cross-modal"] = "none"
+    precondition: Literal["none", "pixel", "cross-modal", "pooled"] = "none"
     given: float = Field(0.0, ge=0, le=1)
+    given_until: float = Field(0.05, ge=0, le=1)
+    last: float = Field(0.0, ge=0, le=1)
     noisy: float = Field(0.0, ge=0, le=1)
     checkpointing: bool = False
 
     @model_validator(mode="after")
     def _told(self) -> "PriorConfig":
-        if (self.given > 0) != (self.network.noise_levels == "per-modality"):
+        if (self.plain is None) != (self.precondition != "pooled"):
+            raise ValueError("plain and precondition: pooled go together: set both or neither")
+        if self.crops and self.plain is None:
+            raise ValueError("crops need a network that is told where they lie: set plain")
+        if self.plain is not None and self.start:
+            raise ValueError("start: a plain network begins with no other; leave it out")
+        if self.plain is not None and self.checkpointing:
+            raise ValueError("checkpointing: a plain network keeps all its activations; leave it out")
+        if self.plain is None and (self.given > 0) != (self.network.noise_levels == "per-modality"):
             raise ValueError("given and network.noise_levels go together: set both (0.5, per-modality) or neither")
         if self.precondition != "none" and self.predicts != "clean":
             raise ValueError(f"precondition: {self.precondition} needs predicts: clean, but it is {self.predicts}")

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from a2a.common.errors import InputError
-from a2a.common.rng import randn
+from a2a.common.rng import generator, randn
 from a2a.common.units import to_model
 from a2a.forward.stack import Modality
 from a2a.networks.blocks import zeroed
+from a2a.networks.plain import PlainConfig, PlainUNet, places
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.networks.warm_start import grown
 from a2a.prior.linear import LinearEstimate
@@ -23,11 +24,12 @@ from a2a.prior.prior import Prior
 from a2a.prior.schedule import NoiseSchedule
 from a2a.prior.target import Target
 from a2a.prior.weights import read_card, trainings
+from a2a.training.batches import CROP
 from a2a.training.config import PriorConfig
 from a2a.training.objective import Objective
 from a2a.training.validation import calibrated, validation_loss
 
-GIVEN = 0.05  # share of the T times that given modalities are shown at
+SHOWN, TRIES = 0.25, 8  # share of a crop that is to show something, and how often one is drawn anew
 NOISY = 0.8  # share of the T times before the noisiest ones
 
 
@@ -59,12 +61,20 @@ class PriorObjective(Objective):
         InputError
             If the slices do not fit the network, or the named weights are of another network, schedule or stack.
         """
-        shape, side = self.config.network.model_dump(), self.store.size
-        size = UNetConfig(len(self.store.spec), **shape, stacks=self.target.stacks)
+        side, n, plain = self.store.size, len(self.store.spec), self.config.plain
+        if plain is not None:
+            size = PlainConfig(n, **plain.model_dump(), stacks=self.target.stacks)
+            wrong = [crop for crop in self.config.crops if crop % size.stride or crop > side]
+        else:
+            size, wrong = UNetConfig(n, **self.config.network.model_dump(), stacks=self.target.stacks), []
+        if wrong:
+            raise InputError(f"crops: {wrong[0]} must be a multiple of {size.stride}, and at most {side}.")
         if self.config.given and size.channels < 2:
             raise InputError("given: a stack of one modality has none to give and others to ask for; set it to 0.")
         if side % size.stride:
             raise InputError(f"network: slices of side {side} do not fit, {size.stride} must divide the side.")
+        if plain is not None:
+            return {self.product: PlainUNet(size)}
         network = UNet(size)
         if self.config.start:
             network.load_state_dict(self._start(size).state_dict())
@@ -73,12 +83,32 @@ class PriorObjective(Objective):
 
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
         """Diffuse each slice to a time of its own, or but for the modalities that are given."""
+        clean, place = self._cropped(clean, draws, step)
         drawn = [self._times(clean.shape[1], draw) for draw in draws]
         times, asked = (torch.stack(part) for part in zip(*drawn, strict=True))
         noise, stack = randn(clean.shape[1:], draws), to_model(clean)
         shown, line = self.target.shown(self.schedule.diffuse(stack, times, noise), times)
         truth, weight = self.target.truth(stack, noise, times, line), self.target.weight(times, line, stack)
+        shown = torch.cat([shown, place], dim=1) if place is not None else shown
         return shown, times, truth, asked, weight
+
+    def _cropped(
+        self, clean: Tensor, draws: list[torch.Generator], step: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Cut squares of one size out of slices, which show some of the head if they can, and say where they lie."""
+        crops = self.config.crops
+        if not crops:
+            return clean, None
+        side = crops[int(torch.randint(len(crops), (), generator=generator(self.config.seed, CROP, step)))]
+        where, parts = places(*clean.shape[2:]), []
+        for slice_, draw in zip(clean, draws, strict=True):
+            for _ in range(TRIES):
+                y, x = (int(torch.randint(size - side + 1, (), generator=draw)) for size in slice_.shape[1:])
+                part = (slice(None), slice(y, y + side), slice(x, x + side))
+                if (slice_[part] > 0).any(dim=0).float().mean() > SHOWN:
+                    break
+            parts.append((slice_[part], where[part]))
+        return tuple(torch.stack(each) for each in zip(*parts, strict=True))
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """Return the mean squared error of the prediction, in the modalities that are not given."""
@@ -104,11 +134,14 @@ class PriorObjective(Objective):
         if self.config.noisy and torch.rand((), generator=draw) < self.config.noisy:
             time = torch.randint(int(NOISY * length), length, (1,), generator=draw)
         if not self.config.given:
-            return time, torch.ones(modalities, dtype=torch.bool)
+            levels = 1 if self.config.plain is None else modalities
+            return time.expand(levels), torch.ones(modalities, dtype=torch.bool)
         number = int(torch.randint(1, modalities, (), generator=draw))
         if torch.rand((), generator=draw) >= self.config.given:
             number = 0
-        low = torch.randint(max(round(GIVEN * length), 1), (modalities,), generator=draw)
+        if number and self.config.last and torch.rand((), generator=draw) < self.config.last:
+            time = torch.full((1,), length - 1)
+        low = torch.randint(max(round(self.config.given_until * length), 1), (modalities,), generator=draw)
         chosen = torch.randperm(modalities, generator=draw) < number
         return torch.where(chosen, low, time), ~chosen
 

@@ -90,9 +90,33 @@ def test_planes_restrict_the_work(complete, t1, tmp_path):
     assert json.loads((tmp_path / "out" / "report.json").read_text())["planes"] == [3, 4]
 
 
+def test_one_word_stands_for_settings_and_named_ones_count_more(complete, t1, tmp_path):
+    assert complete("T1", "--t1", t1, "--planes", "3-4", "--quality", "fast")[0] == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["evaluations"], report["samples"]) == (2, 2)  # named by the fixture
+    weights = str(tmp_path / "weights" / "tiny.safetensors")
+    words = ["--prior", weights, "--given", "T1", "--t1", str(t1), "--planes", "3-4", "--out", str(tmp_path / "fast")]
+    with pytest.raises(SystemExit):
+        main(["complete", *words, "--quality", "fast"])
+    report = json.loads((tmp_path / "fast" / "report.json").read_text())
+    assert (report["evaluations"], report["samples"], report["method"]) == (10, 4, "any2all-mds")
+
+
+def test_the_terminal_says_what_is_computed_and_how_long_it_takes(complete, t1, tmp_path, monkeypatch):
+    monkeypatch.setattr("a2a.common.progress.os.environ", {})
+    _, _, err = complete("T1", "--t1", t1, "--planes", "3-4", "--keep-samples", "--precision", "auto")
+    assert "Computed at 8 x 8 mm in planes 8 mm apart" in err and "For research only." in err
+    assert "2 slices, 2 samples of each: about " in err and "of the time of float32 here" in err
+    assert nib.load(tmp_path / "out" / "CT_samples.nii.gz").shape[3] == 2
+
+
 @pytest.mark.parametrize(
     ("given", "words", "sentence"),
     [
+        ("T1", ["--t1", "T1", "--quality", "good"], "quality: 'good' is none of fast, best."),
+        ("T1", ["--t1", "T1", "--quality", "fast", "--sampler", "mps"], "--quality is for --prior with --sampler mds"),
+        ("T1", ["--t1", "T1", "--precision", "half"], "--precision half: it is none of float32, bf16, auto."),
+        ("T1", ["--t1", "T1", "--rho", "2"], "rho: Input should be less than or equal to 1"),
         ("T1 + PET", ["--t1", "T1"], "character 6: Unknown modality 'PET'; this stack has T1, T2FLAIR, CT."),
         ("T1 + y(FLAIR", ["--t1", "T1"], "character 13: expected ')', found the end."),
         ("T1 + CT", ["--t1", "T1"], "gives CT, but no file was named for it."),

@@ -36,6 +36,15 @@ def test_slices_are_the_scaled_planes_whatever_the_orientation_of_the_file(patie
     assert acquired.observation.kinds == ("clean", "missing", "clean")
 
 
+def test_the_median_of_the_brain_sets_the_scale_where_the_weights_say_so(patient, tiny_prior):
+    how = tiny_prior.card["data"]["preprocessing"] | {"medians": {"T1": 0.4}, "foreground": "nonzero"}
+    prior = replace(tiny_prior, card={"data": {"preprocessing": how}})
+    acquired = read_patient("T1 + y(FLAIR)", {"t1": patient.write("T1"), "flair": patient.write("T2FLAIR")}, prior)
+    t1, flair = patient.images["T1"], patient.images["T2FLAIR"]
+    assert acquired.scales["T1"].high == pytest.approx(np.median(t1[t1 > 0]) / 0.4)
+    assert acquired.scales["T2FLAIR"].high == pytest.approx(np.percentile(flair[flair > 0].astype(np.float64), 99.5))
+
+
 def test_files_of_one_grid_may_run_in_different_directions(patient, tiny_prior):
     same = read_patient("T1 + CT", {"T1": patient.write("T1"), "CT": patient.write("CT")}, tiny_prior)
     mixed = read_patient("T1 + CT", {"T1": patient.write("T1", "LPS"), "CT": patient.write("CT", "RAS")}, tiny_prior)

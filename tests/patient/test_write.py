@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,9 +18,11 @@ from a2a.common.files import folder_atomically
 from a2a.data.volumes.nifti import Volume, read_volume, to_ras
 from a2a.methods.interface import Any2all
 from a2a.patient.read import read_patient
+from a2a.patient.statement import in_words, statement
 from a2a.patient.write import complete_patient
 from a2a.prior.prior import Prior
 
+HEADS = {"field_of_view_mm": 192.0, "brain_fraction": 0.05, "percentile": 99.5}
 MAPS = {"T1", "T2FLAIR", "CT"}
 FAST = {"samples": 2}
 
@@ -76,8 +79,8 @@ def test_maps_are_mean_and_deviation_of_the_samples_in_physical_units(patient, t
         spread = found[f"{name}_std"][1:25, 2:26][..., planes]
         np.testing.assert_allclose(spread, (high - low) * drawn.std(axis=0, ddof=1), atol=2e-3)
         outside = found[name].copy()
-        outside[1:25, 2:26, planes[0] : planes[-1] + 1] = low
-        assert (outside == low).all()
+        outside[1:25, 2:26, planes[0] : planes[-1] + 1] = np.nan
+        assert np.isnan(outside).all()
 
 
 def test_the_report_says_what_was_given_and_in_which_unit_maps_are(patient, tiny_prior, tmp_path):
@@ -100,7 +103,52 @@ def test_the_report_says_what_was_given_and_in_which_unit_maps_are(patient, tiny
     assert report["z_mm"] == [-4.0, 4.0] and report["grid"] == "of the given images"
     for picture in ("contact_sheet.png", "overview.png"):
         assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
-    assert not maps(tmp_path / "out")["T1_std"].any()
+    spread = maps(tmp_path / "out")["T1_std"]
+    assert not np.nan_to_num(spread).any() and np.isnan(spread[..., [0, 1, 2, 5, 6, 7]]).all()
+
+
+def test_the_report_says_how_fine_it_is_and_what_the_weights_have_seen(patient, tiny_prior, tmp_path):
+    acquired = read_patient("T1", {"T1": patient.write("T1")}, tiny_prior)
+    complete_patient(tmp_path / "out", acquired, fast(tiny_prior, 2), samples=1)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["resolution_mm"] == [8.0, 8.0, 8.0] and report["use"] == "for research only"
+    assert report["trained_on"]["heads"] == "not known whether real heads"
+    how = tiny_prior.card["data"]["preprocessing"] | {"foreground": "nonzero"}
+    said = statement({"data": {"card": "phantom-brats", "preprocessing": how}}, acquired.geometry)
+    assert in_words(said) == (
+        "Computed at 8 x 8 mm in planes 8 mm apart, by weights that learnt from skull-stripped brains "
+        "(simulated, data phantom-brats). For research only."
+    )
+
+
+def test_samples_are_kept_as_a_fourth_axis_when_asked_for(patient, tiny_prior, tmp_path):
+    acquired = read_patient("T1", {"T1": patient.write("T1", "LPS")}, tiny_prior)
+    complete_patient(tmp_path / "out", acquired, fast(tiny_prior), samples=3, keep_samples=True)
+    found = {name: np.asarray(nib.load(tmp_path / "out" / f"CT{name}.nii.gz").dataobj) for name in ("", "_samples")}
+    assert found["_samples"].shape == (*found[""].shape, 3)
+    np.testing.assert_allclose(found["_samples"].mean(axis=-1), found[""], atol=1e-2)
+    assert not (tmp_path / "out" / "T1_samples.nii.gz").exists()
+    complete_patient(tmp_path / "lean", acquired, fast(tiny_prior), samples=3)
+    assert not list((tmp_path / "lean").glob("*_samples*"))
+
+
+def test_around_a_stripped_brain_the_completion_is_zero_and_in_its_holes_it_is_not(patient, tiny_prior, tmp_path):
+    card = tiny_prior.card | {"data": {"preprocessing": HEADS | {"foreground": "nonzero"}}}
+    image = patient.images["T1"].copy()
+    brain = image > 0
+    hole = tuple(int(axis.mean()) for axis in np.nonzero(brain))
+    image[hole] = 0
+    acquired = read_patient("T1", {"T1": patient.write("T1", data=image)}, replace(tiny_prior, card=card))
+    done = complete_patient(tmp_path / "out", acquired, fast(tiny_prior), **FAST)
+    found, support = maps(tmp_path / "out"), acquired.observation.support
+    assert (found["T2FLAIR"][~brain] == 0).all() and (found["CT"][~brain] == -1000).all()
+    assert found["T2FLAIR"][hole] > 0 and support[:, 0].all() and not support[:, 1:].all()
+    assert not done.samples[:, :, 1:].masked_select(~support[:, 1:]).any()
+
+
+def test_weights_of_whole_heads_know_of_no_background(patient, tiny_prior):
+    acquired = read_patient("T1", {"T1": patient.write("T1")}, tiny_prior)
+    assert acquired.observation.support is None and acquired.background is None
 
 
 def test_simulated_kspace_given_again_gives_the_same_maps(patient, tiny_prior, tmp_path):

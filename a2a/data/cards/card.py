@@ -53,6 +53,8 @@ class DataCard(Strict):
         private = isinstance(self.source, PrivateSource)
         if private != (self.preprocessing is None) or private != (not self.profiles):
             raise ValueError("preprocessing and profiles belong to a set that can be prepared, and only to such a set")
+        if self.medians and (private or self.preprocessing.foreground == "none"):
+            raise ValueError("the normalisation 'subject-median' needs a foreground, whose median it takes")
         if not private and self.reference not in {m.name for m in self.modalities}:
             raise ValueError(f"preprocessing.reference {self.reference!r} is none of the modalities")
         without = [key for key, p in self.profiles.items() if not self.layouts and (p.slices is None or p.fractions)]
@@ -90,9 +92,25 @@ class DataCard(Strict):
         return StackSpec(tuple(Modality(m.name, m.kind, m.unit, m.window, m.aliases) for m in self.modalities))
 
     @property
+    def medians(self) -> dict[str, float]:
+        """What the median of the foreground becomes, for each modality that is scaled by it."""
+        return {m.name: m.median for m in self.modalities if m.median is not None}
+
+    @property
+    def how(self) -> dict:
+        """How volumes become slices, as JSON values: what the weights of a store's slices are to know."""
+        medians = {"medians": self.medians} if self.medians else {}
+        return self.preprocessing.model_dump(mode="json") | medians
+
+    @property
     def sha256(self) -> str:
         """Hash of the card's content; comments and layout of the YAML do not matter."""
-        return content_hash(self.model_dump(mode="json"))
+        return content_hash(self.model_dump(mode="json", exclude=self._unsaid))
+
+    @property
+    def _unsaid(self) -> dict:
+        """What is left out where it says nothing, so that cards without it keep their hash."""
+        return {"modalities": {i: {"median"} for i, m in enumerate(self.modalities) if m.median is None}}
 
     def recipe(self, profile: str) -> dict:
         """The part of the card that decides about the bytes of a store, as JSON values; prose is left out."""
@@ -100,6 +118,9 @@ class DataCard(Strict):
         parts = {
             key: [part.model_dump(mode="json", exclude={"note"}) for part in value] for key, value in parts.items()
         }
+        for found in parts["modalities"]:
+            if found["median"] is None:
+                del found["median"]
         rest = self.model_dump(mode="json", include={"source", "preprocessing"})
         return rest | parts | {"profile": self.profile(profile).model_dump(mode="json")}
 

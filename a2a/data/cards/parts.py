@@ -12,15 +12,17 @@ from a2a.data.cards.profiles import MOST, Strict, Subjects
 class ModalityCard(Strict):
     """One modality: what its files hold and how it is brought to [0, 1].
 
-    ``subject-percentile`` divides by the subject's own percentile (MR has no absolute scale); ``window`` maps fixed
-    physical values to 0 and 1 for all subjects; ``training-percentile`` does so with 0 and the median of the training
-    subjects' percentiles (PET, whose scale means something but whose range is not known beforehand).
+    ``subject-percentile`` divides by the subject's own percentile (MR has no absolute scale); ``subject-median`` makes
+    the median of the subject's foreground `median`, which lesions, vessels and contrast agent hardly move; ``window``
+    maps fixed physical values to 0 and 1 for all subjects; ``training-percentile`` does so with 0 and the median of the
+    training subjects' percentiles (PET, whose scale means something but whose range is not known beforehand).
     """
 
     name: Name
     kind: Literal["MR", "CT", "PET"]
     unit: str
-    normalisation: Literal["subject-percentile", "window", "training-percentile"]
+    normalisation: Literal["subject-percentile", "subject-median", "window", "training-percentile"]
+    median: float | None = Field(default=None, gt=0, lt=1)
     window: tuple[float, float] | None = None
     aliases: tuple[str, ...] = ()
     note: str = ""
@@ -31,6 +33,8 @@ class ModalityCard(Strict):
             raise ValueError("give a window for the normalisation 'window', and only then")
         if self.window is not None and not self.window[0] < self.window[1]:
             raise ValueError("the window's first value must be below its second")
+        if (self.normalisation == "subject-median") != (self.median is not None):
+            raise ValueError("give a median for the normalisation 'subject-median', and only then")
         return self
 
 
@@ -94,7 +98,7 @@ class Preprocessing(Strict):
     keeps what lies around it. ``brain_fraction`` is the part of the window that the foreground must cover in a plane.
 
     ``percentile`` is that of a subject's positive voxels: the brain where it is skull-stripped, everything where the
-    background has noise.
+    background has noise. Medians are those of positive voxels of the foreground.
     """
 
     orientation: Literal["RAS"] = "RAS"

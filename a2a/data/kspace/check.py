@@ -109,14 +109,14 @@ def require_explained(kspace: KSpace | KSpaceLines, name: str) -> None:
     """
     kspace = _of_slices(kspace)
     operator, data = kspace.measurement(name)
-    left = _residual(operator, data)
+    left = residual(operator, data)
     count = data.shape[0] * operator.measurements(*kspace.maps.shape[-2:])
     beyond = max(count - data.shape[0] * kspace.maps.shape[-2] * kspace.maps.shape[-1], 1)
     part, root = left / max(_size(data), 1e-30), np.sqrt(count)
     left, noise = left / root, float(kspace.noise_std) * np.sqrt(beyond) / root
     if left <= EXPLAINED * noise:
         return
-    causes = {cause: _residual(operator, operator.sampled(changed)) / root for cause, changed in _changes(kspace)}
+    causes = {cause: residual(operator, operator.sampled(changed)) / root for cause, changed in _changes(kspace)}
     cause = min(causes, key=causes.get)
     better = causes[cause] < left * BETTER
     if part <= LARGE and not better:
@@ -210,8 +210,16 @@ def _some_slices(count: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, SLICES)).round().astype(int)).tolist()
 
 
-def _residual(operator: LinearOperator, data: torch.Tensor) -> float:
-    """Norm of what the least-squares image leaves."""
+def residual(operator: LinearOperator, data: torch.Tensor) -> float:
+    """Norm of what the least-squares image leaves.
+
+    Parameters
+    ----------
+    operator
+        Of real images.
+    data
+        What was measured.
+    """
     b = operator.adjoint(data)
     trace = float(torch.as_tensor(operator.trace(*b.shape[1:])).double().mean())
     return _size(data - operator.forward(operator.prox(torch.zeros_like(b), b, _DAMPING * trace / b[0].numel())))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from skimage.filters import threshold_otsu
 
 from a2a.common.errors import InputError
 from a2a.common.progress import remark
@@ -26,6 +27,7 @@ from a2a.data.kspace.frame import Grid
 from a2a.data.kspace.grid import ScannerKSpace, to_grid
 from a2a.data.kspace.hdf5 import read_hdf5
 from a2a.data.kspace.npz import KSpaceFile, placed_npz, read_npz
+from a2a.data.kspace.phase import with_phase
 from a2a.data.volumes.normalisation import Normalisation
 from a2a.forward.measured import KSpace, KSpaceLines
 
@@ -61,7 +63,7 @@ def read_kspace(path: Path, name: str, grid: Grid, maps: Path | None = None, axe
     -------
     KSpaceFile
         k-space of images in [0, 1], on the grid. Where the file does not state its scale, the percentile of the grid
-        of a least-squares reconstruction becomes 1.
+        of a least-squares reconstruction becomes what the grid says.
 
     Raises
     ------
@@ -110,24 +112,34 @@ def _from_scanner(
     placed = to_grid(replace(scan, axes=scan.axes or axes), grid)
     require_centred(scan.data, name)
     found = read_maps(maps, name) if maps is not None else scan.maps
-    if found is None:
+    estimated = found is None
+    if estimated:
         found = estimated_maps(*placed.centre(), name)
     elif found.ndim == 4 and len(found) == len(scan.data):
         found = found[placed.order]
     kspace = placed.with_maps(np.asarray(found, dtype=np.complex64))
-    content = KSpaceFile(kspace, scan.scale) if scan.scale else _scaled(kspace, name, grid.percentile)
+    if estimated:
+        kspace = with_phase(kspace, name)
+    content = KSpaceFile(kspace, scan.scale) if scan.scale else _scaled(kspace, name, grid)
     return replace(content, affine=placed.affine)
 
 
-def _scaled(kspace: KSpace | KSpaceLines, name: str, percentile: float) -> KSpaceFile:
-    """Divide k-space by the percentile of its damped least-squares images, as images are scaled by theirs."""
+def _scaled(kspace: KSpace | KSpaceLines, name: str, grid: Grid) -> KSpaceFile:
+    """Scale k-space by the percentile of its damped least-squares images, as images are scaled by theirs.
+
+    For a median only what stands out from air counts, above a third of Otsu's threshold: an image that was not
+    skull-stripped is positive everywhere.
+    """
     operator, data = kspace.measurement(name)
     b = operator.adjoint(data)
     damping = _DAMPING * float(torch.as_tensor(operator.trace(*b.shape[1:])).mean()) / b[0].numel()
     images = operator.prox(torch.zeros_like(b), b, damping).abs()
     if not bool(images.any()):
         raise InputError(f"k-space of {name} holds nothing but zeros.")
-    high = float(np.percentile(images[images > 0].double().numpy(), percentile))
+    values = images[images > 0].double().numpy()
+    if grid.becomes != 1:
+        values = values[values > threshold_otsu(values) / 3]
+    high = float(np.percentile(values, grid.percentile)) / grid.becomes
     return KSpaceFile(replace(kspace, data=data / high, noise_std=kspace.noise_std / high), Normalisation(0.0, high))
 
 

@@ -31,7 +31,7 @@ class Grid:
     field_of_view_mm
         Side of the square field of view.
     percentile
-        Of positive image values, that becomes 1 (`a2a.data.volumes.normalisation.Normalisation.fit`).
+        Of positive image values, that becomes `becomes` (`a2a.data.volumes.normalisation.Normalisation.fit`).
     affine
         (row, column, plane) to RAS millimetres, ``(4, 4)``; None where no image says where the grid lies.
     planes
@@ -39,6 +39,8 @@ class Grid:
     middle
         Middle of the given images' own grid in RAS millimetres: there lies the middle of a scan that states no
         position. The middle of the window by default.
+    becomes
+        Image units that the percentile becomes. Where they are not 1, the percentile is that of the head alone.
     """
 
     slices: int | None
@@ -48,6 +50,7 @@ class Grid:
     affine: np.ndarray | None = None
     planes: tuple[int, ...] | None = None
     middle: np.ndarray | None = None
+    becomes: float = 1.0
 
     @property
     def directions(self) -> np.ndarray:

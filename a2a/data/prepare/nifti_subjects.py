@@ -20,7 +20,7 @@ from a2a.data.volumes.aligned import AlignedSeries, align_series
 from a2a.data.volumes.foreground import drop_unseen_planes, find_head, skull_stripped
 from a2a.data.volumes.labels import label_slices, label_volumes, read_label_maps
 from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
-from a2a.data.volumes.normalisation import Normalisation, require_plausible
+from a2a.data.volumes.normalisation import Normalisation, require_plausible, statistic
 from a2a.data.volumes.overlays import overlay_png
 from a2a.data.volumes.quality import quality
 from a2a.data.volumes.slices import SliceGeometry
@@ -189,8 +189,9 @@ class NiftiSubjects:
         geometry: SliceGeometry,
         labels: dict[str, Volume | None],
     ) -> PreparedSubject:
-        spec, percentile = self.spec, self.card.preprocessing.percentile
-        scales = {m.name: Normalisation.fit(m, series.volumes[m.name].data, percentile) for m in spec}
+        spec, how = self.spec, self.card.how
+        seen = {m.name: _within(series.volumes[m.name].data, foreground, m.name in self.card.medians) for m in spec}
+        scales = {m.name: Normalisation.fit(m, seen[m.name], *statistic(how, m.name)) for m in spec}
         for m in spec:
             require_plausible(series.volumes[m.name], m, scales[m.name])
         scaled = {name: scale.forward(series.volumes[name].data) for name, scale in scales.items()}
@@ -242,6 +243,11 @@ class NiftiSubjects:
             for (kind, name), paths in scan.files.items()
             for path in paths
         }
+
+
+def _within(data: np.ndarray, foreground: np.ndarray | None, median: bool) -> np.ndarray:
+    """The voxels that set a scale: those of the foreground for a median, all for a percentile."""
+    return data[foreground] if median and foreground is not None else data
 
 
 def _checksum(path: Path) -> str:

@@ -159,7 +159,7 @@ def _provenance(card: DataCard, profile: str, size: int, inputs: dict) -> dict:
         "card": card.name,
         "card_sha256": card.sha256,
         "profile": profile,
-        "preprocessing": card.preprocessing.model_dump(mode="json"),
+        "preprocessing": card.how,
         "fingerprint": content_hash(recipe),
         "versions": {"a2a": a2a.__version__, "data": DATA_VERSION} | packages,
     }

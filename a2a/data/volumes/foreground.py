@@ -45,6 +45,23 @@ def skull_stripped(volumes: Sequence[Volume]) -> np.ndarray:
     return np.any([v.data > 0 for v in volumes], axis=0)
 
 
+def known_background(volumes: Sequence[Volume]) -> np.ndarray:
+    """Mask of what skull stripping left out: where every image is exactly 0, but for holes in a plane of the brain.
+
+    Parameters
+    ----------
+    volumes
+        Images of one subject on one grid, as they were read; NaN is background, too.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``bool (X, Y, Z)``; hardly a voxel of it is set where an image shows a whole head with the noise of air.
+    """
+    shown = np.any([np.nan_to_num(v.data) != 0 for v in volumes], axis=0)
+    return ~np.stack([ndimage.binary_fill_holes(shown[:, :, k]) for k in range(shown.shape[2])], axis=2)
+
+
 def drop_unseen_planes(foreground: np.ndarray, seen: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
     """Empty the planes of a mask that some series did not see.
 

@@ -187,20 +187,20 @@ def write_volume(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None
     path
         Ends in ``.nii`` or ``.nii.gz``.
     data
-        ``(X, Y, Z)``.
+        ``(X, Y, Z)``, or ``(X, Y, Z, S)`` for several images on one grid.
     affine
         Voxels to world coordinates, mm, ``(4, 4)``.
 
     Raises
     ------
     InputError
-        If the name does not end in ``.nii`` or ``.nii.gz``, or the data are not 3-D.
+        If the name does not end in ``.nii`` or ``.nii.gz``, or the data are not 3-D or 4-D.
     """
     path = Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         raise InputError(f"{path} must end in .nii or .nii.gz.")
-    if np.ndim(data) != 3:
-        raise InputError(f"{path}: data to write must be 3-D, not of shape {np.shape(data)}.")
+    if np.ndim(data) not in (3, 4):
+        raise InputError(f"{path}: data to write must be 3-D or 4-D, not of shape {np.shape(data)}.")
     image = nib.Nifti1Image(np.asarray(data, dtype=np.float32), np.asarray(affine, dtype=np.float64))
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)

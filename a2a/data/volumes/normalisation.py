@@ -4,7 +4,9 @@ MR has no absolute scale, so each subject is scaled by itself; CT and PET have u
 Explained in the chapter "Your own NIfTI files".
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,8 +37,10 @@ class Normalisation:
             raise InputError(f"A normalisation needs finite low < high, got {self.low} and {self.high}.")
 
     @classmethod
-    def fit(cls, modality: Modality, data: np.ndarray, percentile: float = 99.5) -> "Normalisation":
-        """Take the modality's window; without one, 0 and the percentile of this subject's positive voxels.
+    def fit(
+        cls, modality: Modality, data: np.ndarray, percentile: float = 99.5, becomes: float = 1.0
+    ) -> "Normalisation":
+        """Take the modality's window; without one, 0 and what a percentile of this subject's positive voxels says.
 
         Negative values (ringing of an earlier interpolation) thus count as background.
 
@@ -46,8 +50,8 @@ class Normalisation:
             With its window, or None.
         data
             The volume, in the unit of its file.
-        percentile
-            Of the positive voxels, which becomes 1.
+        percentile, becomes
+            Of the positive voxels, and the image units that it becomes; see `statistic`.
 
         Raises
         ------
@@ -59,7 +63,7 @@ class Normalisation:
         positive = data[data > 0]
         if positive.size == 0:
             raise InputError(f"{modality.name} has no positive voxel, so it cannot be scaled by a percentile.")
-        return cls(0.0, float(np.percentile(positive.astype(np.float64), percentile)))
+        return cls(0.0, float(np.percentile(positive.astype(np.float64), percentile)) / becomes)
 
     def forward(self, data: np.ndarray) -> np.ndarray:
         """Physical values to ``float32`` in [0, 1]."""
@@ -69,6 +73,21 @@ class Normalisation:
     def inverse(self, data: np.ndarray) -> np.ndarray:
         """Image units to physical values; exact for what was not clipped."""
         return (self.low + np.asarray(data, dtype=np.float32) * (self.high - self.low)).astype(np.float32)
+
+
+def statistic(how: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """Return which percentile of a subject's positive voxels sets the scale of a modality, and what it becomes.
+
+    Parameters
+    ----------
+    how
+        ``preprocessing`` of a store or of weights: the ``percentile`` that becomes 1, and the ``medians`` of those
+        modalities whose median becomes something else.
+    name
+        Of the modality.
+    """
+    medians = how.get("medians") or {}
+    return (50.0, float(medians[name])) if name in medians else (float(how["percentile"]), 1.0)
 
 
 def require_plausible(volume: Volume, modality: Modality, scale: Normalisation) -> None:

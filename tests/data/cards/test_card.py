@@ -71,7 +71,27 @@ def _change(*path_and_value: object) -> object:
     return change
 
 
+def test_a_card_without_medians_has_the_hash_and_the_recipe_that_it_had(tmp_path: Path) -> None:
+    assert "medians" not in load_card("open-ms").how and load_card("open-ms").medians == {}
+    assert all("median" not in modality for modality in load_card("open-ms").recipe("ci")["modalities"])
+    content = _content()
+    content["modalities"][0] |= {"normalisation": "subject-median", "median": 0.5}
+    changed = load_card(_write(tmp_path, content))
+    assert changed.how["medians"] == {"T1": 0.5} and changed.recipe("ci") != load_card("open-ms").recipe("ci")
+
+
 BAD = {
+    "median without its normalisation": (_change("modalities", 0, "median", 0.5), "give a median for"),
+    "normalisation without its median": (
+        _change("modalities", 0, "normalisation", "subject-median"), "give a median for"
+    ),
+    "median of noise": (
+        lambda content: (
+            content["modalities"][0].update(normalisation="subject-median", median=0.5),
+            content["preprocessing"].update(foreground="none", brain_fraction=0),
+        ),
+        "needs a foreground",
+    ),
     "unknown key": (_change("colour", "blue"), "colour: Extra inputs are not permitted"),
     "unknown nested key": (_change("preprocessing", "zise", 64), "preprocessing.zise: Extra"),
     "missing field": (lambda c: c.pop("licence"), "licence: Field required"),

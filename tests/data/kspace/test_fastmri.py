@@ -45,6 +45,14 @@ def test_a_scanners_units_become_image_units_and_are_remembered(write_fastmri, k
     assert 1 <= content.kspace.noise_std * scale / kspace.noise_std < 3  # edges of the head reach the rim of k-space
 
 
+def test_a_median_is_that_of_what_stands_out_from_air(write_fastmri, kspace, grid, image):
+    head = image[image > 0.05].numpy()
+    scaled = replace(grid, percentile=50.0, becomes=0.4)
+    path = write_fastmri(replace(kspace, data=3000 * kspace.data), maps=kspace.maps.numpy())
+    content = read_kspace(path, "T1", scaled, axes=AXES)
+    assert content.scale.high / 3000 == pytest.approx(float(np.median(head)) / 0.4, rel=0.1)
+
+
 def test_without_maps_they_are_estimated(write_fastmri, kspace, grid, image):
     content = read_kspace(write_fastmri(kspace), "T1", grid, axes=AXES)
     assert content.kspace.maps.shape == (2, 6, 48, 48)

@@ -294,6 +294,24 @@ def test_pet_is_scaled_by_the_training_split(open_ms: Callable, tmp_path: Path, 
     assert "of the middle of the image lies above" in report.skipped[0].reason
 
 
+def test_the_median_of_the_brain_becomes_what_the_card_says(open_ms: Callable, tmp_path: Path, head: Callable) -> None:
+    card = load_card(CARD).model_dump(mode="json")
+    card["modalities"][2] |= {"normalisation": "subject-median", "median": 0.3}
+    root, store = open_ms(), tmp_path / "store"
+    lesion = nib.load(root / "patient26" / "T2.nii.gz").get_fdata()
+    brain = np.argwhere(lesion > 0)
+    for voxel in brain[:: len(brain) // 20]:
+        lesion[tuple(voxel)] = 40 * lesion.max()  # moves the percentile, not the median
+    _save(root / "patient26" / "T2.nii.gz", lesion)
+    prepare(DataCard.model_validate(card), store, root, size=SIZE)
+    manifest = SliceStore.open(store).manifest
+    assert manifest["preprocessing"]["medians"] == {"T2": 0.3}
+    scales = {name: record["normalisation"] for name, record in manifest["subjects"].items()}
+    assert scales["patient26"]["T2"]["high"] == pytest.approx(np.median(lesion[lesion > 0]) / 0.3)
+    t1 = head(260)
+    assert scales["patient26"]["T1"]["high"] == pytest.approx(np.percentile(t1[t1 > 0].astype(np.float64), 99.5))
+
+
 def test_a_mask_file_takes_away_what_lies_outside(
     open_ms: Callable, head: Callable, write_scan: Callable, tmp_path: Path
 ) -> None:

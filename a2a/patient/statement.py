@@ -1,0 +1,101 @@
+"""What a completion is: how fine it was computed, and what its weights have seen.
+
+Explained in the chapter "Your own NIfTI files".
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from a2a.common.errors import InputError
+from a2a.data.cards.card import load_card
+from a2a.data.cards.parts import PhantomSource
+from a2a.data.volumes.slices import SliceGeometry
+
+SHOWS = {
+    "none": "whole heads",
+    "head": "whole heads",
+    "nonzero": "skull-stripped brains",
+    "file": "skull-stripped brains",
+}
+"""What the training images show, by the foreground of their card."""
+
+
+def statement(card: Mapping[str, Any], geometry: SliceGeometry) -> dict[str, Any]:
+    """Return what the report and the terminal say of a completion, as JSON values.
+
+    Parameters
+    ----------
+    card
+        Model card of the weights.
+    geometry
+        Where the slices lie.
+    """
+    return {
+        "resolution_mm": resolution(geometry),
+        "trained_on": _trained_on(card),
+        "scale": "a completed modality has the brightness of the training images, not of the patient's scanner",
+        "use": "for research only",
+    }
+
+
+def resolution(geometry: SliceGeometry) -> list[float]:
+    """Return the pixel of a slice along x and y and the distance of slices, in mm.
+
+    Parameters
+    ----------
+    geometry
+        Where the slices lie.
+    """
+    steps = np.linalg.norm(geometry.pixel_affine[:3, :3], axis=0)
+    apart = int(np.diff(geometry.planes).min()) if len(geometry.planes) > 1 else 1
+    return [round(float(steps[1]), 3), round(float(steps[0]), 3), round(float(steps[2]) * apart, 3)]
+
+
+def in_words(said: Mapping[str, Any]) -> str:
+    """Return two sentences for a terminal.
+
+    Parameters
+    ----------
+    said
+        What `statement` returned.
+    """
+    x, y, z = said["resolution_mm"]
+    return (
+        f"Computed at {x:g} x {y:g} mm in planes {z:g} mm apart, by weights that learnt from "
+        f"{_in_words(said['trained_on'])}. {said['use'].capitalize()}."
+    )
+
+
+def learnt_from(card: Mapping[str, Any]) -> str:
+    """Return in words what weights have seen.
+
+    Parameters
+    ----------
+    card
+        Their model card.
+    """
+    return _in_words(_trained_on(card))
+
+
+def _trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
+    data = card.get("data", {})
+    name, foreground = data.get("card"), data.get("preprocessing", {}).get("foreground")
+    images = SHOWS.get(str(foreground), "images of a kind that is not stated")
+    return {"card": name, "profile": data.get("profile"), "heads": _heads(name), "images": images}
+
+
+def _in_words(trained: Mapping[str, Any]) -> str:
+    return f"{trained['images']} ({trained['heads'].removesuffix(' heads')}, data {trained['card'] or 'not stated'})"
+
+
+def _heads(card: str | None) -> str:
+    """Whether the training heads were simulated, as far as a card of this name is known."""
+    try:
+        source = load_card(card).source if card else None
+    except InputError:
+        source = None
+    if source is None:
+        return "not known whether real heads"
+    return "simulated heads" if isinstance(source, PhantomSource) else "real heads"

@@ -1,0 +1,132 @@
+"""A prior that learns from crops, by a pooled linear estimate, and answers whole slices."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from a2a.common.errors import InputError
+from a2a.common.rng import generator
+from a2a.common.units import to_model
+from a2a.networks.plain import places
+from a2a.prior.linear import FLOOR, LinearEstimate
+from a2a.prior.prior import Prior
+from a2a.training import PriorConfig, PriorObjective, train
+from a2a.training.config import PlainSize
+
+
+@pytest.fixture
+def plain(config) -> PriorConfig:
+    changes = {
+        "plain": {"widths": (8, 16)}, "predicts": "clean", "precondition": "pooled", "crops": (8, 12), "given": 0.8,
+        "given_until": 0.0, "last": 0.35, "precision": "float32",
+    }  # fmt: skip
+    return PriorConfig.model_validate(config.model_dump() | changes)
+
+
+def draws(count: int) -> list[torch.Generator]:
+    return [generator(5, i) for i in range(count)]
+
+
+def test_a_pooled_estimate_is_that_of_the_foreground_pixels(store):
+    images = np.asarray(store.split("train").images, dtype=np.float64)
+    pixels = images.transpose(1, 0, 2, 3).reshape(2, -1)
+    found = LinearEstimate.fit(store.split("train").images, "pooled")
+    assert found.pooled and found.mean.shape == (2, 1, 1)
+    np.testing.assert_allclose(found.mean[:, 0, 0], pixels.mean(axis=1), atol=1e-5)
+    wanted = np.cov(pixels, bias=True) + FLOOR * np.eye(2)
+    np.testing.assert_allclose(found.covariance[:, :, 0, 0], wanted, atol=1e-5)
+    dark = np.concatenate([images, np.zeros_like(images)])  # background says nothing
+    np.testing.assert_allclose(LinearEstimate.fit(dark, "pooled").mean, found.mean, atol=1e-6)
+    with pytest.raises(InputError, match="no pixel"):
+        LinearEstimate.fit(np.zeros((2, 2, 8, 8)), "pooled")
+
+
+def test_crops_are_parts_of_their_slices_and_say_where_they_lie(plain, store):
+    objective, clean = PriorObjective(plain, store), torch.rand(6, 2, 16, 16)
+    sides = set()
+    for step in range(8):
+        parts, place = objective._cropped(clean, draws(6), step)
+        side = parts.shape[-1]
+        sides.add(side)
+        lines = places(16, 16)
+        for slice_, part, where in zip(clean, parts, place, strict=True):
+            y = int((lines[0, :, 0] - where[0, 0, 0]).abs().argmin())
+            x = int((lines[1, 0] - where[1, 0, 0]).abs().argmin())
+            assert torch.equal(part, slice_[:, y : y + side, x : x + side])
+    assert sides == {8, 12}
+
+
+def test_crops_show_some_of_the_head(plain, store):
+    clean = torch.zeros(64, 2, 16, 16)
+    clean[:, :, :7, :7] = 1  # 23 % of the places of a crop show a quarter of it
+    parts, _ = PriorObjective(plain.model_copy(update={"crops": (8,)}), store)._cropped(clean, draws(64), 0)
+    assert (parts[:, 0].mean(dim=(1, 2)) > 0.25).float().mean() > 0.75
+
+
+def test_a_third_of_what_is_asked_for_is_nothing_but_noise_and_what_is_given_is_clean(plain, store):
+    objective = PriorObjective(plain, store)
+    times, asked = (torch.stack(each) for each in zip(*(objective._times(2, d) for d in draws(3000)), strict=True))
+    given = ~asked.all(dim=1)
+    assert abs(float(given.float().mean()) - 0.8) < 0.03 and not times[~asked].any()
+    last = times[asked & given[:, None]] == 999
+    assert abs(float(last.float().mean()) - 0.35) < 0.03
+    assert (times[~given] == times[~given][:, :1]).all()
+
+
+def test_the_network_is_shown_how_much_is_left_open_and_where_it_looks(plain, store):
+    objective = PriorObjective(plain, store)
+    shown, times, truth, asked, weight = objective.inputs(torch.rand(6, 2, 16, 16), draws(6), 0)
+    assert shown.shape[1] == 3 * 2 + 2 and shown.shape[2:] == truth.shape[2:]
+    left = shown[:, 4:6, 0, 0]
+    assert (left[~asked] < 0.1).all() and (left[times == 999] > left[~asked].max()).all()
+    assert (weight == 1).all()
+
+
+def test_a_run_from_crops_makes_a_prior_of_whole_slices_and_goes_on_bit_for_bit(plain, store, tmp_path):
+    path = train(PriorObjective(plain, store), tmp_path / "whole")
+    assert train(PriorObjective(plain, store), tmp_path / "parts", stop_after=5) is None
+    other = train(PriorObjective(plain, store), tmp_path / "parts", resume=True)
+    assert path.read_bytes() == other.read_bytes()
+    prior = Prior.load(path)
+    assert prior.noise_levels == "per-modality" and prior.size == 16
+    x = to_model(torch.rand(2, 2, 16, 16))
+    estimate, deviation = prior.linear(x, *prior.schedule.coefficients([0, 999], x))
+    answer = prior.predict(x, [0, 999])
+    assert ((answer - estimate.clamp(-1, 1)).abs() <= 3 * deviation).all() and not torch.equal(answer, estimate)
+
+
+def test_a_prior_that_looks_at_a_part_says_the_same_there(plain, store, tmp_path):
+    prior = Prior.load(train(PriorObjective(plain, store), tmp_path / "run"))
+    for parameter in prior.network.parameters():
+        parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[1:3, 12:15] = True
+    focused, x = prior.within(mask), to_model(torch.rand(1, 2, 16, 16))
+    assert focused.window == (slice(0, 6), slice(10, 16))
+    part, whole = (p.predict(x, [0, 500]) for p in (focused, prior))
+    assert part.shape == whole.shape and torch.allclose(part[:, :, 1, 13], whole[:, :, 1, 13], atol=0.1)
+    assert prior.within(torch.zeros(16, 16, dtype=torch.bool)) is prior
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"precondition": "cross-modal"}, "plain and precondition: pooled go together"),
+        ({"plain": None}, "plain and precondition: pooled go together"),
+        ({"start": Path("a.safetensors")}, "a plain network begins with no other"),
+        ({"checkpointing": True}, "keeps all its activations"),
+        ({"plain": None, "precondition": "none"}, "crops need a network"),
+    ],
+)
+def test_recipes_that_contradict_themselves_are_refused(plain, changes, message):
+    with pytest.raises(ValidationError, match=message):
+        PriorConfig.model_validate(plain.model_dump() | changes)
+
+
+@pytest.mark.parametrize("crops", [(24,), (8, 9)])
+def test_crops_that_do_not_fit_are_refused(plain, store, crops):
+    with pytest.raises(InputError, match="crops: "):
+        PriorObjective(plain.model_copy(update={"crops": crops, "plain": PlainSize(widths=(8, 16))}), store).networks()
