@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -73,7 +72,7 @@ def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
         torch.full((1, n, 1, 1), 0.6),
         torch.full((1, n, 1, 1), 0.8),
     )  # not one tensor
-    example = (torch.zeros(2, n, size, size), torch.full((1, network.times), 500.0), signal, spread)
+    example = (torch.zeros(2, n, size, size), torch.full((1, _levels(prior)), 500.0), signal, spread)
     rows = torch.export.Dim("rows", min=1, max=4096)
     with torch.no_grad():
         program = torch.onnx.export(
@@ -81,6 +80,7 @@ def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
             input_names=["x", "times", "signal", "spread"], output_names=["x0"],
             dynamic_shapes=({0: rows}, None, None, None),
         )  # fmt: skip
+    assert program is not None  # it is with dynamo
     model = program.model_proto
     if half:
         _store_at_half_precision(model)
@@ -194,10 +194,10 @@ class OnnxPrior:
         """
         if x.requires_grad:
             raise InputError("engine: ONNX Runtime computes no gradients; take the sampler mds, or the engine torch.")
-        each: Sequence[int] = [int(t)] * len(self.spec) if isinstance(t, Integral) else list(t)
-        signal, spread = self.schedule.coefficients(each, x)
-        times = np.asarray([each], np.float32)[:, : self.prior.network.times]
-        fed = {"x": x.numpy(), "times": times, "signal": signal.numpy(), "spread": spread.numpy()}
+        each: Sequence[int] = [t] * len(self.spec) if isinstance(t, int) else list(t)
+        signal, spread = (torch.as_tensor(value).numpy() for value in self.schedule.coefficients(each, x))
+        times = np.asarray([each], np.float32)[:, : _levels(self.prior)]
+        fed = {"x": x.numpy(), "times": times, "signal": signal, "spread": spread}
         (x0,) = self._session.run(["x0"], fed)
         return self.prior.shrunk(torch.from_numpy(x0), t)
 
@@ -212,6 +212,11 @@ class OnnxPrior:
     def clamp(self, x: Tensor) -> Tensor:
         """See `Prior`."""
         return self.prior.clamp(x)
+
+
+def _levels(prior: Prior) -> int:
+    """How many times the network is told."""
+    return 1 if prior.noise_levels == "joint" else len(prior.spec)
 
 
 def _package(name: str) -> Any:

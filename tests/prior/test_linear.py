@@ -208,6 +208,7 @@ def test_what_does_not_fit_is_refused():
         silent(None)
 
 
+@pytest.mark.law
 def test_mps_completes_with_it():
     """Of stacks of this law, MPS with as many evaluations as it likes comes near the exact posterior mean."""
     law, times = exact(at_each_pixel()), (0, 250, 500, 750, 999)

@@ -80,6 +80,7 @@ def test_the_coupling_of_a_gaussian_is_its_conditional_covariance():
     assert torch.allclose(mean.sum(dim=0), prior.variance(prior.schedule.length - 1))
 
 
+@pytest.mark.law
 def test_coupled_mds_comes_closer_to_the_exact_posterior_of_a_missing_modality():
     prior = GaussianPrior(torch.full((3, SIDE, SIDE), 0.5, dtype=torch.float64), stationary(random_coupling()), SPEC)
     observation = observed("T1")

@@ -65,6 +65,7 @@ OBSERVATIONS = {
 }
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("case", ["nothing", "clean", "noisy", "k-space", "mixed"])
 def test_moment_matched_mps_is_exact(toy, case):
     observation = observe(*OBSERVATIONS[case])
@@ -73,6 +74,7 @@ def test_moment_matched_mps_is_exact(toy, case):
     assert mean.abs().max() < 0.03 and spread.abs().max() < 0.025 and abs(cross) < 0.03
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("case", ["clean", "mixed"])
 def test_restarts_leave_the_exact_posterior_as_it_is(toy, case):
     observation = observe(*OBSERVATIONS[case])
@@ -163,6 +165,7 @@ def five() -> GaussianPrior:
     return GaussianPrior.correlated(spec, torch.full((5, 8, 8), 0.4), STD, CORRELATION, 1.5)
 
 
+@pytest.mark.law
 @pytest.mark.parametrize(
     ("text", "noise"), [("T1", 0.0), ("T1 + CT", 0.0), ("T1", 0.03), ("y(T1)", 0.0), ("T1 + y(T2FLAIR)", 0.0)]
 )
@@ -186,6 +189,7 @@ def test_no_solve_is_made_that_nobody_uses(toy, monkeypatch, cg_steps):
     assert len(calls) == 2 * (1 + cg_steps)
 
 
+@pytest.mark.law
 def test_one_cg_step_is_not_the_whole_inverse(five):
     """A law of its construction: with correlated errors a single direction moves the mean too far or not far enough."""
     x = torch.full((1, 5, 8, 8), 0.65, dtype=torch.float64)
@@ -224,6 +228,7 @@ def test_mds_with_a_constant_weight_is_overconfident(toy, case):
     assert mean.abs().max() < 0.08 and spread.min() < -0.1
 
 
+@pytest.mark.law
 def test_norm_guidance_depends_on_its_scale(toy):
     """The DPS step has no exact scale: a small one leaves the data unmatched, and the bias goes with it."""
     observation = observe("T1")
@@ -233,6 +238,7 @@ def test_norm_guidance_depends_on_its_scale(toy):
     assert abs(strong[0][0]) < 0.05 < strong[0][1]
 
 
+@pytest.mark.law
 @pytest.mark.parametrize(("sampler", "steps"), [(ddpm, 1000), (ddim, 150)])
 def test_unconditional_samples_have_the_moments_of_the_prior(toy, sampler, steps):
     done = sampler(toy, (1, 8, 8), steps=steps, samples=SAMPLES, batch=SAMPLES)

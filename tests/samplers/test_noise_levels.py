@@ -35,6 +35,7 @@ def distance(samples: Tensor, exact) -> tuple[float, float]:
     return float(mean) / STD, float(covariance.square().mean().sqrt()) / STD**2
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("text", ["T1", "T1 + CT", "nothing"])
 def test_with_own_levels_mds_is_exact(toy, text):
     observation = observed(text)
