@@ -58,7 +58,15 @@ def double(inside: int, outside: int) -> list[nn.Module]:
 
 
 def residual(inside: int, outside: int, padding: str) -> nn.Sequential:
-    """Make convolution and norm twice, with a ReLU between; `padding` is how the border is filled."""
+    """Make convolution and norm twice, with a ReLU between.
+
+    Parameters
+    ----------
+    inside, outside
+        Channels before and after.
+    padding
+        How the border is filled, as for a convolution of PyTorch.
+    """
     layers: list[nn.Module] = []
     for channels in (inside, outside):
         convolution = nn.Conv2d(channels, outside, 3, padding=1, padding_mode=padding, bias=False)

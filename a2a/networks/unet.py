@@ -140,6 +140,15 @@ def descent(
 ) -> tuple[nn.ModuleList, list[int]]:
     """Build the way down: the stages of all levels, with ``down(channels)`` between levels.
 
+    Parameters
+    ----------
+    config
+        Of the network.
+    down
+        Makes the layer between two levels.
+    stage
+        Makes a stage.
+
     Returns
     -------
     tuple
@@ -190,7 +199,17 @@ def ascent(
 
 
 def resampling(channels: int, config: UNetConfig, resample: nn.Module) -> ResidualBlock:
-    """Make the residual block that stands between two levels in ADM; `resample` changes the resolution."""
+    """Make the residual block that stands between two levels in ADM.
+
+    Parameters
+    ----------
+    channels
+        Of its feature maps, before and after.
+    config
+        Of the network.
+    resample
+        Changes the resolution.
+    """
     return ResidualBlock(channels, channels, 4 * config.width, config.dropout, resample)
 
 

@@ -80,7 +80,15 @@ class Target:
         return self.shown_at(x, *self.schedule.coefficients(t, x))
 
     def shown_at(self, x: Tensor, signal: float | Tensor, spread: float | Tensor) -> tuple[Tensor, Line]:
-        """Return what `shown` does, for the two coefficients in place of the time."""
+        """Return what `shown` does, for the two coefficients in place of the time.
+
+        Parameters
+        ----------
+        x
+            Diffused stacks `(B, n, H, W)`, model range.
+        signal, spread
+            Square roots of abar and 1 - abar, numbers or `(B, n, 1, 1)`.
+        """
         if self.linear is not None:
             estimate, deviation = self.linear(x, signal, spread)
             alone = self.linear.alone(x, signal, spread)

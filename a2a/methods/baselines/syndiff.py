@@ -120,7 +120,17 @@ def one_step(schedule: NoiseSchedule, clean: Tensor, later: Tensor, times: Tenso
 
 
 def entered(noisy: Tensor, shown: Tensor, given: Tensor) -> Tensor:
-    """Join what the generator sees: noisy stacks, given ones with black in place of the others, and the mask."""
+    """Join what the generator sees: noisy stacks, given ones with black in place of the others, and the mask.
+
+    Parameters
+    ----------
+    noisy
+        Diffused stacks, ``(B, n, H, W)``, model range.
+    shown
+        The given modalities, as `noisy`.
+    given
+        Which are given, boolean ``(B, n)``.
+    """
     return torch.cat([noisy, shown, given[:, :, None, None].to(noisy).expand_as(noisy)], dim=1)
 
 
