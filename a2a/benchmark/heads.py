@@ -104,17 +104,23 @@ def head_rows(
         images = samples[:, :, target].numpy()
         kinds = {"mean of samples": images.mean(axis=0)} if len(images) > 1 else {}
         for kind, image in {"sample": images[0], **kinds}.items():
-            yield common | {"method": name, "of": kind} | volume_measures(image, truth[:, target], brain, lesions) | {
-                "seconds": round(seconds, 1)
-            }
+            yield (
+                common
+                | {"method": name, "of": kind}
+                | volume_measures(image, truth[:, target], brain, lesions)
+                | {"seconds": round(seconds, 1)}
+            )
     clean = [i for i, kind in enumerate(observation.kinds) if kind == "clean"]
     if options.trees and clean:
         started, train = time.perf_counter(), store.split("train")
         trees = BoostedTrees.fit(train.images[:, clean], train.images[:, [target]], train.z_mm, TREES)
         image = trees.predict(truth[:, clean], split.z_mm[rows])[:, 0] * observation.support[:, target].numpy()
-        yield common | {"method": "boosted trees", "of": "estimate"} | volume_measures(
-            image, truth[:, target], brain, lesions
-        ) | {"seconds": round(time.perf_counter() - started, 1)}
+        yield (
+            common
+            | {"method": "boosted trees", "of": "estimate"}
+            | volume_measures(image, truth[:, target], brain, lesions)
+            | {"seconds": round(time.perf_counter() - started, 1)}
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -67,9 +67,7 @@ def complete(
     precision: Annotated[
         str, typer.Option(help="In which a prior computes: float32, bf16, or auto: bf16 where it takes half the time.")
     ] = "float32",
-    keep_samples: Annotated[
-        bool, typer.Option("--keep-samples", help="Also write all samples, as 4-D NIfTI.")
-    ] = False,
+    keep_samples: Annotated[bool, typer.Option("--keep-samples", help="Also write all samples, as 4-D NIfTI.")] = False,
     planes: Annotated[
         str | None, typer.Option(metavar="FIRST-LAST", help="Only these planes, counted upwards from 0, to try it out.")
     ] = None,

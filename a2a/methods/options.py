@@ -31,14 +31,14 @@ def check_options(name: str, given: Mapping[str, Any]) -> None:
         Naming the option.
     """
     found = methods()[name]
-    known = found.options if issubclass(found, Baseline) else ()
+    known: tuple[str, ...] = found.options if issubclass(found, Baseline) else ()
     for option, value in given.items():
         if option not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise InputError(f"{option}: {name} has no such option; {has}.")
-        field = found.Config.model_fields[option]
+        field = found.Config.model_fields[option]  # type: ignore[attr-defined]
         try:
-            TypeAdapter(Annotated[field.annotation, field]).validate_python(value)
+            TypeAdapter(Annotated[field.annotation, field]).validate_python(value)  # type: ignore[arg-type]
         except ValidationError as error:
             raise InputError(f"{option}: {error.errors()[0]['msg']}, got {value!r} ({name}).") from None
 

@@ -30,9 +30,17 @@ def clamped(x: Tensor) -> Tensor:
 class Denoiser(Protocol):
     """Estimates the clean stack: `a2a.prior.prior.Prior` and `a2a.prior.gaussian.GaussianPrior` both do."""
 
-    spec: StackSpec
-    schedule: NoiseSchedule
-    noise_levels: Literal["joint", "per-modality"]
+    @property
+    def spec(self) -> StackSpec:
+        """The modalities."""
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule."""
+
+    @property
+    def noise_levels(self) -> Literal["joint", "per-modality"]:
+        """The noise levels that it is told: one for the stack, or one for each modality."""
 
     @property
     def like(self) -> Tensor:

@@ -80,7 +80,8 @@ class LinearEstimate:
 
     @classmethod
     def _pooled(cls, images: np.ndarray) -> "LinearEstimate":
-        n, total, squares, count = images.shape[1], 0.0, 0.0, 0
+        n, count = images.shape[1], 0
+        total, squares = torch.zeros(n, dtype=torch.float64), torch.zeros(n, n, dtype=torch.float64)
         for first in range(0, len(images), _CHUNK):
             pixels = _float(images[first : first + _CHUNK]).permute(1, 0, 2, 3).flatten(1).double()
             pixels = pixels[:, (pixels > 0).any(dim=0)]

@@ -92,9 +92,7 @@ class PriorObjective(Objective):
         shown = torch.cat([shown, place], dim=1) if place is not None else shown
         return shown, times, truth, asked, weight
 
-    def _cropped(
-        self, clean: Tensor, draws: list[torch.Generator], step: int
-    ) -> tuple[Tensor, Tensor | None]:
+    def _cropped(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, Tensor | None]:
         """Cut squares of one size out of slices, which show some of the head if they can, and say where they lie."""
         crops = self.config.crops
         if not crops:

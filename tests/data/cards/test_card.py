@@ -83,7 +83,8 @@ def test_a_card_without_medians_has_the_hash_and_the_recipe_that_it_had(tmp_path
 BAD = {
     "median without its normalisation": (_change("modalities", 0, "median", 0.5), "give a median for"),
     "normalisation without its median": (
-        _change("modalities", 0, "normalisation", "subject-median"), "give a median for"
+        _change("modalities", 0, "normalisation", "subject-median"),
+        "give a median for",
     ),
     "median of noise": (
         lambda content: (

@@ -85,8 +85,9 @@ class Codebook:
             chosen = cosine.masked_fill(own, -torch.inf).argmax(dim=2)
             best += F.one_hot(chosen, n * KINDS).sum(dim=0)
         factor = means[:, :1, None] / means.clamp_min(1e-6)
-        tables = (best / slices, (similar / slices).masked_fill(own, 0.0))
-        return cls(tuple(modalities), data, *(table.view(n, n, KINDS) for table in tables), factor.reshape(n, n, KINDS))
+        share, similarity = best / slices, (similar / slices).masked_fill(own, 0.0)
+        tables = [table.reshape(n, n, KINDS) for table in (share, similarity, factor)]
+        return cls(tuple(modalities), data, tables[0], tables[1], tables[2])
 
     def choose(self, target: int, given: Sequence[bool]) -> tuple[int, int]:
         """Return the source and the transform that most often look like a target, among given contrasts.

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from a2a.common.errors import InputError
 from a2a.common.rng import generator
 from a2a.common.units import to_model
 from a2a.forward.stack import StackSpec
-from a2a.methods.baselines.apt.encoders import EncoderSize, SmallSize, make_encoder, read_biomedclip
+from a2a.methods.baselines.apt.encoders import BiomedCLIPSize, EncoderSize, SmallSize, make_encoder, read_biomedclip
 from a2a.methods.baselines.base import write_weights
 from a2a.prior.weights import Description, filled, read_weights
 from a2a.training.batches import augment
@@ -91,7 +91,9 @@ class Fusion(nn.Module):
     layer, of length 1. z does not depend on the order of the contrasts, and is defined for any number of them.
     """
 
-    def __init__(self, encoder: SmallSize, heads: int, hidden: int):
+    encoder: nn.Module
+
+    def __init__(self, encoder: SmallSize | BiomedCLIPSize, heads: int, hidden: int):
         super().__init__()
         self.encoder, dims = make_encoder(encoder), encoder.dims
         self.layer = nn.TransformerEncoderLayer(dims, heads, hidden, dropout=0.0, activation="gelu", batch_first=True)
@@ -148,13 +150,13 @@ class FusionObjective(Objective):
         """Make the fusion, with the encoder that the configuration names."""
         config = self.config
         fusion = Fusion(config.encoder, config.heads, config.hidden)
-        if config.start:
+        if config.start and isinstance(config.encoder, BiomedCLIPSize):
             fusion.encoder = read_biomedclip(config.start, config.encoder)
         return {self.product: fusion}
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
         """Adam with decay, as the authors do; a BiomedCLIP stays as it is."""
-        frozen = network.encoder if self.config.start else nn.Module()
+        frozen = cast(Fusion, network).encoder if self.config.start else nn.Module()
         parameters = [p for p in network.parameters() if all(p is not q for q in frozen.parameters())]
         decay = self.config.weight_decay
         return torch.optim.AdamW(parameters, self.config.lr, (0.9, 0.98), 1e-6, weight_decay=decay, fused=True)
@@ -169,31 +171,31 @@ class FusionObjective(Objective):
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """Return the sum of both."""
-        fusion, (stack, views, given) = networks[name], inputs
+        fusion, (stack, views, given) = cast(Fusion, networks[name]), inputs
         if self.config.start:
             with torch.no_grad():
                 tokens = fusion.tokens(stack)
             return consistency(fusion, tokens, given)
         tokens = fusion.tokens(stack)
-        pair = (F.normalize(each.float().flatten(0, 1), dim=-1) for each in (tokens, fusion.tokens(views)))
-        return consistency(fusion, tokens.detach(), given) + contrastive(*pair, SHARPNESS)
+        one, other = (F.normalize(each.float().flatten(0, 1), dim=-1) for each in (tokens, fusion.tokens(views)))
+        return consistency(fusion, tokens.detach(), given) + contrastive(one, other, SHARPNESS)
 
     @torch.no_grad()
     def validation(self, network: nn.Module) -> float:
         """Return the anatomical consistency loss of at most 128 slices, each contrast left out in turn."""
-        images = self.store.split("val").images
+        fusion, images = cast(Fusion, network), self.store.split("val").images
         rows = np.unique(np.linspace(0, len(images) - 1, min(SLICES, len(images))).round().astype(int))
         stack = to_model(torch.from_numpy(np.asarray(images[rows], np.float32)))
-        tokens, losses = network.tokens(stack.to(next(network.parameters()).device)), []
+        tokens, losses = fusion.tokens(stack.to(next(network.parameters()).device)), []
         for dropped in range(stack.shape[1]):
             given = torch.ones(stack.shape[:2], dtype=torch.bool, device=tokens.device)
             given[:, dropped] = False
-            losses.append(float(consistency(network, tokens, given)))
+            losses.append(float(consistency(fusion, tokens, given)))
         return sum(losses) / len(losses)
 
     def finished(self, network: nn.Module, card: dict[str, Any]) -> "TrainedFusion":
         """Wrap the network."""
-        return TrainedFusion(network.eval(), self.config, self.store.spec, self.store.size, card)
+        return TrainedFusion(cast(Fusion, network.eval()), self.config, self.store.spec, self.store.size, card)
 
 
 def consistency(fusion: Fusion, tokens: Tensor, given: Tensor) -> Tensor:
@@ -262,7 +264,7 @@ class TrainedFusion:
         card = description.card.model_dump(mode="json", exclude_unset=True)
         return cls(network, config, StackSpec(description.spec), description.size, card)
 
-    def require(self, spec: StackSpec, encoder: SmallSize, heads: int, hidden: int) -> Fusion:
+    def require(self, spec: StackSpec, encoder: SmallSize | BiomedCLIPSize, heads: int, hidden: int) -> Fusion:
         """Return the network if it is of these contrasts and this size.
 
         Parameters

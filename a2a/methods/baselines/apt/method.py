@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -148,7 +148,7 @@ class APTObjective(Objective):
         if config.fusion is None:
             raise InputError("fusion: name the weights of a fusion, trained by a recipe with method: apt-fusion.")
         fusion = TrainedFusion.load(config.fusion).require(self.store.spec, config.encoder, config.heads, config.hidden)
-        network.fusion.load_state_dict(fusion.state_dict())
+        cast(APTNetwork, network).fusion.load_state_dict(fusion.state_dict())
         data = str(self.store.said("fingerprint"))
         if config.codebook:
             book = Codebook.load(config.codebook).require(names, data)
@@ -166,7 +166,8 @@ class APTObjective(Objective):
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
         """Of the denoiser; the fusion stays as it is."""
-        return torch.optim.AdamW(network.denoiser.parameters(), lr=self.config.lr, weight_decay=0.0, fused=True)
+        learning = cast(APTNetwork, network).denoiser.parameters()
+        return torch.optim.AdamW(learning, lr=self.config.lr, weight_decay=0.0, fused=True)
 
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
         """Return clean stacks in [-1, 1], times and noise."""
@@ -175,7 +176,7 @@ class APTObjective(Objective):
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """Return the mean error over all contrasts."""
-        (stack, times, noise), network, schedule = inputs, networks[name], self.config.noise
+        (stack, times, noise), network, schedule = inputs, cast(APTNetwork, networks[name]), self.config.noise
         z = network.anatomy(stack, torch.ones(stack.shape[:2], dtype=torch.bool, device=stack.device))
         noisy = schedule.diffuse(stack, times, noise)
         return noise_errors(schedule, network(noisy, times, z).float(), stack, noisy, times, noise).mean()
@@ -265,7 +266,7 @@ class APT(Synthesis[APTConfig]):
         config, stack = self.config, torch.where(wide(given), to_model(images), -1.0)
         if given.all():
             return images
-        z = self.network.anatomy(stack, given)
+        z = cast(APTNetwork, self.network).anatomy(stack, given)
 
         def estimate(x: Tensor, t: int) -> Tensor:
             times = torch.full((len(x),), t, device=x.device)
