@@ -16,7 +16,7 @@ from a2a.common.rng import randn
 from a2a.common.units import to_image, to_model
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.methods.baselines.conditional import ConditionalConfig, mean_loss, over_missing, validation_rows
+from a2a.methods.baselines.conditional import ConditionalConfig, mean_loss, noise_in, over_missing, validation_rows
 from a2a.methods.baselines.learned_variance import noise_errors, split, step
 from a2a.methods.baselines.synthesis import Synthesis, draw_given, network_input, passed_through
 from a2a.methods.registry import method
@@ -82,7 +82,8 @@ class ADMObjective(Objective):
         """Return the loss over the missing modalities, each slice counting alike."""
         noisy, condition, times, given, stack, noise = inputs
         out = networks[name](torch.cat([noisy, condition], dim=1), times).float()
-        return over_missing(noise_errors(self.config.noise, out, stack, noisy, times, noise), given)
+        errors = noise_errors(self.config.noise, out, stack, noisy, times, noise, self.config.predicts)
+        return over_missing(errors, given)
 
     def validation(self, network: nn.Module) -> float:
         """Return the loss on fixed slices, evenly spread times, and scenarios that take turns."""
@@ -138,8 +139,9 @@ class ADM(Synthesis[ADMConfig]):
         x = randn(images.shape[1:], generators, images)
         for t, s in schedule.transitions(self.config.sampling_steps):
             times = torch.full((len(x),), t, device=x.device)
-            noise, raw = split(self.network(torch.cat([x, condition], dim=1), times).float(), x.shape[1])
-            abar = schedule.abar(t)
-            clean = ((x - (1 - abar) ** 0.5 * noise) / abar**0.5).clamp(-1, 1)
+            answer, raw = split(self.network(torch.cat([x, condition], dim=1), times).float(), x.shape[1])
+            signal, spread = schedule.coefficients(t, x)
+            noise = noise_in(self.config.predicts, answer, x, signal, spread)
+            clean = ((x - spread * noise) / signal).clamp(-1, 1)
             x = step(schedule, clean, x, randn(x.shape[1:], generators, x), t, s, raw)
         return passed_through(to_image(x), images, given)

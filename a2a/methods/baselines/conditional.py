@@ -16,6 +16,7 @@ from a2a.training.config import NetworkSize
 from a2a.training.objective import Objective
 
 BATCH = 16
+Predicts = Literal["noise", "velocity"]
 
 
 class ConditionalConfig(SynthesisConfig):
@@ -25,11 +26,16 @@ class ConditionalConfig(SynthesisConfig):
     ----------
     network
         Size of the U-Net; its ``patch`` and ``noise_levels`` are for priors.
+    predicts
+        What the network answers: ``noise``, as published, or ``velocity``. A small network that predicts noise knows
+        nothing of an image where that is nearly all noise: its clean estimate enlarges what is wrong 150 times, and
+        what it decides there, above all how bright an image is, stays.
     """
 
     network: NetworkSize = NetworkSize(
         width=128, multipliers=(1, 1, 2, 2, 4, 4), blocks=2, attention=(8, 16, 32), head_width=64
     )
+    predicts: Predicts = "noise"
     curriculum: Literal["none"] = "none"
     nothing: Literal[False] = False
     batch: int = Field(8, ge=1)
@@ -63,6 +69,26 @@ class ConditionalConfig(SynthesisConfig):
         if size % found.stride:
             raise InputError(f"network: slices of side {size} do not fit, {found.stride} must divide the side.")
         return found
+
+
+def target(predicts: Predicts, clean: Tensor, noise: Tensor, signal: Tensor, spread: Tensor) -> Tensor:
+    """Return what a network is to answer of ``signal * clean + spread * noise``.
+
+    Parameters
+    ----------
+    predicts
+        See `ConditionalConfig`.
+    clean, noise
+        ``(b, n, H, W)``.
+    signal, spread
+        ``(b, 1, 1, 1)``.
+    """
+    return noise if predicts == "noise" else signal * noise - spread * clean
+
+
+def noise_in(predicts: Predicts, answer: Tensor, x: Tensor, signal: Tensor | float, spread: Tensor | float) -> Tensor:
+    """Return the noise in x that an answer stands for; parameters as those of `target`."""
+    return answer if predicts == "noise" else spread * x + signal * answer
 
 
 def wide(given: Tensor) -> Tensor:

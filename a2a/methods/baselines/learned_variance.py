@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from a2a.methods.baselines.conditional import Predicts, noise_in, target
 from a2a.prior.schedule import END, NoiseSchedule
 
 HALF_BIN = 1 / 255  # half the distance of two grey levels when 256 of them span [-1, 1]
@@ -91,27 +92,35 @@ def _grey_levels(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def noise_errors(
-    schedule: NoiseSchedule, out: Tensor, stack: Tensor, noisy: Tensor, times: Tensor, noise: Tensor
+    schedule: NoiseSchedule,
+    out: Tensor,
+    stack: Tensor,
+    noisy: Tensor,
+    times: Tensor,
+    noise: Tensor,
+    predicts: Predicts = "noise",
 ) -> Tensor:
-    """Squared error of the noise, and where the variance is learned its bound, of each modality by itself.
+    """Squared error of the answer, and where the variance is learned its bound, of each modality by itself.
 
     Parameters
     ----------
     out
-        What the network answers: the noise, ``(b, n, H, W)``, or with the raw variance ``(b, 2 n, H, W)``.
+        What the network answers: noise or velocity, ``(b, n, H, W)``, or with the raw variance ``(b, 2 n, H, W)``.
     stack, noisy, noise
         Clean stacks, x_t, and the noise in it, ``(b, n, H, W)``.
     times
         Time indices ``(b,)``.
+    predicts
+        Which of the two.
     """
     answer, raw = split(out, stack.shape[1])
-    errors = (answer - noise).square()
+    signal, spread = schedule.coefficients(times, noisy)
+    errors = (answer - target(predicts, stack, noise, signal, spread)).square()
     if raw is None:
         return errors
-    signal, spread = schedule.coefficients(times, noisy)
-    estimate = (noisy - spread * answer) / signal
-    target, x, clean, wanted = (each.flatten(0, 1)[:, None] for each in (stack, noisy, estimate, raw))
-    bound = variational_bound(schedule, target, x, times.repeat_interleave(stack.shape[1]), clean, wanted)
+    estimate = (noisy - spread * noise_in(predicts, answer, noisy, signal, spread)) / signal
+    truth, x, clean, wanted = (each.flatten(0, 1)[:, None] for each in (stack, noisy, estimate, raw))
+    bound = variational_bound(schedule, truth, x, times.repeat_interleave(stack.shape[1]), clean, wanted)
     return errors + bound.view(*stack.shape[:2], 1, 1)
 
 

@@ -16,7 +16,16 @@ from a2a.common.rng import randn
 from a2a.common.units import to_image, to_model
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.methods.baselines.conditional import ConditionalConfig, mean_loss, over_missing, validation_rows, wide
+from a2a.methods.baselines.conditional import (
+    ConditionalConfig,
+    Predicts,
+    mean_loss,
+    noise_in,
+    over_missing,
+    target,
+    validation_rows,
+    wide,
+)
 from a2a.methods.baselines.synthesis import Synthesis, draw_given, passed_through
 from a2a.methods.registry import method
 from a2a.networks.conditional import ConditionalUNet
@@ -53,7 +62,9 @@ class UMMCSGMConfig(ConditionalConfig):
     clip: bool = False
 
 
-def mm_csn(network: Network, clip: bool = False, process: ContinuousProcess = PROCESS) -> Network:
+def mm_csn(
+    network: Network, clip: bool = False, predicts: Predicts = "noise", process: ContinuousProcess = PROCESS
+) -> Network:
     r"""Return the multi-modal conditional score network of the paper, :math:`(a_t, b) + (s, 0)`.
 
     .. math:: NN\big((a_t, b), t, A|B\big) = (a_t, b) + \big(\nabla \log p_t(a_t | b),\, 0\big)
@@ -61,8 +72,10 @@ def mm_csn(network: Network, clip: bool = False, process: ContinuousProcess = PR
     Parameters
     ----------
     network
-        Predicts the noise of ``(a_t, b)`` at times on a scale of 1000, told the code; its answer where something is
-        given does not count. The score is its noise over ``-sigma(t)``.
+        Answers what `predicts` says of ``(a_t, b)`` at times on a scale of 1000, told the code; its answer where
+        something is given does not count. The score is its noise over ``-sigma(t)``.
+    predicts
+        See `a2a.methods.baselines.conditional.ConditionalConfig`.
     clip
         See `UMMCSGMConfig`.
     process
@@ -70,8 +83,8 @@ def mm_csn(network: Network, clip: bool = False, process: ContinuousProcess = PR
     """
 
     def score_network(x: Tensor, t: Tensor, missing: Tensor) -> Tensor:
-        noise, alpha, sigma = network(x, SCALE * t, missing).float(), process.alpha(t), process.sigma(t)
-        alpha, sigma = wide(alpha[:, None]), wide(sigma[:, None])
+        alpha, sigma = wide(process.alpha(t)[:, None]), wide(process.sigma(t)[:, None])
+        noise = noise_in(predicts, network(x, SCALE * t, missing).float(), x, alpha, sigma)
         if clip:
             noise = (x - alpha * ((x - sigma * noise) / alpha).clamp(-1, 1)) / sigma
         return x - noise / sigma * wide(missing)
@@ -111,7 +124,10 @@ def generate(
 
 @dataclass(frozen=True, eq=False)
 class UMMCSGMObjective(Objective):
-    """The noise of the missing modalities, which is the paper's loss weighted by ``sigma(t)^2``; times are uniform."""
+    """The noise of the missing modalities, which is the paper's loss weighted by ``sigma(t)^2``; times are uniform.
+
+    Where the network predicts velocity, the weight is ``sigma(t)^2 / alpha(t)^2``.
+    """
 
     config: UMMCSGMConfig
 
@@ -120,26 +136,28 @@ class UMMCSGMObjective(Objective):
         return {self.product: UMMCSGM.build(self.config, self.store.spec, self.store.size)}
 
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
-        """Return stacks in which only the missing is noised, times, which modalities are given, and the noise."""
+        """Return stacks in which only the missing is noised, times, which modalities are given, and right answers."""
         given = draw_given(self.config, clean.shape[1], step, draws)
         times = EARLIEST + (1 - EARLIEST) * torch.cat([torch.rand(1, generator=draw) for draw in draws])
-        stack, noise = to_model(clean), randn(clean.shape[1:], draws)
-        return passed_through(PROCESS.diffuse(stack, times, noise), stack, given), times, given, noise
+        return self._inputs(to_model(clean), given, times, randn(clean.shape[1:], draws))
+
+    def _inputs(self, stack: Tensor, given: Tensor, times: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+        alpha, sigma = (wide(each(times)[:, None]) for each in (PROCESS.alpha, PROCESS.sigma))
+        noisy = passed_through(PROCESS.diffuse(stack, times, noise), stack, given)
+        return noisy, times, given, target(self.config.predicts, stack, noise, alpha, sigma)
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
-        """Return the mean squared error of the noise in the missing modalities, each slice counting alike."""
-        noisy, times, given, noise = inputs
+        """Return the mean squared error of the answer in the missing modalities, each slice counting alike."""
+        noisy, times, given, wanted = inputs
         predicted = networks[name](noisy, SCALE * times, (~given).to(noisy.dtype)).float()
-        return over_missing((predicted - noise).square(), given)
+        return over_missing((predicted - wanted).square(), given)
 
     @torch.no_grad()
     def validation(self, network: nn.Module) -> float:
         """Return the loss on fixed slices, evenly spread times, and scenarios that take turns."""
         clean, given, generators = validation_rows(self.store.split("val"))
-        times, stack = torch.linspace(1, EARLIEST, len(clean)), to_model(clean)
-        noise = randn(clean.shape[1:], generators)
-        noisy = passed_through(PROCESS.diffuse(stack, times, noise), stack, given)
-        return mean_loss(self, network, (noisy, times, given, noise))
+        times, noise = torch.linspace(1, EARLIEST, len(clean)), randn(clean.shape[1:], generators)
+        return mean_loss(self, network, self._inputs(to_model(clean), given, times, noise))
 
     def finished(self, network: nn.Module, card: dict[str, Any]) -> Synthesis[Any]:
         """Wrap the network as the method."""
@@ -181,5 +199,5 @@ class UMMCSGM(Synthesis[UMMCSGMConfig]):
 
     def fill_in(self, images: Tensor, given: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Complete rows by `generate`, see `a2a.methods.baselines.synthesis.Synthesis.fill_in`."""
-        network, steps = mm_csn(self.network, self.config.clip), self.config.sampling_steps
-        return to_image(generate(network, to_model(images), given, generators, steps))
+        network = mm_csn(self.network, self.config.clip, self.config.predicts)
+        return to_image(generate(network, to_model(images), given, generators, self.config.sampling_steps))

@@ -87,6 +87,18 @@ def test_the_bound_of_each_modality_is_its_own():
     assert torch.equal(noise_errors(schedule, noise + 0.5, stack, noisy, times, noise), (noise + 0.5 - noise) ** 2)
 
 
+def test_a_right_velocity_costs_no_more_than_a_right_noise():
+    schedule, draw = NoiseSchedule("linear", 1000), torch.Generator().manual_seed(0)
+    stack, noise = torch.rand(2, 3, 8, 8, generator=draw) - 0.5, torch.randn(2, 3, 8, 8, generator=draw)
+    times = torch.tensor([3, 700])
+    noisy, velocity = schedule.diffuse(stack, times, noise), schedule.velocity(stack, noise, times)
+    assert not noise_errors(schedule, velocity, stack, noisy, times, noise, "velocity").any()
+    raw = torch.zeros_like(stack)
+    bounds = [noise_errors(schedule, torch.cat([answer, raw], dim=1), stack, noisy, times, noise, predicts)
+              for predicts, answer in (("noise", noise), ("velocity", velocity))]  # fmt: skip
+    torch.testing.assert_close(*bounds, atol=1e-5, rtol=1e-4)
+
+
 def test_a_step_ends_at_the_clean_estimate_and_is_as_wide_as_was_learned():
     schedule, x, clean = NoiseSchedule("linear", 1000), torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.3)
     noise = torch.ones_like(x)

@@ -10,6 +10,7 @@ from a2a.common.errors import InputError, UnsupportedObservation
 from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
+from a2a.methods.baselines.conditional import noise_in, target
 from a2a.methods.baselines.m2dn import M2DN
 from a2a.methods.baselines.synthesis import scenario_vectors
 from a2a.methods.baselines.ummcsgm import PROCESS, UMMCSGM, UMMCSGMConfig, UMMCSGMObjective, generate, mm_csn
@@ -108,6 +109,22 @@ def test_a_clipped_score_stands_for_a_clean_estimate_in_range(truth):
         torch.testing.assert_close((x + sigma**2 * score) / alpha, torch.full_like(x, min(estimate, 1.0)))
 
 
+def test_a_right_answer_stands_for_the_noise_whatever_is_predicted(truth, make_store):
+    noise, t = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)), torch.tensor([0.01, 0.5, 1.0])
+    alpha, sigma = (each(t)[:, None, None, None] for each in (PROCESS.alpha, PROCESS.sigma))
+    x = alpha * truth + sigma * noise
+    for predicts in ("noise", "velocity"):
+        answer = target(predicts, truth, noise, alpha, sigma)
+        torch.testing.assert_close(noise_in(predicts, answer, x, alpha, sigma), noise, atol=1e-5, rtol=1e-5)
+        found = mm_csn(lambda x, t, code: answer, predicts=predicts)(x, t, torch.ones(3, 3)) - x  # noqa: B023
+        torch.testing.assert_close(found, -noise / sigma, atol=1e-4, rtol=1e-4)
+        objective = UMMCSGMObjective(CONFIG.model_copy(update={"predicts": predicts}), make_store())
+        noisy, times, given, wanted = Steps(objective)[0]
+        alphas, sigmas = (each(times)[:, None, None, None] for each in (PROCESS.alpha, PROCESS.sigma))
+        clean = (noisy - sigmas * noise_in(predicts, wanted, noisy, alphas, sigmas)) / alphas
+        assert clean[~given].abs().max() < 1.01
+
+
 def test_an_oracle_costs_nothing_and_only_what_is_missing_counts(make_store):
     class Oracle(torch.nn.Module):
         def forward(self, x, t, missing):
@@ -203,8 +220,9 @@ def test_weights_come_back_also_at_half_precision_and_wrong_ones_are_refused(met
 
 
 def test_four_slices_are_learned_by_heart(make_store, tmp_path):
+    config = CONFIG.model_copy(update={"predicts": "velocity"})
     store = make_store()
-    done = train(UMMCSGMObjective(CONFIG, store), tmp_path / "run")
+    done = train(UMMCSGMObjective(config, store), tmp_path / "run")
     log = (tmp_path / "run" / "log.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert float(log[-1].split(",")[3]) < 0.3
-    assert UMMCSGM.load(done, store.spec).config == CONFIG
+    assert UMMCSGM.load(done, store.spec).config == config

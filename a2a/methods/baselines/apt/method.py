@@ -19,7 +19,7 @@ from a2a.methods.baselines.apt.codebook import KINDS, Codebook
 from a2a.methods.baselines.apt.encoders import BiomedCLIPSize, EncoderSize
 from a2a.methods.baselines.apt.fusion import Fusion, TrainedFusion
 from a2a.methods.baselines.apt.inference import Guided, first_stage, second_stage
-from a2a.methods.baselines.conditional import ConditionalConfig, mean_loss, validation_rows, wide
+from a2a.methods.baselines.conditional import ConditionalConfig, mean_loss, noise_in, validation_rows, wide
 from a2a.methods.baselines.learned_variance import noise_errors
 from a2a.methods.baselines.synthesis import Synthesis
 from a2a.methods.registry import method
@@ -179,7 +179,8 @@ class APTObjective(Objective):
         (stack, times, noise), network, schedule = inputs, cast(APTNetwork, networks[name]), self.config.noise
         z = network.anatomy(stack, torch.ones(stack.shape[:2], dtype=torch.bool, device=stack.device))
         noisy = schedule.diffuse(stack, times, noise)
-        return noise_errors(schedule, network(noisy, times, z).float(), stack, noisy, times, noise).mean()
+        answer = network(noisy, times, z).float()
+        return noise_errors(schedule, answer, stack, noisy, times, noise, self.config.predicts).mean()
 
     def validation(self, network: nn.Module) -> float:
         """Return the loss on fixed slices and evenly spread times."""
@@ -270,8 +271,9 @@ class APT(Synthesis[APTConfig]):
 
         def estimate(x: Tensor, t: int) -> Tensor:
             times = torch.full((len(x),), t, device=x.device)
-            noise, abar = self.network(x, times, z).float()[:, : x.shape[1]], config.noise.abar(t)
-            return (x - (1 - abar) ** 0.5 * noise) / abar**0.5
+            answer, (signal, spread) = self.network(x, times, z).float(), config.noise.coefficients(t, x)
+            noise = noise_in(config.predicts, answer[:, : x.shape[1]], x, signal, spread)
+            return (x - spread * noise) / signal
 
         begun = self.begun(images, given, generators)
         guided = Guided(config.noise, estimate, stack, wide(given), generators, config.strength, config.guidance)
