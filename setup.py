@@ -15,7 +15,7 @@ CARRIED = (
     "_config.yml",
     "requirements.txt",
     "book/**/*",
-    "data_cards/*.yaml",
+    "data_cards/**/*.yaml",
     "experiments/**/*.yaml",
     "results/*",
     "weights/*.json",

@@ -7,13 +7,16 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError, UnsupportedObservation
+from a2a.common.paths import repository
 from a2a.common.rng import spawn
+from a2a.data.cards.collection import load_collection
 from a2a.data.store.read import SliceStore
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.collections import collection_error, identifiers, owner, require_sources
 from a2a.methods.baselines.pmmsynth import PMMSynth, PMMSynthConfig, selective_error
 from a2a.methods.baselines.synthesis import scenario_vectors
+from a2a.methods.recipes import load_config, trained_methods
 from a2a.networks.pmmsynth import Unification, UniSynth
 from a2a.training.loader import Steps
 from a2a.training.loop import train
@@ -50,6 +53,23 @@ def observed(text: str) -> Observation:
 def test_parameters_are_as_many_as_planned(n, personal, count):
     with torch.device("meta"):
         assert sum(p.numel() for p in UniSynth(n, 16, personal).parameters()) == count
+
+
+@pytest.mark.parametrize("name", ["pmmsynth-64", "pmmsynth-plain-64", "pflsynth-64", "ftn-64"])
+def test_recipes_of_the_collection_see_as_many_images_and_stay_below_two_mebibytes(name):
+    config = load_config(repository("experiments", "baselines", f"{name}.yaml"))
+    assert config.steps * config.batch == 24_000
+    with torch.device("meta"):
+        spec = load_collection("four-hospitals").spec
+        network = trained_methods()[config.method].build(config, spec, 64)
+    assert 2 * sum(value.numel() for value in network.state_dict().values()) < 2 * 2**20 - 20_000
+
+
+@pytest.mark.parametrize("name", ["pmmsynth-paper", "pflsynth-paper", "ftn-paper"])
+def test_recipes_of_the_published_size_can_be_built(name):
+    config = load_config(repository("experiments", "baselines", f"{name}.yaml"))
+    with torch.device("meta"):
+        trained_methods()[config.method].build(config, load_collection("four-hospitals").spec, 192)
 
 
 def test_a_fresh_modulation_changes_nothing_for_any_data_set_and_a_trained_one_does():
