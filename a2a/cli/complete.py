@@ -71,7 +71,9 @@ def complete(
     planes: Annotated[
         str | None, typer.Option(metavar="FIRST-LAST", help="Only these planes, counted upwards from 0, to try it out.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Slices computed together; by default 16, or 4 above 128 pixels.")
+    ] = None,
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="MPS in less memory, at the cost of a third more time.")
     ] = False,
@@ -219,7 +221,7 @@ def load_completer(
     weights: Path | None,
     sampler: str,
     options: dict[str, Any],
-    batch: int,
+    batch: int | None,
     checkpointing: bool,
 ) -> "Method":
     """Load what the options of the command name, onto a GPU where there is one.
@@ -239,6 +241,7 @@ def load_completer(
     import torch
 
     from a2a.methods.interface import Any2all
+    from a2a.methods.quality import rows_at_once
     from a2a.methods.registry import load_method
     from a2a.prior.prior import Prior
 
@@ -252,14 +255,14 @@ def load_completer(
             if not hasattr(trained.network, "checkpointing"):
                 raise InputError("--checkpointing is for networks with attention; leave it out, this one is small.")
             trained.network.checkpointing = True
-        return Any2all(trained, sampler, options, batch)
+        return Any2all(trained, sampler, options, batch or rows_at_once(trained.size))
     if options or checkpointing:
         wrong = f"--{next(iter(options))}".replace("_", "-") if options else "--checkpointing"
         raise InputError(f"{wrong} is for --prior, not for {method}.")
     found = load_method(method, weights)
     if isinstance(network := getattr(found, "network", None), torch.nn.Module):
         network.to(device)
-        return replace(found, batch=batch)
+        return replace(found, batch=batch or rows_at_once(found.size))
     return found
 
 

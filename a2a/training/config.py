@@ -121,7 +121,7 @@ class PriorConfig(TrainConfig):
         They must have this network and schedule, and the modalities of the data in their order, by name or alias: what
         simulated heads have taught goes on with real ones. Weights with shared levels may begin a network with its own,
         and weights without patches one that folds them, see `a2a.networks.warm_start`; where they predict something
-        else, the last layer begins at zero.
+        else, the last layer begins at zero. A plain network goes on from one of its own sizes.
     predicts
         What the network predicts: ``noise``, as in the paper, ``velocity``, which amplifies no error on the way to the
         clean estimate (Salimans and Ho 2022), or ``clean``, the stack itself, which lies where images lie also where
@@ -173,8 +173,6 @@ class PriorConfig(TrainConfig):
             raise ValueError("plain and precondition: pooled go together: set both or neither")
         if self.crops and self.plain is None:
             raise ValueError("crops need a network that is told where they lie: set plain")
-        if self.plain is not None and self.start:
-            raise ValueError("start: a plain network begins with no other; leave it out")
         if self.plain is not None and self.checkpointing:
             raise ValueError("checkpointing: a plain network keeps all its activations; leave it out")
         if self.plain is None and (self.given > 0) != (self.network.noise_levels == "per-modality"):

@@ -74,7 +74,7 @@ class PriorObjective(Objective):
         if side % size.stride:
             raise InputError(f"network: slices of side {side} do not fit, {size.stride} must divide the side.")
         if plain is not None:
-            return {self.product: PlainUNet(size)}
+            return {self.product: self._start(size) if self.config.start else PlainUNet(size)}
         network = UNet(size)
         if self.config.start:
             network.load_state_dict(self._start(size).state_dict())
@@ -143,7 +143,7 @@ class PriorObjective(Objective):
         chosen = torch.randperm(modalities, generator=draw) < number
         return torch.where(chosen, low, time), ~chosen
 
-    def _start(self, size: UNetConfig) -> nn.Module:
+    def _start(self, size: UNetConfig | PlainConfig) -> nn.Module:
         """Return the network of the prior that the configuration starts from."""
         prior, names = Prior.load(self.config.start), self.store.spec.names
         if len(prior.spec) != len(names) or not all(map(Modality.answers_to, prior.spec, names)):
@@ -151,7 +151,12 @@ class PriorObjective(Objective):
             raise InputError(f"start: {self.config.start} is of {theirs}, but the data are of {ours}.")
         if missing := {"config", "images_seen", "seconds"} - prior.card.keys():
             raise InputError(f"start: {self.config.start} was not made by a2a train, its card lacks {sorted(missing)}.")
-        found = grown(prior.network, size)
+        if isinstance(prior.network, PlainUNet) != isinstance(size, PlainConfig):
+            raise InputError(f"start: {self.config.start} has a network of another kind than this recipe.")
+        if isinstance(size, PlainConfig):
+            found = prior.network.to(memory_format=torch.contiguous_format).requires_grad_(True)
+        else:
+            found = grown(prior.network, size)
         if (prior.predicts, prior.linear is None) != (self.config.predicts, self.target.linear is None):
             zeroed(found.tail[-1])
         pairs = {"network": (found.config, size), "schedule": (prior.schedule, self.schedule)}

@@ -1,7 +1,5 @@
 """A prior that learns from crops, by a pooled linear estimate, and answers whole slices."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -116,7 +114,6 @@ def test_a_prior_that_looks_at_a_part_says_the_same_there(plain, store, tmp_path
     [
         ({"precondition": "cross-modal"}, "plain and precondition: pooled go together"),
         ({"plain": None}, "plain and precondition: pooled go together"),
-        ({"start": Path("a.safetensors")}, "a plain network begins with no other"),
         ({"checkpointing": True}, "keeps all its activations"),
         ({"plain": None, "precondition": "none"}, "crops need a network"),
     ],
@@ -124,6 +121,21 @@ def test_a_prior_that_looks_at_a_part_says_the_same_there(plain, store, tmp_path
 def test_recipes_that_contradict_themselves_are_refused(plain, changes, message):
     with pytest.raises(ValidationError, match=message):
         PriorConfig.model_validate(plain.model_dump() | changes)
+
+
+def test_a_run_goes_on_from_weights_of_its_sizes_and_from_no_others(plain, config, store, tmp_path):
+    first = train(PriorObjective(plain, store), tmp_path / "first")
+    further = plain.model_copy(update={"start": first, "steps": 1, "lr": 1e-9})
+    began = PriorObjective(further, store).networks()["network"].state_dict()
+    for name, value in Prior.load(first).network.state_dict().items():
+        assert torch.equal(began[name], value)
+    assert Prior.load(train(PriorObjective(further, store), tmp_path / "second")).card["before"][0]["name"] == "discs"
+    wider = further.model_copy(update={"plain": PlainSize(widths=(8, 24))})
+    with pytest.raises(InputError, match="field network says"):
+        PriorObjective(wider, store).networks()
+    other = train(PriorObjective(config, store), tmp_path / "other")
+    with pytest.raises(InputError, match="another kind"):
+        PriorObjective(plain.model_copy(update={"start": other}), store).networks()
 
 
 @pytest.mark.parametrize("crops", [(24,), (8, 9)])
