@@ -114,7 +114,7 @@ def noise_errors(
         Which of the two.
     """
     answer, raw = split(out, stack.shape[1])
-    signal, spread = schedule.coefficients(times, noisy)
+    signal, spread = (torch.as_tensor(each) for each in schedule.coefficients(times, noisy))
     errors = (answer - target(predicts, stack, noise, signal, spread)).square()
     if raw is None:
         return errors
