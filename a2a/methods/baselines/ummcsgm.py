@@ -50,7 +50,7 @@ class UMMCSGMConfig(ConditionalConfig):
         ``everywhere``.
     sampling_steps
         Steps of Algorithm 1.
-    clip
+    clipped
         Whether the clean estimate that a score stands for is kept in [-1, 1]. The paper says nothing of it. From t = 1
         on the reverse process enlarges what is wrong 150 times, and the little that a small network gets wrong there
         ends as an image that is white throughout.
@@ -59,11 +59,11 @@ class UMMCSGMConfig(ConditionalConfig):
     method: Literal["umm-csgm"] = "umm-csgm"
     code_in: Literal["decoder", "everywhere"] = "decoder"
     sampling_steps: int = Field(1000, ge=1, le=round(1 / EARLIEST))
-    clip: bool = False
+    clipped: bool = False
 
 
 def mm_csn(
-    network: Network, clip: bool = False, predicts: Predicts = "noise", process: ContinuousProcess = PROCESS
+    network: Network, clipped: bool = False, predicts: Predicts = "noise", process: ContinuousProcess = PROCESS
 ) -> Network:
     r"""Return the multi-modal conditional score network of the paper, :math:`(a_t, b) + (s, 0)`.
 
@@ -76,7 +76,7 @@ def mm_csn(
         something is given does not count. The score is its noise over ``-sigma(t)``.
     predicts
         See `a2a.methods.baselines.conditional.ConditionalConfig`.
-    clip
+    clipped
         See `UMMCSGMConfig`.
     process
         Gives sigma.
@@ -85,7 +85,7 @@ def mm_csn(
     def score_network(x: Tensor, t: Tensor, missing: Tensor) -> Tensor:
         alpha, sigma = wide(process.alpha(t)[:, None]), wide(process.sigma(t)[:, None])
         noise = noise_in(predicts, network(x, SCALE * t, missing).float(), x, alpha, sigma)
-        if clip:
+        if clipped:
             noise = (x - alpha * ((x - sigma * noise) / alpha).clamp(-1, 1)) / sigma
         return x - noise / sigma * wide(missing)
 
@@ -173,7 +173,7 @@ class UMMCSGM(Synthesis[UMMCSGMConfig]):
 
     name: ClassVar[str] = "umm-csgm"
     fill: ClassVar[float | str] = "noise"
-    options: ClassVar[tuple[str, ...]] = ("sampling_steps", "clip")
+    options: ClassVar[tuple[str, ...]] = ("sampling_steps", "clipped")
     Config: ClassVar[type[UMMCSGMConfig]] = UMMCSGMConfig
     Objective: ClassVar[type[Objective]] = UMMCSGMObjective
 
@@ -199,5 +199,5 @@ class UMMCSGM(Synthesis[UMMCSGMConfig]):
 
     def fill_in(self, images: Tensor, given: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Complete rows by `generate`, see `a2a.methods.baselines.synthesis.Synthesis.fill_in`."""
-        network = mm_csn(self.network, self.config.clip, self.config.predicts)
+        network = mm_csn(self.network, self.config.clipped, self.config.predicts)
         return to_image(generate(network, to_model(images), given, generators, self.config.sampling_steps))
