@@ -27,6 +27,7 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
+import torch
 import yaml
 
 from a2a.benchmark.drift import Drift
@@ -148,10 +149,9 @@ class Strangers:
         self.folder = folder
         self.spec = StackSpec.of("T1", "T2FLAIR", "CT")
         network = UNet(UNetConfig(3, width=8, multipliers=(1, 2), attention=(2,), head_width=8))
-        error = np.stack([white([v] * 3, SIZE, SIZE).numpy() for v in (0.001, 0.2)])
-        tables = {"times": (0, 999), "error": error.tolist(), "gain": None}
+        error = torch.stack([white([v] * 3, SIZE, SIZE) for v in (0.001, 0.2)]).double()
         card = {"config": {"name": "tiny", "data": "x"}, "data": {"preprocessing": {"field_of_view_mm": 192.0}}}
-        known = Calibration.from_dict(tables, None)
+        known = Calibration((0, 999), error)
         Prior(network, NoiseSchedule(), self.spec, SIZE, known, card).save(folder / "prior.safetensors")
         self._store(folder / "store")
         save_checkpoint(folder, Checkpoint(3, 1.0, "float32", network.state_dict(), (0.1,)), "same")
