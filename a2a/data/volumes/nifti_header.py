@@ -113,7 +113,7 @@ def require_one_place(image: nib.Nifti1Image, affine: np.ndarray, path: Path) ->
     try:
         with silent():
             other = np.asarray(image.header.get_qform(), dtype=np.float64)
-    except HEADER_ERRORS:
+    except (*HEADER_ERRORS, ValueError):
         return  # no quaternion, so it says nothing
     apart, mirrored = (
         corner_distance(image.shape[:3], affine, other),

@@ -167,3 +167,13 @@ def test_write_refuses_what_is_no_volume(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="3-D"):
         write_volume(tmp_path / "out.nii", DATA[None], AFFINE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_qform_that_is_no_rotation_says_nothing_beside_a_sform(tmp_path):
+    image = nib.Nifti1Image(np.ones((4, 5, 6), np.float32), np.diag([2.0, 2, 3, 1]))
+    image.set_qform(np.diag([2.0, 2, 3, 1]), 1)
+    nib.save(image, tmp_path / "a.nii")
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[256:260] = np.float32(352).tobytes()  # the first number of the quaternion
+    (tmp_path / "a.nii").write_bytes(raw)
+    assert np.allclose(read_volume(tmp_path / "a.nii").affine, np.diag([2.0, 2, 3, 1]))
