@@ -84,7 +84,7 @@ def test_it_holds_the_package_and_what_commands_read(wheel):
     modules = {f"a2a/{path.relative_to(repository('a2a')).as_posix()}" for path in repository("a2a").rglob("*.py")}
     assert modules | {"a2a/py.typed"} <= names
     for pattern in ("book/**/*.md", "book/_static/*", "data_cards/*", "experiments/**/*.yaml", "weights/*.json"):
-        files = [path.relative_to(repository()).as_posix() for path in repository().glob(pattern)]
+        files = [path.relative_to(repository()).as_posix() for path in repository().glob(pattern) if path.is_file()]
         assert files and {f"a2a/share/{name}" for name in files} <= names
     assert not [name for name in names if name.endswith((".safetensors", ".pyc")) or "/." in name]
     assert wheel.stat().st_size < 8 * 2**20

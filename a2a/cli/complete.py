@@ -120,7 +120,7 @@ def complete(
     elif not acquisition.originals:
         typer.echo("No image is given, so the maps lie on a grid of their own.", err=True)
     count = samples or (1 if completes.deterministic(acquisition.observation) else usual)
-    completes = announced(in_precision(completes, precision, acquisition.observation), acquisition, count)
+    completes = _announced(in_precision(completes, precision, acquisition.observation), acquisition, count)
     complete_patient(
         out, acquisition, completes, samples=count, seed=seed, keep_samples=keep_samples, overwrite=overwrite
     )
@@ -190,7 +190,7 @@ def in_precision(completes: "Method", precision: str, observation: "Observation"
     return half if chosen else completes
 
 
-def announced(completes: "Method", acquisition: "Acquisition", samples: int) -> "Method":
+def _announced(completes: "Method", acquisition: "Acquisition", samples: int) -> "Method":
     """Say what will be computed, by which weights, and how long it will take; return the method.
 
     Parameters

@@ -77,7 +77,8 @@ def test_bad_plans_are_refused_by_field(tmp_path, text, words):
 
 def test_the_plan_of_the_repository_has_every_method_and_every_way_of_any2all():
     jobs = Drift.load(repository("experiments", "drift.yaml")).experiment.jobs
-    assert {job.method for job in jobs} == {"any2all", *trained_methods()}
+    shipped = {name for name in trained_methods() if repository("weights", f"{name}-64.safetensors").is_file()}
+    assert len(shipped) >= 6 and {job.method for job in jobs} == {"any2all", *shipped}
     ways = {job.label for job in jobs if job.method == "any2all"}
     plain = {"any2all-mds", "any2all-mps"}
     assert ways == plain | {"any2all-mds-cross-modal", "any2all-mds-per-modality"}

@@ -65,7 +65,7 @@ def test_a_reconstruction_method_writes_what_it_gives_and_nothing_else(call, sav
     [
         ("--given T1 --t1 $T1", "Give either --prior with the weights of a prior, or --method"),
         ("--prior prior.safetensors --method mmgan.safetensors --given T1 --t1 $T1", "Give either --prior"),
-        ("--method mmgam --given T1 --t1 $T1", "'mmgam' is no method; name one of discdiff"),
+        ("--method mmgam --given T1 --t1 $T1", "'mmgam' is no method; name one of adm, apt, "),
         ("--method prior.safetensors --given T1 --t1 $T1", "the weights of a prior, not of a method"),
         ("--prior mmgan.safetensors --given T1 --t1 $T1", "it is not the JSON of a prior"),
         ("--method gone.safetensors --given T1 --t1 $T1", "gone.safetensors: no such file"),

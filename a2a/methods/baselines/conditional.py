@@ -87,7 +87,17 @@ def target(predicts: Predicts, clean: Tensor, noise: Tensor, signal: Tensor, spr
 
 
 def noise_in(predicts: Predicts, answer: Tensor, x: Tensor, signal: Tensor | float, spread: Tensor | float) -> Tensor:
-    """Return the noise in x that an answer stands for; parameters as those of `target`."""
+    """Return the noise in x that an answer stands for.
+
+    Parameters
+    ----------
+    predicts
+        What the network answers.
+    answer, x
+        The answer and x_t, ``(b, n, H, W)``.
+    signal, spread
+        Square roots of abar and 1 - abar.
+    """
     return answer if predicts == "noise" else spread * x + signal * answer
 
 

@@ -165,7 +165,7 @@ def test_write_refuses_what_is_no_volume(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must end in .nii"):
         write_volume(tmp_path / "out.img", DATA, AFFINE)
     with pytest.raises(InputError, match="3-D"):
-        write_volume(tmp_path / "out.nii", DATA[None], AFFINE)
+        write_volume(tmp_path / "out.nii", DATA[None, None], AFFINE)
     assert list(tmp_path.iterdir()) == []
 
 
