@@ -52,6 +52,9 @@ METHODS = {
     "syndiff": Look("SynDiff, paired", "#c77700", "star-square", "longdashdot"),
     "pmmsynth": Look("PMM-Synth", "#2b6f77", "diamond-tall", "solid"),
     "pflsynth": Look("pFLSynth", "#6d6a1f", "star-triangle-up", "dash"),
+    "adm": Look("ADM", "#3b5b92", "circle-x", "dash"),
+    "umm-csgm": Look("UMM-CSGM", "#8a3f5c", "diamond-cross", "dot"),
+    "apt": Look("APT", "#4d6b2e", "square-cross", "dashdot"),
     "ftn": Look("FTN, ours", "#7d4a4a", "star-triangle-down", "dot"),
 }
 """Look of each method by its name in the results tables; Any2all first."""

@@ -12,7 +12,7 @@ from a2a.common.escaping import shown
 from a2a.data.store.read import SliceStore
 from a2a.methods.baselines.apt.fusion import FusionConfig, FusionObjective
 from a2a.methods.baselines.base import Baseline
-from a2a.methods.registry import methods
+from a2a.methods.registry import methods, shipped
 from a2a.training import PriorConfig, PriorObjective, TrainConfig
 from a2a.training.objective import Objective
 
@@ -23,6 +23,11 @@ PARTS: dict[str, tuple[type[TrainConfig], type[Objective]]] = {"apt-fusion": (Fu
 def trained_methods() -> dict[str, type[Baseline[Any]]]:
     """Return the methods that `a2a train` can train, by name."""
     return {name: found for name, found in methods().items() if issubclass(found, Baseline)}
+
+
+def shipped_methods() -> list[str]:
+    """Return the names of the trained methods whose weights are here."""
+    return [name for name in trained_methods() if shipped(name).is_file()]
 
 
 def load_config(path: Path) -> TrainConfig:
