@@ -20,13 +20,16 @@ from a2a.common.files import write_text
 from a2a.common.paths import repository
 
 GONE = "gone.safetensors"
+EXPERIMENT = repository("experiments", "figures", "figure-3.yaml")
 COMMANDS = {
     "import a2a": ["-c", "import a2a"],
     "a2a --help": ["-m", "a2a", "--help"],
     "a2a prepare gone.yaml": ["-m", "a2a", "prepare", "gone.yaml", "--out", "out"],
     "a2a train gone.yaml": ["-m", "a2a", "train", "gone.yaml", "--data", "gone"],
     "a2a complete --prior gone": ["-m", "a2a", "complete", "--prior", GONE, "--given", "T1", "--out", "out"],
+    "a2a complete --method gone": ["-m", "a2a", "complete", "--method", "gone", "--given", "T1", "--out", "out"],
     "a2a bench gone.yaml": ["-m", "a2a", "bench", "gone.yaml"],
+    "a2a bench --profile gone": ["-m", "a2a", "bench", str(EXPERIMENT), "--profile", "gone"],
     "a2a drift --prior gone": ["-m", "a2a", "drift", "--prior", GONE, "--data", "gone"],
     "a2a book --chapter gone": ["-m", "a2a", "book", "--chapter", "gone"],
     "a2a grid gone.yaml": ["-m", "a2a", "grid", "gone.yaml"],

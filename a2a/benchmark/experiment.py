@@ -13,7 +13,7 @@ from a2a.common.names import Name
 from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import ANY2ALL
 from a2a.methods.options import check_options, label
-from a2a.methods.registry import methods
+from a2a.methods.registry import names
 from a2a.samplers.table import find_sampler
 
 
@@ -62,8 +62,8 @@ class Job(Strict):
     @field_validator("method")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name != ANY2ALL and name not in methods():
-            raise ValueError(f"{name!r} is none of {', '.join([ANY2ALL, *methods()])}")
+        if name != ANY2ALL and name not in names():
+            raise ValueError(f"{name!r} is none of {', '.join([ANY2ALL, *names()])}")
         return name
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ import typer
 
 from a2a.cli import given
 from a2a.common.errors import InputError
+from a2a.prior.shipped import located
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -39,7 +40,9 @@ def bench(
     Prints means with 95 % intervals over subjects.
     """
     experiments = [given.file(path, "experiments are the YAML files in experiments/") for path in experiments]
-    weights, slices = prior and given.weights(prior), data and given.store(data)
+    for path in experiments:
+        given.profile(path, profile)
+    weights, slices = prior and located(prior), data and given.store(data)
     from a2a.benchmark import Experiment, run
     from a2a.common.outputs import check_file
     from a2a.data.store.read import SliceStore
@@ -52,7 +55,7 @@ def bench(
         check_file(place)
     for place, one in zip(places, asked, strict=True):
         store = SliceStore.open(slices or one.data, verify=True)
-        network = Prior.load(weights or given.weights(one.prior), bf16=one.precision == "bfloat16")
+        network = Prior.load(weights or located(one.prior), bf16=one.precision == "bfloat16")
         table = run(one, network, store, place, batch, overwrite)
         typer.echo(intervals(table).round(3).to_string(index=False))
 

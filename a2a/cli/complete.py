@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from a2a.cli import given as paths
 from a2a.common.errors import InputError
+from a2a.prior.shipped import located
 
 if TYPE_CHECKING:
     from click import HelpFormatter
@@ -97,10 +98,12 @@ def complete(
     chosen = None if planes is None else parse_planes(planes)
     if (prior is None) == (method is None):
         raise InputError("Give either --prior with the weights of a prior, or --method with a compared method.")
-    trained = None if prior is None else paths.weights(prior)
-    for file in (method, weights):
-        if str(file).endswith(".safetensors"):
-            paths.weights(file)
+    trained = None if prior is None else located(prior)
+    paths.sampler(sampler)
+    if method is not None:
+        paths.method(method)
+    if str(weights).endswith(".safetensors"):
+        located(weights)
     paths.place(out)
     from a2a.forward.undersampling import Undersampling
     from a2a.patient.read import read_patient

@@ -7,6 +7,7 @@ import typer
 
 from a2a.cli import given
 from a2a.common.errors import Failure
+from a2a.prior.shipped import located
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -20,7 +21,7 @@ def drift(
     update: Annotated[bool, typer.Option("--update", help="Write the reference anew; say why in the commit.")] = False,
 ) -> None:
     """Say whether results are still what they were; ends with 1 if a value left its tolerance."""
-    weights, slices = given.weights(prior), given.store(data)
+    weights, slices = located(prior), given.store(data)
     plan = given.file(plan, "the plan is experiments/drift.yaml")
     reference = reference if update else given.file(reference, "write it with --update")
     from a2a.benchmark.drift import Drift, compare_with, measure, write_reference

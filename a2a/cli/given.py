@@ -1,14 +1,16 @@
-"""Paths that a person gave: looked at before a command imports what takes seconds.
+"""Paths and names that a person gave: looked at before a command imports what takes seconds.
 
-Each function returns the path to use. Where there is no file of that name, one with the same path below the root of the
+Those of paths return the path to use. Where there is no file of that name, one with the same path below the root of the
 repository is taken, so that ``experiments/drift.yaml`` is found from any folder.
 """
 
 from pathlib import Path
 
+from a2a.common.documents import read_yaml
+from a2a.common.entries import METHODS, SAMPLERS, entries
 from a2a.common.errors import InputError
-from a2a.common.paths import carried, repository
-from a2a.prior.shipped import find_weights
+from a2a.common.paths import carried
+from a2a.prior.shipped import located
 
 
 def file(path: Path, needed: str) -> Path:
@@ -26,22 +28,30 @@ def store(path: Path) -> Path:
     return path
 
 
-def weights(name: str | Path) -> Path:
-    """Return a weights file, given by its path or by the name of shipped weights, or refuse what is neither.
-
-    A path ``weights/NAME.safetensors`` that is not there, as experiments have it, stands for the shipped weights.
-    """
-    path = carried(Path(name))
-    shipped = path.parent == Path("weights") and repository("weights", f"{path.stem}.json").is_file()
-    if path.suffix != ".safetensors" or (shipped and not path.is_file()):
-        return find_weights(path.stem if path.suffix == ".safetensors" else str(name))
-    for one in (path, path.with_suffix(".json")):
-        file(one, "weights are a .safetensors file with a .json of the same name")
-    return path
-
-
 def place(out: Path) -> Path:
     """Return where a folder will be written, or refuse a file."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; choose a folder for --out.")
     return out
+
+
+def method(name: str) -> None:
+    """Refuse the name of a method that there is not; a ``.safetensors`` file is looked at by `located`."""
+    if name.endswith(".safetensors"):
+        located(name)
+    elif name not in (known := entries(METHODS)):
+        raise InputError(f"--method {name}: is no method; name one of {', '.join(known)}, or a .safetensors file.")
+
+
+def sampler(name: str) -> None:
+    """Refuse the name of a sampler that there is not."""
+    if name not in (known := entries(SAMPLERS)):
+        raise InputError(f"--sampler {name}: is none of {', '.join(known)}.")
+
+
+def profile(experiment: Path, name: str | None) -> None:
+    """Refuse a profile that an experiment has not; what else is wrong with it is said when it is read."""
+    content = read_yaml(experiment, object, "experiments are the YAML files in experiments/")
+    known = content.get("profiles") if isinstance(content, dict) else None
+    if name is not None and isinstance(known, dict | None) and name not in (known or {}):
+        raise InputError(f"{experiment}: has no profile {name!r}; it has {', '.join(map(str, known or {})) or 'none'}.")

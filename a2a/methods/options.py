@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from a2a.common.errors import InputError
 from a2a.methods.baselines.base import Baseline
-from a2a.methods.registry import Loadable, methods
+from a2a.methods.registry import Loadable, find
 
 M = TypeVar("M", bound=Loadable)
 
@@ -30,13 +30,14 @@ def check_options(name: str, given: Mapping[str, Any]) -> None:
     InputError
         Naming the option.
     """
-    found = methods()[name]
-    known: tuple[str, ...] = found.options if issubclass(found, Baseline) else ()
+    found = find(name)
+    trained = found if found and issubclass(found, Baseline) else None
+    known: tuple[str, ...] = trained.options if trained else ()
     for option, value in given.items():
-        if option not in known:
+        if not trained or option not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise InputError(f"{option}: {name} has no such option; {has}.")
-        field = found.Config.model_fields[option]  # type: ignore[attr-defined]
+        field = trained.Config.model_fields[option]
         try:
             TypeAdapter(Annotated[field.annotation, field]).validate_python(value)  # type: ignore[arg-type]
         except ValidationError as error:

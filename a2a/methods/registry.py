@@ -1,26 +1,20 @@
 """The one registry of methods by name: those of this package, and those that installed packages add.
 
 A class is entered with `method`. It obeys `a2a.methods.interface.Method` and has ``name`` and ``load(path, spec)``;
-nothing more is asked. Modules of `a2a.methods` are found by themselves, other packages by an entry point in the group
+nothing more is asked. Installed packages, this one among them, name the module of each by an entry point in the group
 ``a2a.methods``. Explained in the chapter "A method of your own".
 """
 
-import importlib
-import pkgutil
-from functools import lru_cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
-import a2a.methods
+from a2a.common.entries import METHODS, entries
 from a2a.common.errors import InputError
 from a2a.common.paths import repository
 from a2a.forward.stack import StackSpec
 from a2a.methods.interface import ANY2ALL, Method
 from a2a.prior.shipped import find_weights
 from a2a.prior.weights import read_description
-
-GROUP = "a2a.methods"
 
 
 class Loadable(Method, Protocol):
@@ -58,14 +52,29 @@ def method(cls: type[Loadable]) -> type[Loadable]:
     return cls
 
 
-@lru_cache(1)
 def methods() -> dict[str, type[Loadable]]:
     """Return all methods but Any2all by name."""
-    for module in pkgutil.walk_packages(a2a.methods.__path__, f"{a2a.methods.__name__}."):
-        importlib.import_module(module.name)
-    for entry in entry_points(group=GROUP):
-        entry.load()
+    for name in entries(METHODS):
+        _import(name)
     return dict(sorted(_METHODS.items()))
+
+
+def names() -> list[str]:
+    """Return the names of all methods but Any2all, without importing them."""
+    return sorted(_METHODS.keys() | entries(METHODS).keys())
+
+
+def find(name: str) -> type[Loadable] | None:
+    """Return a method by its name, or None if there is none; the others are not imported."""
+    _import(name)
+    return _METHODS.get(name)
+
+
+def _import(name: str) -> None:
+    """Import the module that enters a method, where it is not entered yet."""
+    entry = entries(METHODS).get(name)
+    if entry and name not in _METHODS:
+        entry.load()
 
 
 def shipped(name: str) -> Path:
@@ -91,12 +100,12 @@ def load_method(name: str, path: Path | None = None, spec: StackSpec | None = No
     InputError
         If it is no known name and no file of a method's weights, or they cannot be used.
     """
-    if name in methods():
-        return methods()[name].load(shipped(name) if path is None else Path(path), spec)
-    known = ", ".join(methods())
+    if found := find(name):
+        return found.load(shipped(name) if path is None else Path(path), spec)
+    known = ", ".join(names())
     if Path(name).suffix != ".safetensors" or path is not None:
         raise InputError(f"{name!r} is no method; name one of {known}, or a .safetensors file.")
-    found = read_description(Path(name)).get("method")
-    if not isinstance(found, str) or found not in methods():
+    said = read_description(Path(name)).get("method")
+    if not isinstance(said, str) or not (found := find(said)):
         raise InputError(f"{name}: the weights of a prior, not of a method; name one of {known}.")
-    return methods()[found].load(Path(name), spec)
+    return found.load(Path(name), spec)

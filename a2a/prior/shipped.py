@@ -10,7 +10,7 @@ from pathlib import Path
 
 import a2a
 from a2a.common.errors import Failure, InputError
-from a2a.common.paths import repository
+from a2a.common.paths import carried, repository
 
 SOURCE = "A2A_WEIGHTS"
 """Environment variable: the folder with the weights, or the address of a release, ``https://.../``."""
@@ -55,6 +55,28 @@ def find_weights(name: str, source: str | Path | None = None) -> Path:
     if not path.is_file():
         _description(name)
         raise InputError(f"{name}: this installation has no weights; set {SOURCE} to a folder or an address with them.")
+    return path
+
+
+def located(name: str | Path) -> Path:
+    """Return a weights file that was named by its path or as shipped weights.
+
+    A path ``weights/NAME.safetensors`` that is not there, as experiments and recipes have it, stands for the shipped
+    weights.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it lacks its JSON, or there are no shipped weights of this name.
+    """
+    path = carried(Path(name))
+    shipped = path.parent == Path("weights") and repository("weights", f"{path.stem}.json").is_file()
+    if path.suffix != ".safetensors" or (shipped and not path.is_file()):
+        return find_weights(path.stem if path.suffix == ".safetensors" else str(name))
+    for file in (path, path.with_suffix(".json")):
+        if not file.is_file():
+            what = "it is a folder" if file.is_dir() else "no such file"
+            raise InputError(f"{file}: {what}; weights are a .safetensors file with a .json of the same name.")
     return path
 
 

@@ -5,18 +5,16 @@ its own, marked with `sampler`. Python calls it; the command line and experiment
 a sampler does not have is refused, never ignored.
 """
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Annotated, Any, Literal, ParamSpec, get_args, get_origin, get_type_hints
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-import a2a.samplers
+from a2a.common.entries import SAMPLERS, entries
 from a2a.common.errors import InputError
 from a2a.forward.completion import Completion
 
@@ -144,11 +142,11 @@ def sampler(function: Callable[P, Completion]) -> Callable[P, Completion]:
     return checked
 
 
-@lru_cache(1)
 def samplers() -> dict[str, Sampler]:
-    """Return all samplers by name, whichever modules of `a2a.samplers` they are in."""
-    for module in pkgutil.iter_modules(a2a.samplers.__path__):
-        importlib.import_module(f"a2a.samplers.{module.name}")
+    """Return all samplers by name: those of this package, and those that installed packages enter."""
+    for name, entry in entries(SAMPLERS).items():
+        if name not in _TABLE:
+            entry.load()
     return dict(sorted(_TABLE.items()))
 
 

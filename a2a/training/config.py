@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from a2a.common.names import Name
 from a2a.prior.schedule import LONGEST
+from a2a.prior.shipped import located
 
 Width = Annotated[int, Field(ge=1, le=4096)]
 """Channels of a layer; networks of any method here have at most so many."""
@@ -183,5 +184,5 @@ class PriorConfig(TrainConfig):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The weights it starts from."""
-        return (self.start,) if self.start else ()
+        """The weights it starts from, where they are."""
+        return (located(self.start),) if self.start else ()

@@ -121,7 +121,7 @@ class PriorObjective(Objective):
     def finished(self, network: nn.Module, card: dict) -> Prior:
         """Calibrate the network on the validation split; the card also lists the trainings that it went on from."""
         if self.config.start:
-            card = card | {"before": trainings(read_card(self.config.start))}
+            card = card | {"before": trainings(read_card(*self.config.files))}
         what = {"predicts": self.config.predicts, "linear": self.target.linear}
         prior = Prior(network, self.schedule, self.store.spec, self.store.size, card=card, **what)
         return calibrated(prior, self.store.split("train").images, self.store.split("val").images)
@@ -145,7 +145,7 @@ class PriorObjective(Objective):
 
     def _start(self, size: UNetConfig | PlainConfig) -> nn.Module:
         """Return the network of the prior that the configuration starts from."""
-        prior, names = Prior.load(self.config.start), self.store.spec.names
+        prior, names = Prior.load(*self.config.files), self.store.spec.names
         if len(prior.spec) != len(names) or not all(map(Modality.answers_to, prior.spec, names)):
             theirs, ours = (", ".join(each) for each in (prior.spec.names, names))
             raise InputError(f"start: {self.config.start} is of {theirs}, but the data are of {ours}.")

@@ -77,11 +77,11 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def browse(browser: Browser) -> Callable[[str], Page]:
     """Return a function that looks at an address on disk in Chromium without any network."""
-    return lambda address: look(browser, address)
+    return lambda address, colours=True: look(browser, address, colours)
 
 
-def look(browser: Browser, address: str) -> Page:
-    """Load a page and examine it: light, dark, and as wide as a telephone."""
+def look(browser: Browser, address: str, colours: bool = True) -> Page:
+    """Load a page and examine it: light, dark, and as wide as a telephone; without `colours`, not their contrast."""
     with browser.new_context(offline=True, color_scheme="light") as context:
         page, console = context.new_page(), []
         page.on("console", lambda message: console.append(message.text))
@@ -90,18 +90,22 @@ def look(browser: Browser, address: str) -> Page:
         page.evaluate(READY)
         document = page.content()
         page.evaluate(UNFOLD)
-        complaints = examine(page, "light", {"type": "tag", "values": STANDARDS})
-        page.emulate_media(color_scheme="dark")
-        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-        complaints += examine(page, "dark", {"type": "rule", "values": ["color-contrast"]})
+        rules = {"color-contrast": {"enabled": colours}}
+        complaints = examine(page, "light", {"type": "tag", "values": STANDARDS}, rules)
+        if colours:
+            page.emulate_media(color_scheme="dark")
+            page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+            complaints += examine(page, "dark", {"type": "rule", "values": ["color-contrast"]})
         page.set_viewport_size({"width": 375, "height": 800})
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return Page(document, tuple(m for m in console if not m.startswith(CHATTER)), tuple(complaints), overflow)
 
 
-def examine(page: BrowserPage, scheme: str, rules: dict[str, Any]) -> list[str]:
+def examine(
+    page: BrowserPage, scheme: str, asked: dict[str, Any], rules: dict[str, dict[str, bool]] | None = None
+) -> list[str]:
     """Return what axe-core says against a page, one line for each element."""
     page.wait_for_timeout(300)  # colours fade from one scheme to the other
-    options = {"runOnly": rules, "rules": RULES, "resultTypes": ["violations"], "preload": False}
+    options = {"runOnly": asked, "rules": RULES | (rules or {}), "resultTypes": ["violations"], "preload": False}
     found = Axe().run(page, FIGURES, options).response["violations"]
     return [f"{scheme}, {rule['id']}: {node['html']}" for rule in found for node in rule["nodes"]]
