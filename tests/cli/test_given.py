@@ -10,7 +10,7 @@ import pytest
 from a2a.cli import given
 from a2a.common.errors import InputError
 from a2a.common.paths import repository
-from a2a.prior.shipped import SOURCE
+from a2a.prior.shipped import SOURCE, located
 
 NO_WEIGHTS = "weights are a .safetensors file with a .json of the same name."
 COMPLETE = ["complete", "--given", "T1", "--out", "out"]
@@ -33,9 +33,13 @@ REFUSALS = [
     ([*COMPLETE, "--method", "gone.safetensors"], f"gone.safetensors: no such file; {NO_WEIGHTS}"),
     ([*COMPLETE, "--method", "mmgan", "--weights", "gone.safetensors"], "gone.safetensors: no such file; weights are"),
     ([*COMPLETE, "--method", "mmgan", "--prior", "phantom-any2all-64"], "Give either --prior with the weights of a pr"),
+    ([*COMPLETE, "--method", "mmgam"], "--method mmgam: is no method; name one of adm, apt, "),
+    ([*COMPLETE, "--prior", "phantom-any2all-64", "--sampler", "MDS"], "--sampler MDS: is none of mds, mps."),
     (["bench", "gone.yaml"], "gone.yaml: no such file; experiments are the YAML files in experiments/."),
     (["bench", "experiments/drift.yaml", "--data", "gone"], "gone is no slice store (no manifest.json)"),
     (["bench", "experiments/drift.yaml", "--prior", "gone.safetensors"], "gone.safetensors: no such file"),
+    (["bench", "experiments/figures/figure-3.yaml", "--profile", "huge"], "has no profile 'huge'; it has smoke, "),
+    (["bench", "experiments/drift.yaml", "--profile", "ci"], "has no profile 'ci'; it has none."),
     (["drift", "--prior", "gone.safetensors", "--data", "out"], "gone.safetensors: no such file"),
     (["drift", "--prior", "phantom-any2all-64", "--data", "gone"], "gone is no slice store (no manifest.json)"),
     (["book", "--profile", "huge"], "Unknown profile 'huge'; possible are smoke, ci, full."),
@@ -87,7 +91,7 @@ def test_a_wrong_path_is_refused_before_anything_heavy_is_imported(here, words, 
 def test_what_is_right_is_returned(here, monkeypatch, tiny_prior):
     monkeypatch.chdir(here)
     tiny_prior.save(here / "tiny.safetensors")
-    assert given.weights("tiny.safetensors") == Path("tiny.safetensors")
+    assert located("tiny.safetensors") == Path("tiny.safetensors")
     assert given.file(Path("file"), "needed") == Path("file")
     assert given.place(here) == here and given.place(here / "new") == here / "new"
 
@@ -97,7 +101,7 @@ def test_files_of_the_repository_are_found_from_any_folder(here, monkeypatch):
     monkeypatch.delenv(SOURCE, raising=False)
     shipped = repository("weights", "phantom-any2all-64.safetensors")
     assert given.file(Path("experiments/drift.yaml"), "needed") == repository("experiments", "drift.yaml")
-    assert given.weights("phantom-any2all-64") == shipped
-    assert given.weights("weights/phantom-any2all-64.safetensors") == shipped
+    assert located("phantom-any2all-64") == shipped
+    assert located("weights/phantom-any2all-64.safetensors") == shipped
     with pytest.raises(InputError, match="^elsewhere/phantom-any2all-64.safetensors: no such file"):
-        given.weights("elsewhere/phantom-any2all-64.safetensors")
+        located("elsewhere/phantom-any2all-64.safetensors")

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError
+from a2a.common.paths import repository
 from a2a.forward.stack import Modality, StackSpec
 from a2a.prior.prior import Prior
+from a2a.prior.shipped import SOURCE
 from a2a.prior.weights import trainings
 from a2a.training import PriorObjective, train
 from a2a.training.checkpoint import fingerprint, load_checkpoint
@@ -100,3 +102,10 @@ def test_a_run_is_not_resumed_when_its_start_has_changed(config, store, first, t
     prior.save(start)
     with pytest.raises(InputError, match="another configuration"):
         train(PriorObjective(onward, store), tmp_path / "run", resume=True)
+
+
+def test_shipped_weights_are_found_from_any_folder(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(SOURCE, raising=False)
+    onward = config.model_copy(update={"start": Path("weights/phantom-brats-64.safetensors")})
+    assert onward.files == (repository("weights", "phantom-brats-64.safetensors"),)
