@@ -12,6 +12,7 @@ from a2a.prior.frequency_bands import bands
 from a2a.prior.gaussian import GaussianPrior
 from a2a.samplers import mds
 from a2a.samplers.cross_modal import cross_modal_estimate, regression
+from a2a.samplers.mds import MDSStep
 from a2a.samplers.prior_weight import prior_weight, residual_variance
 
 SPEC, SIDE = StackSpec.of("T1", "T2FLAIR", "CT"), 8
@@ -90,6 +91,20 @@ def test_coupled_mds_comes_closer_to_the_exact_posterior_of_a_missing_modality()
         done = mds(prior, observation, steps=25, covariance=kind, samples=64)
         errors[kind] = float((done.mean - exact)[:, 1:].square().mean())
     assert errors["cross-modal"] < 0.7 * errors["independent"]
+
+
+def test_coupled_noise_is_what_the_network_leaves_of_the_given_and_the_answer_of_the_missing():
+    coupling, data, t, s = random_coupling(), observed("CT + y(T1)"), 700, 400
+    prior = GaussianPrior(torch.full((3, SIDE, SIDE), 0.4, dtype=torch.float64), stationary(coupling), SPEC)
+    x = torch.randn(2, 3, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    one = MDSStep(prior, data, prior.predict, lambda z, t, s: z, 0.0, None, "cross-modal")
+    later, answer = one.step(x, torch.zeros_like(x), t, s)
+    abar, flair = prior.schedule.abar(s), SPEC.index("T2FLAIR")
+    noise = (later - abar**0.5 * answer) / (1 - abar) ** 0.5
+    expected = prior.schedule.left_in(x, prior.predict(x, t), t)
+    expected[:, flair] = prior.schedule.left_in(x, answer, t)[:, flair]
+    assert torch.allclose(noise, expected, atol=1e-6)
+    assert (answer - prior.predict(x, t))[:, SPEC.index("T1")].abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(
