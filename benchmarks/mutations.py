@@ -28,7 +28,7 @@ MUTATIONS = [
     ("samplers/mds.py", "samples=copy_exact(observation, done.samples)", "samples=done.samples", LAWS),
     ("samplers/mds.py", "torch.where(self.data.missing, x0, guess)", "x0", CROSS),
     ("samplers/mds.py", "schedule.left_in(x, guess, t)", "schedule.left_in(x, x0, t)", LAWS),
-    ("samplers/mps.py", "self.scale * (t - s) * gradient", "self.scale * gradient", LAWS),
+    ("samplers/mps.py", "self.scale * (t - s) * gradient", "self.scale * gradient", "tests/samplers/test_norm_step.py"),
     ("samplers/mps.py", "guess.detach() + 2 * shift", "guess.detach() + shift", LAWS),
     ("samplers/mps.py", "(1 - abar) / abar**0.5 * gradient / 4", "(1 - abar) * gradient / 4", LAWS),
     ("samplers/matched.py", "v, weight) / variance[:, None, None]", "v, weight)", LAWS),

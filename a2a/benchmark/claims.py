@@ -1,7 +1,8 @@
 """Statements of a paper, set against a results table: supported, contradicted or undecided, with the numbers.
 
-A statement is a set of comparisons; each has a difference with a 95 % interval over subjects, in the direction in which
-more is better. Explained in the page "Does it hold?".
+A statement is a set of comparisons; each has a difference with an interval over subjects, in the direction in which
+more is better. The intervals of a statement hold together at 95 %: with k comparisons each has 1 - 0.05 / k
+(Bonferroni). Explained in the page "Does it hold?".
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ UNMEASURED = "not measured"
 VERDICTS = ("supported", "contradicted", "undecided", UNMEASURED)
 
 
-def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str], seed: int = 0) -> pd.DataFrame:
+def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str]) -> pd.DataFrame:
     """Make the comparisons of every claim.
 
     Parameters
@@ -29,8 +30,6 @@ def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str], 
         Long table of one data set, as `a2a.benchmark.run` writes it.
     refused
         Which scenarios a method refused, by ``"METHOD: SCENARIO"``.
-    seed
-        Of the bootstrap.
 
     Returns
     -------
@@ -38,9 +37,10 @@ def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str], 
         One row for each comparison: ``claim, setting, modality, metric, what, difference, low, high, verdict``; NaN
         and ``"not measured"`` where the table lacks a number. Claims made of others have no rows, see `conclusions`.
     """
-    table, rows = Table(results, refused, seed), []
+    table, rows = Table(results, refused), []
     for claim in claims.claims:
-        for row in _comparisons(claim.test, claims, table):
+        measured = sum(row["verdict"] != UNMEASURED for row in _comparisons(claim.test, claims, table))
+        for row in _comparisons(claim.test, claims, table.at(1 - 0.05 / max(measured, 1))):
             rows.append({"claim": claim.id} | row)
     return pd.DataFrame(rows)
 
@@ -48,8 +48,9 @@ def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str], 
 def conclusions(claims: Claims, comparisons: pd.DataFrame) -> pd.DataFrame:
     """Sum up the comparisons of each claim.
 
-    ``all``: supported if every comparison is, contradicted if one is, else undecided. ``most``: by more than half of
-    them. Comparisons that were not measured leave a claim undecided, or not measured if none was.
+    ``all``: supported if every comparison is, contradicted if one is, else undecided. ``most``: so in more than half of
+    the cases, a case being all comparisons of one setting, modality and metric. Comparisons that were not measured
+    leave a claim undecided, or not measured if none was.
 
     Returns
     -------
@@ -62,21 +63,31 @@ def conclusions(claims: Claims, comparisons: pd.DataFrame) -> pd.DataFrame:
         if isinstance(claim.test, AllOf):
             parts = pd.Series([found[name] for name in claim.test.claims])
         else:
-            parts = comparisons.loc[comparisons["claim"] == claim.id, "verdict"]
-        found[claim.id] = _together(parts, getattr(claim.test, "strength", "all"))
+            mine = comparisons[comparisons["claim"] == claim.id]
+            parts, cases = mine["verdict"], mine.groupby(["setting", "modality", "metric"])["verdict"]
+        if getattr(claim.test, "strength", "all") == "most":
+            found[claim.id] = _mostly(cases.agg(_all))
+        else:
+            found[claim.id] = _all(parts)
         counts = {name: int((parts == name).sum()) for name in VERDICTS}
         rows.append({"claim": claim.id, "where": claim.where, "says": claim.says, "verdict": found[claim.id]} | counts)
     return pd.DataFrame(rows)
 
 
-def _together(parts: pd.Series, strength: str) -> str:
-    """The verdict over several comparisons."""
+def _all(parts: pd.Series) -> str:
+    """The verdict over comparisons that must all hold."""
     if parts.empty or (parts == UNMEASURED).all():
         return UNMEASURED
-    share = {name: float((parts == name).mean()) for name in VERDICTS}
-    if strength == "most":
-        return next((name for name in ("supported", "contradicted") if share[name] > 0.5), "undecided")
-    return "contradicted" if share["contradicted"] else "supported" if share["supported"] == 1 else "undecided"
+    if "contradicted" in set(parts):
+        return "contradicted"
+    return "supported" if set(parts) == {"supported"} else "undecided"
+
+
+def _mostly(cases: pd.Series) -> str:
+    """The verdict over cases of which more than half must hold."""
+    if cases.empty or (cases == UNMEASURED).all():
+        return UNMEASURED
+    return next((name for name in ("supported", "contradicted") if (cases == name).mean() > 0.5), "undecided")
 
 
 def _comparisons(test: object, claims: Claims, table: Table) -> Iterator[dict]:

@@ -1,13 +1,15 @@
-"""Differences between methods and between scenarios, with 95 % intervals over subjects, more always being better."""
+"""Differences between methods and between scenarios, with intervals over subjects, more always being better."""
 
 from collections.abc import Mapping
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from a2a.benchmark.measures import EVERYBODY
-from a2a.evaluation.statistics import paired_bootstrap
+from a2a.evaluation.statistics import mean_interval
 
 Interval = tuple[float, float, float]
 """Difference, low, high; NaN where a number is missing."""
@@ -33,24 +35,31 @@ class Table:
         As `a2a.benchmark.run` writes it.
     refused
         Reasons by ``"METHOD: SCENARIO"``.
-    seed
-        Of the bootstrap.
+    confidence
+        Of the intervals.
 
     Notes
     -----
     Values are turned so that more is better: the negative of errors, distances, aliasing and costs, and for sharpness
-    relative to the truth ``-|log value|``. Differences of subjects are paired and bootstrapped; the interval of Fréchet
-    distances is 1.96 standard deviations over halves of the subjects; costs have none.
+    relative to the truth ``-|log value|``. Differences of subjects are paired; the interval of Fréchet distances is
+    that of a normal distribution with the deviation over halves of the subjects (1.96 of them for 95 %); costs have
+    none.
     """
 
-    def __init__(self, results: pd.DataFrame, refused: Mapping[str, str], seed: int = 0):
-        self._seed = seed
+    def __init__(self, results: pd.DataFrame, refused: Mapping[str, str], confidence: float = 0.95):
+        self._confidence = confidence
         single = results[results["estimate"] == "single sample"] if "estimate" in results else results
         key = ["scenario", "modality", "method", "metric"]
         self._values = {name: part.set_index("subject")["value"] for name, part in single.groupby(key)}
         self._costs = single.groupby(key[:3])[["seconds", "evaluations", "slices"]].first().to_dict("index")
         self._tried = set(single[["method", "scenario"]].itertuples(index=False, name=None))
         self._refused = refused
+
+    def at(self, confidence: float) -> "Table":
+        """Return the same table with intervals of another confidence."""
+        other = copy(self)
+        other._confidence = confidence
+        return other
 
     def accepted(self, method: str, scenario: str) -> bool | None:
         """Whether a method took a scenario; None if it was not asked."""
@@ -124,9 +133,9 @@ class Table:
             halves = self._combined(terms, "rfd_half")
             if halves is None or len(halves) < 2:
                 return value, np.nan, np.nan
-            reach = 1.96 * float(halves.std())
+            reach = float(norm.ppf(0.5 + self._confidence / 2) * halves.std())
             return value, value - reach, value + reach
-        return (value, *paired_bootstrap(whole.to_numpy(), seed=self._seed))
+        return (value, *mean_interval(whole.to_numpy(), self._confidence))
 
     def _combined(self, terms: list[tuple[int, Place, str]], metric: str) -> pd.Series | None:
         parts = [(sign, self._turned(place, method, metric)) for sign, place, method in terms]

@@ -8,15 +8,13 @@ from a2a.evaluation.statistics import (
     FEWEST_FOR_A_TEST,
     hodges_lehmann,
     holm,
-    paired_bootstrap,
+    mean_interval,
     rank_biserial,
     signed_rank,
 )
 
 
-def compare(
-    table: pd.DataFrame, against: str, column: str = "method", resamples: int = 10_000, seed: int = 0
-) -> pd.DataFrame:
+def compare(table: pd.DataFrame, against: str, column: str = "method") -> pd.DataFrame:
     """Compare every method with one of them, paired over subjects.
 
     Parameters
@@ -29,14 +27,12 @@ def compare(
         The method that the others are compared with.
     column
         What is compared: ``"method"``, ``"scenario"``, ...
-    resamples, seed
-        Of the bootstrap; each comparison has the same resamples.
 
     Returns
     -------
     pandas.DataFrame
         One row for each group and other method: the group's labels, `column`, ``against``, ``difference`` (mean of
-        method - against), ``low, high`` (95 % BCa), ``low_percentile, high_percentile``, ``hodges_lehmann``,
+        method - against), ``low, high`` (95 %, see `a2a.evaluation.statistics.mean_interval`), ``hodges_lehmann``,
         ``rank_biserial``, ``statistic``, ``p``, ``p_holm`` and ``subjects``. With fewer than 8 subjects the test is
         left out (NaN). The family of Holm's correction is all rows of one metric.
 
@@ -63,7 +59,7 @@ def compare(
         values = group.pivot(index="subject", columns=column, values="value")
         for name in pd.unique(group[column]):
             if against in values and name != against:
-                rows.append(labels | {column: name, "against": against} | _pair(values, name, against, resamples, seed))
+                rows.append(labels | {column: name, "against": against} | _pair(values, name, against))
     if not rows:
         raise InputError(f"compare: nothing shares a group with the {column} {against!r}.")
     found = pd.DataFrame(rows)
@@ -71,7 +67,7 @@ def compare(
     return found[[*(name for name in found if name != "subjects"), "subjects"]]
 
 
-def _pair(values: pd.DataFrame, name: str, against: str, resamples: int, seed: int) -> dict[str, float]:
+def _pair(values: pd.DataFrame, name: str, against: str) -> dict[str, float]:
     """One comparison; `values` has a row for each subject and a column for each method."""
     pair = values[[name, against]]
     for method in pair:
@@ -83,14 +79,11 @@ def _pair(values: pd.DataFrame, name: str, against: str, resamples: int, seed: i
     d = (pair[name] - pair[against]).to_numpy()
     tested = len(d) >= FEWEST_FOR_A_TEST
     statistic, p = signed_rank(d) if tested else (np.nan, np.nan)
-    low, high = paired_bootstrap(d, resamples=resamples, seed=seed)
-    low_percentile, high_percentile = paired_bootstrap(d, resamples=resamples, seed=seed, method="percentile")
+    low, high = mean_interval(d)
     return {
         "difference": float(d.mean()),
         "low": low,
         "high": high,
-        "low_percentile": low_percentile,
-        "high_percentile": high_percentile,
         "hodges_lehmann": hodges_lehmann(d),
         "rank_biserial": rank_biserial(d),
         "statistic": statistic,

@@ -40,7 +40,7 @@ def singles(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 def estimates(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Estimate each metric of each scenario, modality and method, with a 95 % interval.
 
-    The interval is a BCa bootstrap of the mean over subjects; for that of ``rfd`` see `distances`.
+    The interval is that of `a2a.evaluation.statistics.mean_interval`; for that of ``rfd`` see `distances`.
 
     Parameters
     ----------

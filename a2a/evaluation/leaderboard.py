@@ -29,7 +29,7 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row for each group of `GROUP`, best PSNR first within a scenario and modality: ``psnr, psnr_low,
-        psnr_high, ssim, ssim_low, ssim_high`` (mean over subjects with 95 % BCa interval), ``rfd, rfd_low, rfd_high``
+        psnr_high, ssim, ssim_low, ssim_high`` (mean over subjects with 95 % interval), ``rfd, rfd_low, rfd_high``
         (radiomic Fréchet distance of all slices together, see `distances`; NaN where not measured), ``seconds`` for
         each slice, ``evaluations`` of a network and ``rank``.
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from scipy.stats import bootstrap
 
 from a2a.common._torchvision import ensure_torchvision
 from a2a.common.errors import InputError
+from a2a.evaluation.statistics import mean_interval
 from a2a.forward.stack import StackSpec
 
 IDENTICAL_DB = 100.0
@@ -147,8 +147,8 @@ def subject_table(
     return pd.DataFrame(rows, columns=["subject", "modality", "metric", "value"])
 
 
-def summary(table: pd.DataFrame, confidence: float = 0.95, resamples: int = 9999, seed: int = 0) -> pd.DataFrame:
-    """Mean, standard deviation and bootstrap interval over subjects.
+def summary(table: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Mean, standard deviation and interval over subjects.
 
     Parameters
     ----------
@@ -156,27 +156,19 @@ def summary(table: pd.DataFrame, confidence: float = 0.95, resamples: int = 9999
         Long table as from `subject_table`; every column but ``subject`` and ``value`` makes groups.
     confidence
         Coverage of the interval, between 0 and 1.
-    resamples
-        Bootstrap resamples of the subjects.
-    seed
-        Seed of the resampling, the same for each group.
 
     Returns
     -------
     pandas.DataFrame
         One row per group, in order of appearance, with ``mean``, ``sd`` (N - 1 denominator), ``low`` and
-        ``high`` (BCa interval of the mean), ``subjects``, and ``identical`` (how many values are a PSNR of
-        `IDENTICAL_DB`). With one subject ``sd``, ``low`` and ``high`` are NaN: not applicable.
+        ``high`` (see `a2a.evaluation.statistics.mean_interval`), ``subjects``, and ``identical`` (how many values are a
+        PSNR of `IDENTICAL_DB`). With one subject ``sd``, ``low`` and ``high`` are NaN: not applicable.
 
     Raises
     ------
     InputError
         If a column is missing, a value is NaN, or a subject occurs twice in a group (slices or samples
         were passed as if they were independent).
-
-    References
-    ----------
-    Efron, "Better bootstrap confidence intervals", Journal of the American Statistical Association 82, 1987.
     """
     for column in ("subject", "metric", "value"):
         if column not in table:
@@ -189,7 +181,7 @@ def summary(table: pd.DataFrame, confidence: float = 0.95, resamples: int = 9999
     rows = []
     for key, group in table.groupby(groups, sort=False, dropna=False):
         values = group["value"].to_numpy(np.float64)
-        low, high = _interval(values, confidence, resamples, seed)
+        low, high = mean_interval(values, confidence)
         sd = values.std(ddof=1) if len(values) > 1 else np.nan
         labels = dict(zip(groups, key, strict=True))
         identical = int(np.sum(values == IDENTICAL_DB)) if labels["metric"].startswith("psnr") else 0
@@ -237,14 +229,3 @@ def _ssim_interior(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     options = {"gaussian_kernel": True, "sigma": 1.5, "data_range": 1.0, "k1": 0.01, "k2": 0.03}
     _, full = structural_similarity_index_measure(y, x, reduction="none", return_full_image=True, **options)
     return full[..., _BORDER:-_BORDER, _BORDER:-_BORDER].mean(dim=(1, 2, 3))
-
-
-def _interval(values: np.ndarray, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
-    """BCa interval of the mean; a constant sample has the interval of zero width, one value has none."""
-    if len(values) < 2:
-        return np.nan, np.nan
-    if np.ptp(values) == 0.0:
-        return float(values[0]), float(values[0])
-    rng = np.random.default_rng(seed)
-    result = bootstrap((values,), np.mean, n_resamples=resamples, confidence_level=confidence, rng=rng)
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -65,50 +65,42 @@ def between_repeats(table: pd.DataFrame, over: Sequence[str]) -> pd.DataFrame:
     return found.reset_index()
 
 
-def paired_bootstrap(
-    differences: ArrayLike, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0, method: str = "BCa"
-) -> tuple[float, float]:
-    """Bootstrap interval of the mean of paired differences, resampling subjects.
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+    r"""Student's interval of the mean over subjects, :math:`\bar d \pm t_{n-1} s / \sqrt n`.
+
+    With 8 subjects it covers the mean as often as it says where a bootstrap interval covers it in 89 of 100 cases
+    instead of 95 (``python benchmarks/coverage.py``).
 
     Parameters
     ----------
-    differences
-        One for each subject, shape (n,).
+    values
+        One for each subject, shape (n,): values, or differences of paired ones.
     confidence
         Coverage, between 0 and 1.
-    resamples, seed
-        Of the bootstrap.
-    method
-        ``"BCa"`` (bias-corrected, accelerated) or ``"percentile"``.
 
     Returns
     -------
     low, high : float
-        NaN for one subject; the common value where all differences are equal.
+        NaN for one subject; the common value where all are equal.
 
     Raises
     ------
     InputError
-        If an option is out of range or a difference is not finite.
+        If the confidence is out of range or a value is not finite.
 
     References
     ----------
-    Efron, "Better bootstrap confidence intervals", Journal of the American Statistical Association 82, 1987.
+    Student, "The probable error of a mean", Biometrika 6, 1908.
     """
-    d = _differences(differences)
-    if method not in ("BCa", "percentile"):
-        raise InputError(f"paired_bootstrap: method must be BCa or percentile, got {method!r}.")
+    d = _differences(values)
     if not 0 < confidence < 1:
-        raise InputError(f"paired_bootstrap: confidence must lie between 0 and 1, got {confidence}.")
-    if resamples < 100:
-        raise InputError(f"paired_bootstrap needs at least 100 resamples, got {resamples}.")
+        raise InputError(f"mean_interval: confidence must lie between 0 and 1, got {confidence}.")
     if len(d) < 2:
         return np.nan, np.nan
     if np.ptp(d) == 0:
         return float(d[0]), float(d[0])
-    options = {"n_resamples": resamples, "confidence_level": confidence, "method": method}
-    interval = stats.bootstrap((d,), np.mean, rng=np.random.default_rng(seed), **options).confidence_interval
-    return float(interval.low), float(interval.high)
+    reach = float(stats.t.ppf(0.5 + confidence / 2, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5)
+    return float(d.mean()) - reach, float(d.mean()) + reach
 
 
 def signed_rank(differences: ArrayLike) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from a2a.common.errors import InputError
 from a2a.evaluation.estimates import estimates, singles
-from a2a.evaluation.statistics import paired_bootstrap
+from a2a.evaluation.statistics import mean_interval
 from a2a.figures import theme
 from a2a.figures.given import add_glyphs, given_matrix
 from a2a.figures.looks import GLYPH_FONT, GLYPHS, plain, scale
@@ -131,7 +131,7 @@ def _left(figure: go.Figure, rows: Sequence[Status]) -> None:
         figure.add_hline(y, line={"color": theme.INK, "width": 1}, row=1, col="all")
 
 
-def modality_gains(results: pd.DataFrame, spec: StackSpec, metric: str = "psnr", seed: int = 0) -> pd.DataFrame:
+def modality_gains(results: pd.DataFrame, spec: StackSpec, metric: str = "psnr") -> pd.DataFrame:
     """How much a target gains from each modality, averaged over all ways to give the others.
 
     The gain of a kind is the mean difference, subject by subject, between observations that give the modality as this
@@ -141,8 +141,6 @@ def modality_gains(results: pd.DataFrame, spec: StackSpec, metric: str = "psnr",
     ----------
     results, spec, metric
         As in `observation_map`; the table must hold all observations.
-    seed
-        Of the bootstrap.
 
     Returns
     -------
@@ -169,7 +167,7 @@ def modality_gains(results: pd.DataFrame, spec: StackSpec, metric: str = "psnr",
                 raise InputError(f"The results table lacks {target} from {absent[0]}.")
             gains = np.mean([wide.loc[(target, a)] - wide.loc[(target, b)] for a, b in pairs], axis=0)
             gains = -gains if scale(metric).better == "less" else gains
-            low, high = paired_bootstrap(gains, seed=seed)
+            low, high = mean_interval(gains)
             labels = {"target": target, "modality": given, "kind": kind}
             rows.append(labels | {"gain": gains.mean(), "low": low, "high": high})
     found = pd.DataFrame(rows)

@@ -88,6 +88,24 @@ def test_most_is_more_than_half():
     assert judged(everywhere | {"strength": "most"}, results) == "supported"
 
 
+def test_most_counts_settings_and_not_pairs_of_methods():
+    means = {"a": (30, 30, 30), "b": (20, 20, 20), "c": (20, 40, 40)}
+    results = table({(m, s): value for m, row in means.items() for s, value in zip(SETTINGS, row, strict=True)})
+    most = order(settings=list(SETTINGS), worse=["B", "C"], strength="most")  # 4 of 6 pairs, 1 of 3 settings
+    assert judged(most, results) == "contradicted"
+
+
+def test_the_more_comparisons_the_wider_their_intervals():
+    values = table({("a", name): 0.0 for name in SETTINGS} | {("b", name): 0.0 for name in SETTINGS}, spread=0.0)
+    values.loc[(values.method == "a") & (values.metric == "psnr"), "value"] += np.tile(np.arange(8) / 8 - 0.14, 3)
+    claim = {"id": "X", "where": "", "says": "", "test": order(settings=list(SETTINGS))}
+    both = Claims(paper="p", experiments=("e",), methods=METHODS, settings=SETTINGS, claims=[claim])
+    one = Claims(paper="p", experiments=("e",), methods=METHODS, settings=SETTINGS, claims=[claim | {"test": order()}])
+    alone, three = (evaluate(claims, values, {}) for claims in (one, both))
+    assert len(three) == 3 and (three.high - three.low).min() > 1.3 * (alone.high - alone.low).item()
+    assert judged(order(), values) == "supported" and judged(order(settings=list(SETTINGS)), values) == "undecided"
+
+
 def test_a_rank():
     results = table({("a", "one"): 25, ("b", "one"): 30, ("c", "one"): 20})
     test = {"kind": "rank", "settings": ["one"], "metrics": ["psnr"], "method": "A", "among": ["B", "C"]}

@@ -164,9 +164,9 @@ def test_summary_mean_sd_and_interval_of_known_data():
     values = np.random.default_rng(5).normal(30.0, 2.0, 200)
     (row,) = summary(_table(values)).to_dict("records")
     assert row["mean"] == pytest.approx(values.mean()) and row["sd"] == pytest.approx(values.std(ddof=1))
-    half = 1.96 * values.std(ddof=1) / np.sqrt(200)
-    assert row["low"] == pytest.approx(values.mean() - half, abs=0.05)
-    assert row["high"] == pytest.approx(values.mean() + half, abs=0.05)
+    half = 1.972 * values.std(ddof=1) / np.sqrt(200)  # t with 199 degrees of freedom
+    assert row["low"] == pytest.approx(values.mean() - half, abs=1e-3)
+    assert row["high"] == pytest.approx(values.mean() + half, abs=1e-3)
     assert row["subjects"] == 200 and row["identical"] == 0
 
 

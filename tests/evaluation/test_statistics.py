@@ -12,8 +12,8 @@ from a2a.evaluation.statistics import (
     between_repeats,
     hodges_lehmann,
     holm,
+    mean_interval,
     page_trend,
-    paired_bootstrap,
     per_subject,
     rank_biserial,
     signed_rank,
@@ -62,30 +62,18 @@ def test_hodges_lehmann_by_hand_and_against_an_outlier():
     assert hodges_lehmann([1.0, 1.1, 1.2, 1.3, 1000.0]) < 2
 
 
-@pytest.mark.parametrize("method", ["BCa", "percentile"])
-def test_bootstrap_interval_covers_the_mean_as_often_as_it_says(method):
-    rng = np.random.default_rng(0)
-    inside = 0
-    for trial in range(200):
-        low, high = paired_bootstrap(rng.standard_normal(25) + 1, 0.9, 300, trial, method)
-        inside += low < 1 < high
-    assert 0.82 < inside / 200 < 0.95
+@pytest.mark.parametrize("subjects", [3, 8])
+def test_the_interval_covers_the_mean_as_often_as_it_says(subjects):
+    draws = np.random.default_rng(0).standard_normal((4000, subjects)) + 1
+    inside = np.mean([low < 1 < high for low, high in map(mean_interval, draws)])
+    assert inside == pytest.approx(0.95, abs=0.01)
 
 
-def test_bca_leans_with_the_skew_and_percentile_is_the_quantile_of_resampled_means():
-    d = np.random.default_rng(1).exponential(size=20) ** 2
-    low, high = paired_bootstrap(d, method="percentile", seed=3)
-    rng = np.random.default_rng(3)
-    means = d[rng.integers(0, 20, (20_000, 20))].mean(axis=1)
-    assert (low, high) == pytest.approx(tuple(np.quantile(means, (0.025, 0.975))), rel=0.05)
-    bca = paired_bootstrap(d, seed=3)
-    assert bca[0] > low and bca[1] > high
-
-
-def test_bootstrap_edges_and_determinism():
-    assert paired_bootstrap(WORKED) == paired_bootstrap(WORKED) != paired_bootstrap(WORKED, seed=1)
-    assert paired_bootstrap([0.5, 0.5, 0.5]) == (0.5, 0.5)
-    assert np.isnan(paired_bootstrap([0.5])).all()
+def test_the_interval_by_hand_and_its_edges():
+    low, high = mean_interval([1.0, 2.0, 3.0, 4.0], 0.9)  # t = 2.3534 with 3 degrees of freedom, s = 1.2910
+    assert (low, high) == pytest.approx((2.5 - 1.5191, 2.5 + 1.5191), abs=1e-4)
+    assert mean_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
+    assert np.isnan(mean_interval([0.5])).all()
 
 
 def test_holm_keeps_order_ties_and_tests_not_made():
@@ -153,9 +141,7 @@ def test_averages_feed_the_summary():
         (lambda: signed_rank([[1.0, 2.0]]), "one number for each subject"),
         (lambda: rank_biserial([1.0, np.nan]), "NaN"),
         (lambda: hodges_lehmann([np.inf]), "infinite"),
-        (lambda: paired_bootstrap([1.0, 2.0], method="bca"), "BCa or percentile, got 'bca'"),
-        (lambda: paired_bootstrap([1.0, 2.0], confidence=95), "between 0 and 1, got 95"),
-        (lambda: paired_bootstrap([1.0, 2.0], resamples=10), "at least 100 resamples, got 10"),
+        (lambda: mean_interval([1.0, 2.0], confidence=95), "between 0 and 1, got 95"),
         (lambda: holm([0.1, 1.2]), "between 0 and 1"),
         (lambda: page_trend(np.zeros((5, 2))), "3 or more conditions"),
         (lambda: page_trend(np.full((5, 3), np.nan)), "NaN"),
