@@ -30,7 +30,7 @@ MUTATIONS = [
     ("samplers/mds.py", "schedule.left_in(x, guess, t)", "schedule.left_in(x, x0, t)", LAWS),
     ("samplers/mps.py", "self.scale * (t - s) * gradient", "self.scale * gradient", "tests/samplers/test_norm_step.py"),
     ("samplers/mps.py", "guess.detach() + 2 * shift", "guess.detach() + shift", LAWS),
-    ("samplers/mps.py", "(1 - abar) / abar**0.5 * gradient / 4", "(1 - abar) * gradient / 4", LAWS),
+    ("samplers/mps.py", "(1 - abar) / abar**0.5 * gradient / 4", "(1 - abar) * gradient / 4", "tests/samplers/test_matched_step.py"),
     ("samplers/matched.py", "v, weight) / variance[:, None, None]", "v, weight)", LAWS),
     ("samplers/prior_weight.py", "(residual - expected) / trace", "residual / trace", WEIGHT),
     ("samplers/prior_weight.py", "noise / variance.clamp(min=1e-12)", "variance.clamp(min=1e-12)", WEIGHT),

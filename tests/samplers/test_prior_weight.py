@@ -9,6 +9,7 @@ from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.operators import StackOperator
 from a2a.forward.stack import StackSpec
+from a2a.forward.undersampling import Undersampling
 from a2a.prior.gaussian import GaussianPrior
 from a2a.samplers import mds
 from a2a.samplers.prior_weight import residual_variance
@@ -43,3 +44,12 @@ def test_the_unit_of_the_data_does_not_matter(seen, factor):
 def test_an_estimate_without_data_has_no_variance(seen):
     image = torch.full((2, 2, 8, 8), 0.5, dtype=torch.float64)
     assert torch.equal(residual_variance(seen, seen.residual_norm2(image))[:, 1], torch.zeros(2, dtype=torch.float64))
+
+
+def test_the_variance_of_known_errors_is_found_beneath_the_noise():
+    truth, error = torch.rand(2, 64, 2, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    sampling = Undersampling(acceleration=2, coils=4, noise_std=0.03)
+    seen = Observation.simulate(truth, "y(T1)", SPEC, sampling, generators=spawn(0, 64))
+    guess = truth + 0.05 * (error - 0.5) * 12**0.5
+    found = residual_variance(seen, seen.residual_norm2(guess))[:, 0]
+    assert found.mean().item() == pytest.approx(0.05**2, rel=0.1)
