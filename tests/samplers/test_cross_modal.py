@@ -8,6 +8,7 @@ from a2a.common.errors import InputError
 from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
+from a2a.forward.undersampling import Undersampling
 from a2a.prior.frequency_bands import bands
 from a2a.prior.gaussian import GaussianPrior
 from a2a.samplers import mds
@@ -48,6 +49,16 @@ def test_clean_data_give_the_conditional_mean_of_the_gaussian(text):
     for item in range(2):
         exact = prior.posterior(observation[item : item + 1]).mean
         assert torch.allclose(found[item], exact, atol=1e-4)
+
+
+def test_a_modality_with_all_its_lines_says_of_the_missing_what_its_image_says():
+    x = torch.rand(2, 3, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    all_lines, image = Undersampling(acceleration=1, noise_std=1e-6), torch.full_like(x, 0.4)
+    lines = Observation.simulate(x, "T1 + y(T2FLAIR)", SPEC, all_lines, generators=spawn(2, 2))
+    images = Observation.simulate(x, "T1 + T2FLAIR", SPEC)
+    coupling = random_coupling()
+    found, expected = (cross_modal_estimate(part, image, coupling)[:, 2] for part in (lines, images))
+    assert torch.allclose(found, expected, atol=1e-4) and (expected - 0.4).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("text", SCENARIOS)
