@@ -7,7 +7,7 @@ from pathlib import Path
 
 from a2a.common.escaping import code, markdown
 from a2a.data.cards.card import DataCard, load_card
-from a2a.data.cards.parts import ModalityCard, PhantomSource, PrivateSource
+from a2a.data.cards.parts import KspaceSource, ModalityCard, PhantomSource, PrivateSource
 from a2a.prior.weights import read_card
 
 _OVERVIEW = (
@@ -155,13 +155,17 @@ def _preprocessing(card: DataCard) -> str:
 
 
 def _layouts(card: DataCard) -> str:
-    """List the files that `a2a prepare` looks for."""
+    """List the files that `a2a prepare` looks for, or how those with k-space are named."""
     lines = []
     for layout in card.layouts:
         names = code(layout.subject) + (f", sessions {code(layout.session)}" if layout.session else "")
         lines.append(f"- **Files, {markdown(layout.name)}:** subjects {names}")
         patterns = layout.patterns().items()
-        lines += [f"  - {kind} {markdown(name)}: {code(pattern)}" for (kind, name), pattern in patterns]
+        for (kind, name), pattern in patterns:
+            volume = f", volume {layout.channels[name]} of it" if kind == "image" and name in layout.channels else ""
+            lines.append(f"  - {kind} {markdown(name)}: {code(pattern)}{volume}")
+    if isinstance(card.source, KspaceSource):
+        lines += [f"- **Files, {markdown(name)}:** {code(pattern)}" for name, pattern in card.source.files.items()]
     return "\n".join(lines)
 
 
@@ -176,7 +180,7 @@ def _scaling(card: DataCard, modality: ModalityCard) -> str:
     if modality.window:
         return f"{modality.window[0]:g} and {modality.window[1]:g}"
     if card.preprocessing is None:
-        return "not known"
+        return "as the weights say" if isinstance(card.source, KspaceSource) else "not known"
     if modality.median is not None:
         return f"0 and 1 / {modality.median:g} of the median of the subject's brain or head"
     whose = "subject's" if modality.normalisation == "subject-percentile" else "training subjects' (median)"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from a2a.forward.stack import StackSpec
     from a2a.methods.interface import Method
     from a2a.patient.read import Acquisition
+    from a2a.prior.engine import OnnxPrior
+    from a2a.prior.prior import Prior
 
 KSPACE, MAPS = "-kspace", "-maps"
 ANY_MODALITY = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -68,6 +70,13 @@ def complete(
     precision: Annotated[
         str, typer.Option(help="In which a prior computes: float32, bf16, or auto: bf16 where it takes half the time.")
     ] = "float32",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What evaluates a prior: torch, onnx (ONNX Runtime, with --sampler mds), or a file ending in .onnx, "
+            "which is written if it is not there."
+        ),
+    ] = "torch",
     keep_samples: Annotated[bool, typer.Option("--keep-samples", help="Also write all samples, as 4-D NIfTI.")] = False,
     planes: Annotated[
         str | None, typer.Option(metavar="FIRST-LAST", help="Only these planes, counted upwards from 0, to try it out.")
@@ -105,13 +114,14 @@ def complete(
     if str(weights).endswith(".safetensors"):
         located(weights)
     paths.place(out)
+    check_engine(engine, prior, sampler, precision)
     from a2a.forward.undersampling import Undersampling
     from a2a.patient.read import read_patient
     from a2a.patient.write import complete_patient, output_folder
 
     output_folder(out, overwrite).check()
     words, options = split_options(words, sampler)
-    completes = load_completer(trained, method, weights, sampler, options, batch, checkpointing)
+    completes = load_completer(trained, method, weights, sampler, options, batch, checkpointing, engine)
     completes, usual = at_quality(completes, quality)
     files, maps = parse_files(words, completes.spec)
     undersampling = Undersampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
@@ -128,6 +138,35 @@ def complete(
         out, acquisition, completes, samples=count, seed=seed, keep_samples=keep_samples, overwrite=overwrite
     )
     typer.echo(f"Maps, report and pictures are in {out}; look at {out / 'contact_sheet.png'}.")
+
+
+def check_engine(engine: str, prior: str | None, sampler: str, precision: str) -> None:
+    """Refuse an engine that does not go with the other options, before anything heavy is imported.
+
+    Parameters
+    ----------
+    engine, prior, sampler, precision
+        See `complete`.
+
+    Raises
+    ------
+    InputError
+        Naming the options that do not go together.
+    """
+    if engine == "torch":
+        return
+    if engine != "onnx" and not engine.endswith(".onnx"):
+        raise InputError(f"--engine {engine}: it is none of torch, onnx, or a file ending in .onnx.")
+    if prior is None:
+        raise InputError("--engine is for --prior; leave it out.")
+    if sampler != "mds":
+        raise InputError(
+            f"--engine {engine} is for --sampler mds: {sampler} needs gradients, which only torch computes."
+        )
+    if precision != "float32":
+        raise InputError(f"--engine {engine} computes in float32; leave --precision {precision} out.")
+    if engine != "onnx" and not (path := Path(engine)).is_file() and (path.exists() or not path.parent.is_dir()):
+        raise InputError(f"--engine {engine}: no file can be written there; name one in a folder that exists.")
 
 
 def at_quality(completes: "Method", quality: str | None) -> tuple["Method", int]:
@@ -226,12 +265,13 @@ def load_completer(
     options: dict[str, Any],
     batch: int | None,
     checkpointing: bool,
+    engine: str = "torch",
 ) -> "Method":
     """Load what the options of the command name, onto a GPU where there is one.
 
     Parameters
     ----------
-    prior, method, weights, sampler, batch, checkpointing
+    prior, method, weights, sampler, batch, checkpointing, engine
         See `complete`; either `prior` or `method` is None.
     options
         Of the sampler.
@@ -253,6 +293,8 @@ def load_completer(
         if weights is not None:
             raise InputError("--weights is for --method; name the weights of a prior with --prior.")
         trained = Prior.load(prior)
+        if engine != "torch":
+            return Any2all(_with_onnx(trained, engine), sampler, options, batch or rows_at_once(trained.size))
         trained.network.to(device)
         if checkpointing:
             if not hasattr(trained.network, "checkpointing"):
@@ -267,6 +309,19 @@ def load_completer(
         network.to(device)
         return replace(found, batch=batch or rows_at_once(found.size))
     return found
+
+
+def _with_onnx(prior: "Prior", engine: str) -> "OnnxPrior":
+    """Return the prior in ONNX Runtime, from a file or exported now."""
+    import torch
+
+    from a2a.common.progress import remark
+    from a2a.prior.engine import OnnxPrior
+
+    threads, path = torch.get_num_threads(), None if engine == "onnx" else Path(engine)
+    if path is None or not path.exists():
+        remark("exporting the prior for ONNX Runtime takes up to a minute; --engine FILE.onnx keeps it")
+    return OnnxPrior.of(prior, threads) if path is None else OnnxPrior.at(prior, path, threads)
 
 
 def pairs(words: Sequence[str]) -> list[tuple[str, str]]:

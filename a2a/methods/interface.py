@@ -10,6 +10,7 @@ from a2a.common.errors import UnsupportedObservation
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
+from a2a.prior.engine import OnnxPrior
 from a2a.prior.prior import Prior
 from a2a.samplers.table import find_sampler
 
@@ -76,7 +77,7 @@ class Any2all:
     Parameters
     ----------
     prior
-        The trained stack prior.
+        The trained stack prior, or the same in ONNX Runtime, for samplers without gradients.
     sampler
         A name of `a2a.samplers.table.samplers`: ``"mds"`` or ``"mps"``.
     options
@@ -90,7 +91,7 @@ class Any2all:
         If there is no such sampler, or it has no such option.
     """
 
-    prior: Prior
+    prior: Prior | OnnxPrior
     sampler: str = "mds"
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 16

@@ -11,7 +11,7 @@ from typing import Any
 from a2a.common.errors import InputError
 from a2a.forward.observation import Observation
 from a2a.methods.interface import Any2all
-from a2a.prior.prior import Prior
+from a2a.prior.denoiser import Denoiser
 from a2a.samplers.table import find_sampler
 
 TRIED = 4  # rows of a trial
@@ -39,7 +39,7 @@ class Quality:
 QUALITIES = {"fast": Quality(10, 4), "best": Quality(50, 16)}
 
 
-def settings(quality: str, prior: Prior, said: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def settings(quality: str, prior: Denoiser, said: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """Return the options of MDS and the number of samples that a word stands for.
 
     Parameters

@@ -26,6 +26,8 @@ from a2a.forward.stack import Modality
 from a2a.methods.interface import Any2all, Method
 from a2a.patient.read import Acquisition
 from a2a.patient.statement import statement
+from a2a.prior.engine import OnnxPrior
+from a2a.prior.prior import Prior
 
 FORMAT = "a2a completion 1"
 REPORT = "report.json"
@@ -95,7 +97,9 @@ def _options(method: Method) -> dict:
     """How a prior was sampled, as JSON values; nothing of another method."""
     if not isinstance(method, Any2all):
         return {}
-    return {"options": dict(method.options), "precision": "bf16" if method.prior.bf16 else "float32"}
+    engine = "onnx" if isinstance(method.prior, OnnxPrior) else "torch"
+    half = isinstance(method.prior, Prior) and method.prior.bf16
+    return {"options": dict(method.options), "precision": "bf16" if half else "float32", "engine": engine}
 
 
 def output_folder(out: Path, overwrite: bool) -> OutputFolder:

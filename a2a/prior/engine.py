@@ -4,8 +4,9 @@ Explained in the chapter "Faster" and used by the page "Try it". Needs the extra
 """
 
 import tempfile
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from a2a.common.errors import InputError
 from a2a.forward.stack import StackSpec
+from a2a.networks.plain import PlainUNet, places
 from a2a.prior.denoiser import Times
 from a2a.prior.prior import Prior
 from a2a.prior.schedule import NoiseSchedule
@@ -37,8 +39,10 @@ class _Estimate(nn.Module):
         super().__init__()
         self.network, self.target = network, target
 
-    def forward(self, x: Tensor, times: Tensor, signal: Tensor, spread: Tensor) -> Tensor:
+    def forward(self, x: Tensor, times: Tensor, signal: Tensor, spread: Tensor, place: Tensor | None = None) -> Tensor:
         shown, (offset, slope) = self.target.shown_at(x, signal, spread)
+        if place is not None:
+            shown = torch.cat([shown, place.expand(x.shape[0], -1, -1, -1)], dim=1)
         return (offset + slope * self.network(shown, times.expand(x.shape[0], -1))).clamp(-1, 1)
 
 
@@ -47,7 +51,8 @@ def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
 
     Its inputs are ``x`` `(B, n, H, W)` in the model's range, ``times`` `(1, 1)` or, with noise levels of each modality,
     `(1, n)`, and the coefficients ``signal`` and ``spread`` of these times, `(1, n, 1, 1)`; its output is ``x0``,
-    clamped to [-1, 1].
+    clamped to [-1, 1]. That of a plain network takes parts of slices too, see `Prior.within`, and has a further input
+    ``place`` `(1, 2, H, W)` that says which, see `a2a.networks.plain.places`.
 
     Parameters
     ----------
@@ -72,13 +77,18 @@ def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
         torch.full((1, n, 1, 1), 0.6),
         torch.full((1, n, 1, 1), 0.8),
     )  # not one tensor
-    example = (torch.zeros(2, n, size, size), torch.full((1, _levels(prior)), 500.0), signal, spread)
-    rows = torch.export.Dim("rows", min=1, max=4096)
-    with torch.no_grad():
+    example = [torch.zeros(2, n, size, size), torch.full((1, _levels(prior)), 500.0), signal, spread]
+    names, shapes = ["x", "times", "signal", "spread"], [{0: torch.export.Dim("rows", min=1, max=4096)}, {}, {}, {}]
+    if _takes_parts(prior):
+        names.append("place")
+        example.append(places(size, size)[None])
+        shapes[0] |= (sides := _sides(prior))
+        shapes.append(sides)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about names of axes and its own parts
         program = torch.onnx.export(
-            estimate, example, dynamo=True, opset_version=_OPSET, verbose=False,
-            input_names=["x", "times", "signal", "spread"], output_names=["x0"],
-            dynamic_shapes=({0: rows}, None, None, None),
+            estimate, tuple(example), dynamo=True, opset_version=_OPSET, verbose=False, input_names=names,
+            output_names=["x0"], dynamic_shapes=tuple(shapes),
         )  # fmt: skip
     assert program is not None  # it is with dynamo
     model = program.model_proto
@@ -86,6 +96,18 @@ def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
         _store_at_half_precision(model)
     model.metadata_props.add(key=_DIGEST, value=prior.digest)
     onnx.save(model, str(path))
+
+
+def _takes_parts(prior: Prior) -> bool:
+    """Whether the network may be shown parts of slices: a plain one, with an estimate that is the same everywhere."""
+    return isinstance(prior.network, PlainUNet) and (prior.linear is None or prior.linear.pooled)
+
+
+def _sides(prior: Prior) -> dict[int, Any]:
+    """Rows and columns of a part: multiples of the stride of the network, up to the whole slice."""
+    stride = prior.network.config.stride
+    sides = (torch.export.Dim(f"{name}_in_strides", min=1, max=prior.size // stride) for name in ("rows", "columns"))
+    return {axis: stride * side for axis, side in zip((2, 3), sides, strict=True)}
 
 
 def _store_at_half_precision(model: "onnx.ModelProto") -> None:
@@ -116,6 +138,8 @@ class OnnxPrior:
         What `export_onnx` wrote of it.
     threads
         Threads of one evaluation.
+    window
+        Rows and columns at which a plain network looks, see `within`; None for all.
 
     Raises
     ------
@@ -127,8 +151,11 @@ class OnnxPrior:
     prior: Prior
     path: Path
     threads: int = 1
+    window: tuple[slice, slice] | None = None
 
     def __post_init__(self) -> None:
+        if self.window is not None:
+            return  # of a prior that was checked
         found = self._session.get_modelmeta().custom_metadata_map.get(_DIGEST)
         if found != self.prior.digest:
             raise InputError(f"{self.path}: it was exported from other weights; export it again.")
@@ -143,6 +170,22 @@ class OnnxPrior:
             path = Path(folder, "prior.onnx")
             export_onnx(prior, path)
             return cls(prior, path, threads)
+
+    @classmethod
+    def at(cls, prior: Prior, path: Path, threads: int = 1) -> "OnnxPrior":
+        """Open a file, which is exported first if it is not there."""
+        if not path.exists():
+            export_onnx(prior, path)
+        return cls(prior, path, threads)
+
+    def within(self, mask: Tensor) -> "OnnxPrior":
+        """Return the same prior that looks only where it matters, see `Prior.within`."""
+        window = self.prior.within(mask).window if _takes_parts(self.prior) else None
+        if window is None:
+            return self
+        seen = replace(self, window=window)
+        seen.__dict__["_session"] = self._session
+        return seen
 
     @cached_property
     def _session(self) -> "onnxruntime.InferenceSession":
@@ -180,6 +223,21 @@ class OnnxPrior:
         return self.prior.noise_levels
 
     @property
+    def size(self) -> int:
+        """See `Prior`."""
+        return self.prior.size
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """See `Prior`."""
+        return self.prior.card
+
+    @property
+    def digest(self) -> str:
+        """See `Prior`."""
+        return self.prior.digest
+
+    @property
     def like(self) -> Tensor:
         """Empty float32 tensor on the processor."""
         return torch.empty(0)
@@ -197,9 +255,18 @@ class OnnxPrior:
         each: Sequence[int] = [t] * len(self.spec) if isinstance(t, int) else list(t)
         signal, spread = (torch.as_tensor(value).numpy() for value in self.schedule.coefficients(each, x))
         times = np.asarray([each], np.float32)[:, : _levels(self.prior)]
-        fed = {"x": x.numpy(), "times": times, "signal": signal, "spread": spread}
-        (x0,) = self._session.run(["x0"], fed)
+        fed = {"times": times, "signal": signal, "spread": spread}
+        rows, columns = self.window or (slice(None), slice(None))
+        fed |= {"place": self._places[:, :, rows, columns]} if _takes_parts(self.prior) else {}
+        (x0,) = self._session.run(["x0"], fed | {"x": np.ascontiguousarray(x.numpy()[:, :, rows, columns])})
+        if self.window is not None:
+            part, x0 = x0, np.zeros(x.shape, np.float32)
+            x0[:, :, rows, columns] = part
         return self.prior.shrunk(torch.from_numpy(x0), t)
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        return places(self.prior.size, self.prior.size)[None].numpy()
 
     def variance(self, t: int) -> Tensor:
         """See `Prior`."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.prior.denoiser import Denoiser, Times
+from a2a.prior.engine import OnnxPrior
 from a2a.prior.prior import Prior
 from a2a.prior.schedule import NoiseSchedule
 
@@ -58,7 +59,9 @@ class Bounded:
     @cached_property
     def _seen(self) -> Denoiser:
         """The denoiser, which need not look at what lies outside of all stacks."""
-        return self.prior.within(self.support.any(dim=1).any(dim=0)) if isinstance(self.prior, Prior) else self.prior
+        if not isinstance(self.prior, (Prior, OnnxPrior)):
+            return self.prior
+        return self.prior.within(self.support.any(dim=1).any(dim=0))
 
     def predict(self, x: Tensor, t: Times) -> Tensor:
         """See `a2a.prior.denoiser.Denoiser.predict`."""

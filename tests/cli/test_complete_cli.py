@@ -102,6 +102,24 @@ def test_one_word_stands_for_settings_and_named_ones_count_more(complete, t1, tm
     assert (report["evaluations"], report["samples"], report["method"]) == (10, 4, "any2all-mds")
 
 
+def test_onnx_runtime_completes_as_torch_does_and_other_weights_are_refused(complete, t1, tmp_path, tiny_prior_of):
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    words, exported = ("T1", "--t1", t1, "--planes", "3-4", "--overwrite"), tmp_path / "tiny.onnx"
+    assert complete(*words)[0] == 0
+    expected = nib.load(tmp_path / "out" / "CT.nii.gz").get_fdata()
+    assert complete(*words, "--engine", exported)[0] == 0 and exported.is_file()
+    found = nib.load(tmp_path / "out" / "CT.nii.gz").get_fdata()
+    np.testing.assert_allclose(found, expected, atol=0.3, rtol=0, equal_nan=True)  # HU, of a window of 2600
+    assert np.nanstd(expected) > 10
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["engine"], report["precision"]) == ("onnx", "float32")
+    other, path = tiny_prior_of(), tmp_path / "weights" / "other.safetensors"
+    next(other.network.parameters()).data.mul_(1.5)
+    other.save(path)
+    code, _, err = complete(*words, "--engine", exported, prior=path)
+    assert code == 2 and err == f"a2a: {exported}: it was exported from other weights; export it again.\n"
+
+
 def test_the_terminal_says_what_is_computed_and_how_long_it_takes(complete, t1, tmp_path, monkeypatch):
     monkeypatch.setattr("a2a.common.progress.os.environ", {})
     _, _, err = complete("T1", "--t1", t1, "--planes", "3-4", "--keep-samples", "--precision", "auto")
@@ -115,6 +133,14 @@ def test_the_terminal_says_what_is_computed_and_how_long_it_takes(complete, t1, 
     [
         ("T1", ["--t1", "T1", "--quality", "good"], "quality: 'good' is none of fast, best."),
         ("T1", ["--t1", "T1", "--quality", "fast", "--sampler", "mps"], "--quality is for --prior with --sampler mds"),
+        ("T1", ["--t1", "T1", "--engine", "tensorrt"], "--engine tensorrt: it is none of torch, onnx, or a file"),
+        ("T1", ["--t1", "T1", "--engine", "onnx", "--sampler", "mps"], "--engine onnx is for --sampler mds: mps needs"),
+        ("T1", ["--t1", "T1", "--engine", "onnx", "--precision", "bf16"], "--engine onnx computes in float32; leave"),
+        (
+            "T1",
+            ["--t1", "T1", "--engine", "no/p.onnx"],
+            "--engine no/p.onnx: no file can be written there; name one in",
+        ),
         ("T1", ["--t1", "T1", "--precision", "half"], "--precision half: it is none of float32, bf16, auto."),
         ("T1", ["--t1", "T1", "--rho", "2"], "rho: Input should be less than or equal to 1"),
         ("T1 + PET", ["--t1", "T1"], "character 6: Unknown modality 'PET'; this stack has T1, T2FLAIR, CT."),

@@ -9,6 +9,7 @@ from a2a.common.errors import InputError
 from a2a.common.rng import spawn
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
+from a2a.networks.plain import PlainConfig, PlainUNet
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior.engine import OnnxPrior, export_onnx
 from a2a.prior.linear import LinearEstimate
@@ -61,6 +62,22 @@ def test_other_targets_are_exported_too(tmp_path, predicts, corrected):
     prior = made(predicts, 1, linear() if corrected else None)
     export_onnx(prior, tmp_path / "prior.onnx")
     OnnxPrior(prior, tmp_path / "prior.onnx")  # compares the estimates of the two
+
+
+def test_a_plain_network_answers_parts_of_slices(tmp_path):
+    torch.manual_seed(4)
+    network = PlainUNet(PlainConfig(2, (4, 8))).eval()
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape)
+    pooled = LinearEstimate(torch.full((2, 1, 1), 0.4), torch.tensor([[0.04, 0.03], [0.03, 0.05]])[:, :, None, None])
+    prior = Prior(network, NoiseSchedule(), SPEC, SIDE, predicts="clean", linear=pooled)
+    engine, mask = OnnxPrior.at(prior, tmp_path / "prior.onnx"), torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    mask[6:9, 5:11] = True
+    x, here, there = torch.randn(3, 2, SIDE, SIDE), engine.within(mask), prior.within(mask)
+    with torch.no_grad():
+        expected = there.predict(x, [0, 500])[:, :, mask]
+        torch.testing.assert_close(here.predict(x, [0, 500])[:, :, mask], expected, atol=1e-4, rtol=0)
+    assert here.window == there.window != (slice(0, SIDE), slice(0, SIDE)) and float(expected.std()) > 0.05
 
 
 def test_weights_at_half_precision_take_less_space_and_are_noticed(tmp_path):

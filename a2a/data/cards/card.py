@@ -14,6 +14,7 @@ from a2a.data.cards.layouts import Layout
 from a2a.data.cards.parts import (
     Download,
     FileSource,
+    KspaceSource,
     LabelCard,
     Licence,
     ModalityCard,
@@ -42,7 +43,7 @@ class DataCard(Strict):
     how_to_get: str
     modalities: tuple[ModalityCard, ...] = Field(min_length=1)
     labels: tuple[LabelCard, ...] = ()
-    source: Annotated[PhantomSource | FileSource | PrivateSource, Field(discriminator="kind")]
+    source: Annotated[PhantomSource | FileSource | KspaceSource | PrivateSource, Field(discriminator="kind")]
     preprocessing: Preprocessing | None = None
     profiles: dict[Literal["smoke", "ci", "full"], Profile] = {}
     download: Download | None = None
@@ -50,16 +51,16 @@ class DataCard(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "DataCard":
-        private = isinstance(self.source, PrivateSource)
-        if private != (self.preprocessing is None) or private != (not self.profiles):
+        without = not isinstance(self.source, (PhantomSource, FileSource))
+        if without != (self.preprocessing is None) or without != (not self.profiles):
             raise ValueError("preprocessing and profiles belong to a set that can be prepared, and only to such a set")
-        if self.medians and (private or self.preprocessing.foreground == "none"):
+        if self.medians and (without or self.preprocessing.foreground == "none"):
             raise ValueError("the normalisation 'subject-median' needs a foreground, whose median it takes")
-        if not private and self.reference not in {m.name for m in self.modalities}:
+        if not without and self.reference not in {m.name for m in self.modalities}:
             raise ValueError(f"preprocessing.reference {self.reference!r} is none of the modalities")
-        without = [key for key, p in self.profiles.items() if not self.layouts and (p.slices is None or p.fractions)]
-        if without:
-            raise ValueError(f"profile {without[0]!r} of a phantom must say how many slices, and name its subjects")
+        unsaid = [key for key, p in self.profiles.items() if not self.layouts and (p.slices is None or p.fractions)]
+        if unsaid:
+            raise ValueError(f"profile {unsaid[0]!r} of a phantom must say how many slices, and name its subjects")
         return self
 
     @model_validator(mode="after")
@@ -68,6 +69,9 @@ class DataCard(Strict):
         for layout in self.layouts:
             if sorted(layout.files) != names:
                 raise ValueError(f"layout {layout.name!r} must name one file for each of {', '.join(names)}")
+            shared = [file for file in layout.files.values() if list(layout.files.values()).count(file) > 1]
+            if {name for name, file in layout.files.items() if file in shared} - set(layout.channels):
+                raise ValueError(f"layout {layout.name!r} must say in channels which volume of {shared[0]} is which")
             if set(layout.labels) - labels:
                 raise ValueError(f"layout {layout.name!r} names a label map that the card's labels do not explain")
             if (layout.brain_mask is None) == (self.preprocessing.foreground == "file"):
@@ -140,6 +144,9 @@ class DataCard(Strict):
         if name not in self.profiles:
             if isinstance(self.source, PrivateSource):
                 raise InputError(f"{self.title} is private and cannot be prepared; take {self.source.instead} instead.")
+            if isinstance(self.source, KspaceSource):
+                other = f"to prepare slices, take {self.source.instead}"
+                raise InputError(f"{self.title} is k-space, which `a2a complete` reads and nothing prepares; {other}.")
             raise InputError(f"Card {self.name} has no profile {name!r}; it has {', '.join(self.profiles)}.")
         return self.profiles[name]
 

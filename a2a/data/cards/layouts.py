@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from a2a.common.errors import InputError
 from a2a.common.names import Name, RelativePath
@@ -33,6 +34,8 @@ class Layout(Strict):
         Pattern per label map; a missing label map is no fault.
     brain_mask
         Pattern of the brain mask, where the set has one.
+    channels
+        Where one 4-D file holds several modalities: which volume is which, counted from 0.
     """
 
     name: Name
@@ -42,6 +45,15 @@ class Layout(Strict):
     files: dict[str, str]
     labels: dict[str, str] = Field(default={})
     brain_mask: str | None = None
+    channels: dict[str, Annotated[int, Field(ge=0, le=10_000)]] = Field(default={})
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict:
+        """Leave out channels where there are none, so that cards without them keep their hash."""
+        said = handler(self)
+        if not self.channels:
+            said.pop("channels", None)
+        return said
 
     @field_validator("subject", "session")
     @classmethod
@@ -65,6 +77,8 @@ class Layout(Strict):
             if pattern.startswith("/") or ".." in pattern.split("/") or "**" in pattern or len(pattern) > 500:
                 raise ValueError(f"the pattern {pattern!r} must stay below the folder: no leading /, no .. and no **")
             _regex(_PLACE.sub("x", pattern))
+        if unknown := sorted(set(self.channels) - set(self.files)):
+            raise ValueError(f"channels name {unknown[0]!r}, which is none of the files")
         return self
 
     def patterns(self) -> dict[tuple[str, str], str]:

@@ -85,6 +85,17 @@ class PrivateSource(Strict):
     instead: str
 
 
+class KspaceSource(Strict):
+    """Measured k-space, which `a2a complete` reads file by file; no slices are prepared from it.
+
+    ``files`` says by modality how its files are named, with ``*`` for the subject.
+    """
+
+    kind: Literal["kspace"]
+    files: dict[str, str] = Field(min_length=1)
+    instead: str
+
+
 class Preprocessing(Strict):
     """How a volume becomes slices; see `a2a.data.volumes.slices`.
 

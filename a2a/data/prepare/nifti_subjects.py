@@ -146,7 +146,7 @@ class NiftiSubjects:
             raise InputError(f"there are no files of {subject} in {self.folder}")
         scan, how = self.scans[subject], self.card.preprocessing
         files = {m.name: scan.one("image", m.name, self.layout, self.root) for m in self.card.modalities}
-        volumes = {name: to_ras(read_volume(path)) for name, path in files.items()}
+        volumes = {name: to_ras(self._read(path, name)) for name, path in files.items()}
         for name, volume in volumes.items():
             if min(volume.data.shape) < 2:
                 raise InputError(f"{files[name]} has a single plane; a volume with several is needed")
@@ -231,11 +231,15 @@ class NiftiSubjects:
         """Percentile of the positive voxels of one image; None if it cannot be read (its subject will be skipped)."""
         try:
             path = self.scans.get(scan, Scan(scan)).one("image", name, self.layout, self.root)
-            data = read_volume(path).data
+            data = self._read(path, name).data
         except (InputError, OSError):
             return None
         positive = data[data > 0].astype(np.float64)
         return float(np.percentile(positive, self.card.preprocessing.percentile)) if positive.size else None
+
+    def _read(self, path: Path, name: str) -> Volume:
+        """Read an image, or the part of a 4-D file that is this modality."""
+        return read_volume(path, channel=self.layout.channels.get(name))
 
     def _checksums(self, scan: Scan) -> dict[str, str]:
         return {

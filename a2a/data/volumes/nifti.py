@@ -51,10 +51,11 @@ class Volume:
         return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
 
 
-def read_volume(path: Path | str, allow_empty: bool = False) -> Volume:
+def read_volume(path: Path | str, allow_empty: bool = False, channel: int | None = None) -> Volume:
     """Read a 3-D NIfTI file (``.nii`` or ``.nii.gz``) and refuse what cannot be an image of a patient.
 
-    The whole file is decompressed, so that the checksum at the end of a ``.nii.gz`` is verified too.
+    The whole file is decompressed, so that the checksum at the end of a ``.nii.gz`` is verified too. Trailing axes of
+    length 1 are dropped.
 
     Parameters
     ----------
@@ -62,6 +63,8 @@ def read_volume(path: Path | str, allow_empty: bool = False) -> Volume:
         The file.
     allow_empty
         Whether all voxels may be zero, as in a label map of a patient without lesions.
+    channel
+        Which volume of a 4-D file, counted from 0; None for a file with one volume.
 
     Returns
     -------
@@ -77,22 +80,36 @@ def read_volume(path: Path | str, allow_empty: bool = False) -> Volume:
     """
     path = Path(path)
     image = parsed(path)
-    if len(image.shape) != 3 or 0 in image.shape:
-        shape = " x ".join(map(str, image.shape))
-        raise InputError(f"{path} has {len(image.shape)} dimensions ({shape}); one 3-D volume per file is needed.")
+    sides = _sides(image.shape, path, channel)
     if image.get_data_dtype().kind not in "iuf":
         raise InputError(f"{path} holds values of type {image.get_data_dtype()}; real numbers are needed.")
     affine = _affine(image, path)
     try:
-        data = np.asarray(image.get_fdata(dtype=np.float32))
+        data = np.asarray(image.get_fdata(dtype=np.float32)).reshape(sides)
     except (OSError, ValueError, EOFError, OverflowError) as error:
         raise InputError(f"{path} is truncated: its header promises more voxels than it holds.") from error
+    if channel is not None:
+        data = data[..., channel]
     if not np.isfinite(data).all():
         bad = int(data.size - np.isfinite(data).sum())
         raise InputError(f"{path} has {bad} voxels that are NaN or infinite; every voxel must be a finite number.")
     if not (allow_empty or data.any()):
         raise InputError(f"{path} is all zero; an image with signal is needed.")
     return Volume(data, affine, path)
+
+
+def _sides(shape: tuple[int, ...], path: Path, channel: int | None) -> tuple[int, ...]:
+    """Shape without trailing axes of length 1: three axes, or four of a file of which one volume is wanted."""
+    wanted = 3 if channel is None else 4
+    sides = tuple(shape)
+    while len(sides) > wanted and sides[-1] == 1:
+        sides = sides[:-1]
+    said = " x ".join(map(str, shape))
+    if channel is not None and (len(sides) != 4 or 0 in sides or channel >= sides[3]):
+        raise InputError(f"{path} has the shape {said}; a 4-D file with a volume {channel}, counted from 0, is needed.")
+    if len(sides) != wanted or 0 in sides:
+        raise InputError(f"{path} has {len(shape)} dimensions ({said}); one 3-D volume per file is needed.")
+    return sides
 
 
 def _affine(image: nib.Nifti1Image, path: Path) -> np.ndarray:

@@ -27,7 +27,7 @@ def test_shipped_cards_are_valid_and_named_as_their_file(path: Path) -> None:
     card = load_card(path)
     assert card.name == path.stem
     assert card.spec.names == tuple(m.name for m in card.modalities)
-    assert bool(card.profiles) == (card.source.kind != "private")
+    assert bool(card.profiles) == (card.source.kind in ("phantom", "files"))
     for profile in card.profiles.values():
         splits = dict(profile.subjects([f"subject{i}" for i in range(200)]))
         assert {"train", "test"} <= set(splits.values())
@@ -119,6 +119,11 @@ BAD = {
         _change("source", "layouts", 0, "files", "T1", "{subject}/{session}.nii"),
         "must contain {session} if the layout has one",
     ),
+    "one file of two modalities": (
+        _change("source", "layouts", 0, "files", "T1", "{subject}/T2.nii.gz"),
+        "must say in channels which volume of {subject}/T2.nii.gz is which",
+    ),
+    "channel of no modality": (_change("source", "layouts", 0, "channels", {"CT": 0}), "channels name 'CT'"),
     "pattern that leaves the folder": (
         _change("source", "layouts", 0, "files", "T1", "../{subject}/T1.nii"),
         "must stay below the folder",

@@ -57,6 +57,17 @@ def _study(patient: str, study: int, below: str) -> tuple[dict[str, str], None]:
     return {m: f"{below}{patient}/study{study}_{word}.nii.gz" for m, word in LONGITUDINAL.items()}, None
 
 
+def _with(stem: str, words: dict[str, str], label: str | None = None) -> tuple[dict[str, str], str | None]:
+    return {m: f"{stem}{word}.nii.gz" for m, word in words.items()}, label
+
+
+GLI = "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData/BraTS-GLI-00002-000/BraTS-GLI-00002-000-"
+UPENN, UCSF = (
+    "images_structural/UPENN-GBM-00001_11/UPENN-GBM-00001_11_",
+    "UCSF-PDGM-v5/UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_",
+)
+FOUR, BRATS23 = ("T1", "T1GD", "T2", "FLAIR"), ("t1n", "t1c", "t2w", "t2f")
+
 # card, orientation of the files, the value of its lesions, scans by name
 WILD = {
     "brats2019": (
@@ -74,6 +85,52 @@ WILD = {
         "LPS",
         1,
         {f"BraTS2021_{i:05d}": _brats(f"BraTS2021_{i:05d}", ".nii.gz") for i in (0, 2, 1666)},
+    ),
+    "brats2023": (
+        "brats2023",
+        "LPS",
+        3,
+        {"BraTS-GLI-00002_000": _with(GLI, dict(zip(FOUR, BRATS23, strict=True)), f"{GLI}seg.nii.gz")},
+    ),
+    "upenn-gbm": (
+        "upenn-gbm",
+        "LPS",
+        4,
+        {"UPENN-GBM-00001_11": _with(UPENN, {m: m for m in FOUR}, "images_segm/UPENN-GBM-00001_11_segm.nii.gz")},
+    ),
+    "ucsf-pdgm": (
+        "ucsf-pdgm",
+        "LPS",
+        4,
+        {"UCSF-PDGM-0004": _with(UCSF, {m: m for m in FOUR} | {"T1GD": "T1c"}, f"{UCSF}tumor_segmentation.nii.gz")},
+    ),
+    "msd-task01, four volumes in one file": (
+        "msd-task01",
+        "LPS",
+        3,
+        {
+            "BRATS_003": _with(
+                "Task01_BrainTumour/imagesTr/BRATS_003",
+                dict.fromkeys(FOUR, ""),
+                "Task01_BrainTumour/labelsTr/BRATS_003.nii.gz",
+            )
+        },
+    ),
+    "cermep-idb-mrxfdg": (
+        "cermep-idb-mrxfdg",
+        "RAS",
+        None,
+        {
+            "sub-0002": _with(
+                "sub-0002/",
+                {
+                    "T1": "anat/sub-0002_T1w",
+                    "FLAIR": "anat/sub-0002_FLAIR",
+                    "CT": "ct/sub-0002_ct",
+                    "PET": "pet/sub-0002_pet",
+                },
+            )
+        },
     ),
     "adni": (
         "adni",
@@ -118,11 +175,18 @@ def lay_out(tmp_path: Path, head: Callable, write_scan: Callable) -> Callable[..
     """Write the files of a layout, and beside them what other tools leave there."""
 
     def write(wild: str) -> Path:
-        _, codes, lesion, scans = WILD[wild]
+        card, codes, lesion, scans = WILD[wild]
         root = tmp_path / "Daten von früher"
         for seed, (files, label) in enumerate(scans.values()):
-            for i, path in enumerate(files.values()):
-                write_scan(root / path, head(10 * seed + i), codes)
+            channels = load_card(card).layouts[0].channels
+            for i, (modality, path) in enumerate(files.items()):
+                image = head(10 * seed + i)
+                if channels:  # a volume of the one file
+                    order = sorted(channels, key=channels.get)
+                    image = np.stack([head(10 * seed + list(files).index(m)) for m in order], axis=-1)
+                elif modality == "CT":
+                    image = np.where(image > 0, 40 + image / 10, -1000.0).astype(np.float32)
+                write_scan(root / path, image, codes)
                 (root / path).with_suffix("").with_suffix(".json").write_text("{}")
             if label:
                 patch = np.zeros_like(head(0))
@@ -224,6 +288,11 @@ def test_unknown_labels_and_labels_on_another_grid_are_reasons(
     write_volume(folder / "BraTS19_2013_2_1_seg.nii.gz", (patch > 0)[:, :, 1:], np.diag([8.0, 8, 8, 1]))
     (skipped,) = _prepare("brats2019", root, tmp_path / "two").skipped
     assert "BraTS19_2013_2_1_seg.nii.gz has shape" in skipped.reason
+
+
+def test_kspace_is_not_prepared(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="M4Raw is k-space, which `a2a complete` reads and nothing prepares"):
+        prepare("m4raw", tmp_path / "store", tmp_path, "full")
 
 
 def test_private_data_are_refused_with_what_to_take_instead(tmp_path: Path) -> None:

@@ -122,6 +122,15 @@ def test_bad_files_are_refused_by_name(fault: str, tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
+def test_trailing_axes_of_length_1_and_one_volume_of_several(tmp_path: Path) -> None:
+    _save(tmp_path / "one.nii.gz", DATA[..., None, None])
+    np.testing.assert_array_equal(read_volume(tmp_path / "one.nii.gz").data, DATA)
+    _save(tmp_path / "two.nii.gz", np.stack([DATA, 2 * DATA], axis=-1))
+    np.testing.assert_array_equal(read_volume(tmp_path / "two.nii.gz", channel=1).data, 2 * DATA)
+    with pytest.raises(InputError, match=r"two.nii.gz has the shape .*; a 4-D file with a volume 2, counted"):
+        read_volume(tmp_path / "two.nii.gz", channel=2)
+
+
 def test_same_grid_names_both_files_and_the_difference() -> None:
     first = Volume(DATA, AFFINE, Path("a.nii"))
     moved = AFFINE.copy()

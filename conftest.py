@@ -1,0 +1,50 @@
+"""Skipped tests: what was skipped is named with its reason, and with --known-skips only a committed list may be."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option."""
+    parser.addoption("--known-skips", metavar="FILE", help="fail if a test is skipped for a reason that is not in FILE")
+
+
+def skipped(config: pytest.Config) -> Iterator[tuple[str, str]]:
+    """Yield (file of the test, reason) of all that was skipped."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    for report in reporter.stats.get("skipped", []) if reporter else []:
+        yield report.nodeid.partition("::")[0], report.longrepr[2].removeprefix("Skipped: ")
+
+
+def known(path: Path) -> list[tuple[str, str]]:
+    """Read ``FILE: REASON`` of each line; both are patterns of a shell."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    pairs = (line.partition(": ") for line in lines if line and not line.startswith("#"))
+    return [(file, reason) for file, _, reason in pairs]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Turn a success into a failure if something was skipped that may not be."""
+    session.config.unknown_skips = []
+    path = session.config.getoption("--known-skips")
+    if path and not hasattr(session.config, "workerinput"):
+        may = known(session.config.rootpath / path)
+        session.config.unknown_skips = sorted(
+            {f"{file}: {why}" for file, why in skipped(session.config)
+             if not any(fnmatchcase(file, a) and fnmatchcase(why, b) for a, b in may)}
+        )  # fmt: skip
+        if session.config.unknown_skips and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what may not be skipped."""
+    if found := config.unknown_skips:
+        terminalreporter.section(f"skipped, but not in {config.getoption('--known-skips')}", red=True)
+        for line in found:
+            terminalreporter.line(line)
