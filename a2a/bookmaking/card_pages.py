@@ -2,8 +2,9 @@
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from a2a.common.escaping import code, markdown
 from a2a.data.cards.card import DataCard, load_card
@@ -190,12 +191,21 @@ def _scaling(card: DataCard, modality: ModalityCard) -> str:
 def _weights(path: Path, root: Path) -> str:
     """Return the section of one weights file: its size and the plain values of its model card."""
     head = f"### {code(path.relative_to(root).as_posix())}\n\n{path.stat().st_size / 2**20:.1f} MiB."
-    card = read_card(path)
-    facts = card.get("config", {}) | card
-    said = ((name, facts[key]) for key, name in _SAID.items() if facts.get(key) is not None)
-    lines = [head, "", *(f"- **{name}:** {markdown(_rounded(value))}" for name, value in said)]
+    lines = [head, "", *(f"- **{name}:** {markdown(value)}" for name, value in facts(read_card(path)).items())]
     measured = root / "results" / f"{path.stem}-realism.csv"
     return "\n".join(lines + (_realism(measured) if measured.is_file() else []))
+
+
+def facts(card: Mapping[str, Any]) -> dict[str, str]:
+    """Return the plain values of a model card and of its recipe that a page shows, by what they are called there.
+
+    Parameters
+    ----------
+    card
+        As `a2a.prior.weights.read_card` returns it.
+    """
+    known = card.get("config", {}) | dict(card)
+    return {name: _rounded(known[key]) for key, name in _SAID.items() if known.get(key) is not None}
 
 
 def _rounded(value: object) -> str:
