@@ -1,11 +1,12 @@
-"""The parts of README.md that are computed: ``python -m a2a.bookmaking.readme --help``.
+"""What is computed in README.md and on the front page of the book: ``python -m a2a.bookmaking.readme --help``.
 
-The picture shows what one prior makes of different observations of one test slice; the table comes from ``results/``.
+The picture shows what one prior makes of different observations of one test slice; the numbers come from ``results/``.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +27,70 @@ from a2a.prior.prior import Prior
 
 PICTURE = ("book", "_static", "any2all.png")
 SCENARIOS = ("T1 + y(T2FLAIR)", "y(T1) + y(T2star)", "T2FLAIR + CT", "nothing")
-MARKS = ("<!-- results: begin -->", "<!-- results: end -->")
-TABLES = ("phantom-any2all-64", "references", "open-ms-64", "open-ms-references")
-NOTHING = "No results yet."
-METHODS = {
-    "zero-filled": "zero-filled",
-    "tikhonov-sense": "SENSE",
-    "linear-regression": "regression",
-    "boosted-trees": "trees",
-    "any2all-mds": "MDS",
-    "any2all-mds-cross-modal": "MDS cross-modal",
-    "any2all-mds-per-modality": "MDS per modality",
-    "any2all-mps": "MPS",
-}
+PAGES = (("README.md",), ("book", "intro.md"))
+MARKS = ("<!-- numbers: begin -->", "<!-- numbers: end -->")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A mean PSNR of Any2all, and that of a method without a prior on the same slices.
+
+    Parameters
+    ----------
+    says
+        The sentence; ``{ours}`` and ``{theirs}`` are the means in dB with half of their intervals, ``{slices}`` and
+        ``{subjects}`` how many.
+    command
+        Measures it again.
+    tables
+        Names of the results tables.
+    scenario, target
+        What was given, and the modality in question.
+    ours, theirs
+        Names of the methods in the tables.
+    """
+
+    says: str
+    command: str
+    tables: tuple[str, str]
+    scenario: str
+    target: str
+    ours: str
+    theirs: str
+
+
+NUMBERS = (
+    Number(
+        "**{ours} dB** for T2FLAIR from T1 and a quarter of its k-space, {slices} slices of {subjects} synthetic "
+        "heads; least squares without a prior (SENSE) has {theirs} dB",
+        "a2a bench experiments/phantom-any2all-64.yaml",
+        ("phantom-any2all-64", "references"),
+        "T1 + y(T2FLAIR)",
+        "T2FLAIR",
+        "any2all-mds",
+        "tikhonov-sense",
+    ),
+    Number(
+        "**{ours} dB** for CT from three MR contrasts, one sample each of {slices} slices; boosted trees, which "
+        "predict the mean, have {theirs} dB",
+        "a2a bench experiments/phantom-any2all-64.yaml",
+        ("phantom-any2all-64", "references"),
+        "T1 + T2FLAIR + T2star",
+        "CT",
+        "any2all-mds-per-modality",
+        "boosted-trees",
+    ),
+    Number(
+        "**{ours} dB** for the FLAIR of one real patient from T1 and a quarter of its simulated k-space, {slices} "
+        "slices, by a prior that saw one other patient; SENSE has {theirs} dB",
+        "a2a bench experiments/open-ms-64.yaml",
+        ("open-ms-64", "open-ms-references"),
+        "T1 + y(FLAIR)",
+        "FLAIR",
+        "any2all-mds",
+        "tikhonov-sense",
+    ),
+)
 
 
 def draw_picture(
@@ -69,65 +121,68 @@ def draw_picture(
     contact_sheet(path, idea_sheet(examples, prior.spec), panel_inches=0.78, dpi=100)
 
 
-def results_table(paths: Iterable[Path]) -> str:
-    """Return mean PSNR and SSIM of all result tables, with half of their 95 % intervals, as Markdown.
-
-    A row is a data set, a scenario and a target, on the same slices for all methods; rows without Any2all are left out.
+def sentence(number: Number, table: pd.DataFrame) -> str:
+    """Return a number as an item of a Markdown list.
 
     Parameters
     ----------
-    paths
-        Results tables (`a2a.benchmark.table`).
-    """
-    table, block = tables(paths), ["dataset", "scenario", "modality", "slices"]
-    table = table[table.method.isin(METHODS) & table.metric.isin(["psnr", "ssim"])]
-    if table.empty:
-        return NOTHING
-    several = table.estimate.fillna("").str.startswith("mean")
-    table["column"] = table.method.map(METHODS) + several.map({True: ", mean", False: ""})
-    cells = summary(table[[*block, "column", "metric", "subject", "value"]]).set_index([*block, "column", "metric"])
-    said = {name: _with_interval(part.droplevel("metric"), name) for name, part in cells.groupby("metric")}
-    text = (said["psnr"] + " / " + said["ssim"]).unstack("column")
-    order = [column + end for column in METHODS.values() for end in ("", ", mean") if column + end in text]
-    ours = [column for column in order if column.startswith(("MDS", "MPS"))]
-    text = text.loc[text[ours].notna().any(axis=1), order].fillna("")
-    text = text.reindex(
-        [row for row in dict.fromkeys(map(tuple, table[block].values)) if row in text.index]
-    ).reset_index()
-    if text.empty:
-        return NOTHING
-    counts = table.groupby(block).subject.nunique()
-    text["slices"] = [f"{row.slices} of {counts[tuple(row[:4])]}" for _, row in text.iterrows()]
-    text = text.rename(columns={"modality": "target", "slices": "slices of subjects"})
-    lines = [list(text.columns), ["---"] * len(text.columns), *text.values.tolist()]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def _with_interval(rows: pd.DataFrame, metric: str) -> pd.Series:
-    """Write ``28.6 ± 0.4``, or the mean alone where one subject makes no interval."""
-    digits = {"psnr": 1, "ssim": 2}[metric]
-    reach = ((rows["high"] - rows["low"]) / 2).map(lambda value: "" if np.isnan(value) else f" ± {value:.{digits}f}")
-    return rows["mean"].map(f"{{:.{digits}f}}".format) + reach
-
-
-def fill(text: str, table: str) -> str:
-    """Return the README with its table exchanged for `table`.
+    number
+        What to look up.
+    table
+        As `a2a.benchmark.tables` returns it; means of several samples are left out.
 
     Raises
     ------
     InputError
-        If the marks around the table are missing.
+        If a method was not measured, or not on as many slices as the other.
+    """
+    rows = table[(table.scenario == number.scenario) & (table.modality == number.target) & (table.metric == "psnr")]
+    rows = rows[~rows.estimate.fillna("").str.startswith("mean")]
+    told = {}
+    for key, method in (("ours", number.ours), ("theirs", number.theirs)):
+        found = rows[rows.method == method]
+        if found.empty:
+            raise InputError(f"{number.scenario}: the tables {', '.join(number.tables)} have no {method}.")
+        told[key] = _with_interval(summary(found[["method", "metric", "subject", "value"]]).iloc[0])
+        told[f"{key} on"] = (found.slices.iloc[0], found.subject.nunique())
+    if told["ours on"] != told["theirs on"]:
+        raise InputError(f"{number.scenario}: {number.ours} and {number.theirs} were not measured on the same slices.")
+    slices, subjects = told["ours on"]
+    said = number.says.format(ours=told["ours"], theirs=told["theirs"], slices=slices, subjects=subjects)
+    return f"- {said}: `{number.command}`"
+
+
+def _with_interval(row: pd.Series) -> str:
+    """Write ``28.6 ± 0.4``, or the mean alone where one subject makes no interval."""
+    reach = (row["high"] - row["low"]) / 2
+    return f"{row['mean']:.1f}" + ("" if np.isnan(reach) else f" ± {reach:.1f}")
+
+
+def numbers() -> str:
+    """Return all of `NUMBERS` as a Markdown list."""
+    files = [[repository("results", f"{name}.parquet") for name in number.tables] for number in NUMBERS]
+    return "\n".join(sentence(number, tables(paths)) for number, paths in zip(NUMBERS, files, strict=True))
+
+
+def fill(text: str, made: str, name: str = "README.md") -> str:
+    """Return a page with what stands between the marks exchanged.
+
+    Raises
+    ------
+    InputError
+        If the marks are missing.
     """
     head, begin, rest = text.partition(MARKS[0])
     _, end, tail = rest.partition(MARKS[1])
     if not begin or not end:
-        raise InputError(f"README.md: the table must stand between {MARKS[0]} and {MARKS[1]}.")
-    return f"{head}{begin}\n\n{table}\n\n{end}{tail}"
+        raise InputError(f"{name}: the numbers must stand between {MARKS[0]} and {MARKS[1]}.")
+    return f"{head}{begin}\n\n{made}\n\n{end}{tail}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fill the table, and with ``--data`` draw the picture too."""
-    parser = argparse.ArgumentParser(prog="python -m a2a.bookmaking.readme", description="Fill the table of README.md.")
+    """Fill in the numbers, and with ``--data`` draw the picture too."""
+    what = "Fill in the numbers of README.md and of the front page of the book."
+    parser = argparse.ArgumentParser(prog="python -m a2a.bookmaking.readme", description=what)
     parser.add_argument("--data", type=Path, help="phantom slice store (a2a prepare); draws the picture too")
     parser.add_argument("--prior", type=Path, default=repository("weights", "phantom-any2all-64.safetensors"))
     parser.add_argument("--subject", default="205", help="test subject of the picture")
@@ -135,9 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=150, help="network evaluations of each completion")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    readme = repository("README.md")
-    table = results_table([repository("results", f"{name}.parquet") for name in TABLES])
-    write_text(readme, fill(readme.read_text(encoding="utf-8"), table))
+    made = numbers()
+    for page in (repository(*names) for names in PAGES):
+        write_text(page, fill(page.read_text(encoding="utf-8"), made, page.name))
     if options.data:
         prior, store = Prior.load(options.prior), SliceStore.open(options.data)
         test = store.split("test")

@@ -2,20 +2,20 @@
 
 import re
 import shlex
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
 import typer
+import yaml
 
 from a2a import cli
-from a2a.benchmark.table import write_table
-from a2a.bookmaking.readme import MARKS, PICTURE, draw_picture, fill, results_table
+from a2a.bookmaking.readme import MARKS, NUMBERS, PAGES, PICTURE, draw_picture, fill, numbers, sentence
 from a2a.common.errors import InputError
 from a2a.common.paths import repository
 
 TEXT = repository("README.md").read_text(encoding="utf-8")
-COLUMNS = ["dataset", "scenario", "modality", "slices", "method", "estimate", "subject", "metric", "value"]
 
 
 def test_links_and_folders_exist():
@@ -62,36 +62,63 @@ def test_a_picture_is_drawn_from_any_prior(tiny_prior, tmp_path, monkeypatch):
     assert (tmp_path / "idea.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_table_averages_over_subjects_and_compares_equal_slices_only(tmp_path):
-    values = {"single sample": ((20.0, 0.5), (21.0, 0.6)), "mean of 4": ((22.04, 0.71), (22.04, 0.71))}
-    block, ours, theirs = ("d/ci", "T1 + y(T2)", "T2"), [], []
-    for estimate, subjects in values.items():
-        for subject, scores in enumerate(subjects):
-            for metric, value in zip(("psnr", "ssim"), scores, strict=True):
-                ours.append((*block, 24, "any2all-mds", estimate, str(subject), metric, value))
-    for slices, score in ((24, 9.0), (96, 9.5)):
-        for metric, value in (("psnr", score), ("ssim", 0.1)):
-            theirs.append((*block, slices, "zero-filled", None, "0", metric, value))
-    write_table(tmp_path / "ours.parquet", pd.DataFrame(ours, columns=COLUMNS))
-    write_table(tmp_path / "theirs.parquet", pd.DataFrame(theirs, columns=COLUMNS).drop(columns="estimate"))
-    assert results_table([]) == results_table([tmp_path / "theirs.parquet"]) == "No results yet."
-    lines = results_table(sorted(tmp_path.glob("*.parquet"))).splitlines()
-    assert lines[0] == "| dataset | scenario | target | slices of subjects | zero-filled | MDS | MDS, mean |"
-    cells = [
-        "d/ci",
-        "T1 + y(T2)",
-        "T2",
-        "24 of 2",
-        "9.0 / 0.10",
-        "20.5 ± 0.5 / 0.55 ± 0.05",
-        "22.0 ± 0.0 / 0.71 ± 0.00",
+def test_the_committed_pages_have_the_numbers_of_the_results():
+    made = numbers()
+    assert made.count("\n") == 2 and made.count("**") == 6
+    for names in PAGES:
+        text = repository(*names).read_text(encoding="utf-8")
+        assert fill(text, made) == text, "run python -m a2a.bookmaking.readme"
+
+
+def test_every_number_has_a_command_for_an_experiment_that_measures_it():
+    for number in NUMBERS:
+        *words, file = number.command.split()
+        assert words == ["a2a", "bench"]
+        experiment = yaml.safe_load(repository(*file.split("/")).read_text(encoding="utf-8"))
+        assert experiment["name"] == number.tables[0]
+        assert any(j["given"] == number.scenario and number.target in j["targets"] for j in experiment["jobs"])
+
+
+def test_the_front_page_says_what_the_readme_says_and_has_no_table():
+    page = repository("book", "intro.md").read_text(encoding="utf-8")
+    for kind in ("python", "bash"):
+        (mine,) = re.findall(rf"```{kind}\n(.*?)```", page, flags=re.DOTALL)
+        theirs = re.sub(" +# .*", "", re.findall(rf"```{kind}\n(.*?)```", TEXT, flags=re.DOTALL)[0])
+        assert mine == theirs
+    assert not re.search(r"^\|", page, flags=re.MULTILINE)
+
+
+NUMBER = replace(NUMBERS[0], says="{ours}, not {theirs}: {slices} of {subjects}", command="a2a bench it")
+
+
+def measurements(**slices: int) -> pd.DataFrame:
+    given = {"scenario": NUMBER.scenario, "modality": NUMBER.target, "metric": "psnr"}
+    values = {NUMBER.ours: (20.0, 21.0), NUMBER.theirs: (9.0, 9.0)}
+    rows = [
+        given | {"method": method, "subject": subject, "value": value, "slices": slices.get(method, 24)}
+        for method, pair in values.items()
+        for subject, value in zip("ab", pair, strict=True)
     ]
-    assert lines[2:] == ["| " + " | ".join(cells) + " |"]
+    mean = [row | {"estimate": "mean of 4", "value": 50.0} for row in rows[:2]]
+    return pd.DataFrame(rows + mean).astype({"estimate": "object"})
 
 
-def test_filling_exchanges_the_table_and_nothing_else():
-    once = fill(TEXT, "| a |")
-    assert fill(once, "| a |") == once and "| a |" in once
+def test_a_number_is_the_mean_over_subjects_of_single_samples():
+    assert sentence(NUMBER, measurements()) == "- 20.5 ± 0.5, not 9.0 ± 0.0: 24 of 2: `a2a bench it`"
+    one = measurements()
+    assert sentence(NUMBER, one[one.subject == "a"]) == "- 20.0, not 9.0: 24 of 1: `a2a bench it`"
+
+
+def test_a_number_compares_equal_slices_only():
+    with pytest.raises(InputError, match="not measured on the same slices"):
+        sentence(NUMBER, measurements(**{NUMBER.theirs: 96}))
+    with pytest.raises(InputError, match=f"have no {NUMBER.theirs}"):
+        sentence(NUMBER, measurements().query("method == @NUMBER.ours"))
+
+
+def test_filling_exchanges_the_numbers_and_nothing_else():
+    once = fill(TEXT, "- a")
+    assert fill(once, "- a") == once and "- a" in once
     assert once.split(MARKS[0])[0] == TEXT.split(MARKS[0])[0] and once.split(MARKS[1])[1] == TEXT.split(MARKS[1])[1]
-    with pytest.raises(InputError, match="must stand between"):
-        fill("no marks", "| a |")
+    with pytest.raises(InputError, match="page.md: the numbers must stand between"):
+        fill("no marks", "- a", "page.md")
