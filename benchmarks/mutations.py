@@ -35,7 +35,7 @@ MUTATIONS = [
     ("samplers/prior_weight.py", "(residual - expected) / trace", "residual / trace", WEIGHT),
     ("samplers/prior_weight.py", "noise / variance.clamp(min=1e-12)", "variance.clamp(min=1e-12)", WEIGHT),
     ("samplers/cross_modal.py", "covariance - gain @ covariance[:, clean]", "covariance", CROSS),
-    ("samplers/reverse.py", "x = abar**0.5 * x + (1 - abar) ** 0.5 * noise()", "x = noise()", LAWS),
+    ("samplers/reverse.py", "x = abar**0.5 * x + (1 - abar) ** 0.5 * noise()", "x = noise()", "tests/samplers/test_restarts.py"),
     ("samplers/noise_levels.py", "[0 if known else t for known in clean]", "t", "tests/samplers/test_noise_levels.py"),
     ("prior/schedule.py", "max(1 - abar - sigma**2, 0.0) ** 0.5", "(1 - abar) ** 0.5", SCHEDULE),
     ("prior/schedule.py", "(1 - b) / (1 - a)", "(1 - a) / (1 - b)", SCHEDULE),

@@ -104,7 +104,7 @@ def measurements(**slices: int) -> pd.DataFrame:
 
 
 def test_a_number_is_the_mean_over_subjects_of_single_samples():
-    assert sentence(NUMBER, measurements()) == "- 20.5 ± 0.5, not 9.0 ± 0.0: 24 of 2: `a2a bench it`"
+    assert sentence(NUMBER, measurements()) == "- 20.5 ± 6.4, not 9.0 ± 0.0: 24 of 2: `a2a bench it`"
     one = measurements()
     assert sentence(NUMBER, one[one.subject == "a"]) == "- 20.0, not 9.0: 24 of 1: `a2a bench it`"
 
