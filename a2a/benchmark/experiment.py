@@ -179,6 +179,8 @@ class Experiment(Strict):
         For the record.
     prior, data, precision
         Weights of the prior, the slice store, and the number format in which the prior's network is evaluated.
+    split
+        Which slices are completed: ``test``, or ``val`` to choose settings, see ``experiments/tuning/``.
     undersampling
         How k-space is acquired.
     seed
@@ -196,6 +198,7 @@ class Experiment(Strict):
     prior: Path = Path("weights/phantom-any2all-64.safetensors")
     data: Path = Path("runs/data/phantom-any2all-64-ci")
     precision: Literal["float32", "bfloat16"] = "float32"
+    split: Literal["test", "val"] = "test"
     undersampling: Undersampling = Undersampling()
     seed: int = Field(0, ge=0, lt=2**31)
     weights: dict[str, Path] = {}

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from a2a.benchmark.partial import PartialResults
-from a2a.benchmark.table import NOISE_SEEDS, origin, read_table, test_digest
+from a2a.benchmark.table import NOISE_SEEDS, origin, read_table, split_digest
 from a2a.common.errors import Failure, InputError
 from a2a.common.progress import progress
 from a2a.common.rng import spawn
@@ -72,7 +72,7 @@ def _check(config: ReferencesConfig, train: SliceStore, tests: Sequence[SliceSto
 
 def _key(config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]) -> str:
     """Hash of everything that decides the rows of a table."""
-    digests = [train.manifest["sha256"]["train.npy"], *map(test_digest, tests)]
+    digests = [train.manifest["sha256"]["train.npy"], *map(split_digest, tests)]
     settings = [config.model_dump_json(exclude={"name", "profiles"}), trees.model_dump_json(), *digests]
     return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:16]
 

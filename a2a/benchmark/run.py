@@ -14,7 +14,7 @@ from a2a.benchmark.experiment import Experiment, Job
 from a2a.benchmark.measures import measured, of_slices
 from a2a.benchmark.partial import PartialResults
 from a2a.benchmark.runners import Runners
-from a2a.benchmark.table import NOISE_SEEDS, origin, tables, test_digest
+from a2a.benchmark.table import NOISE_SEEDS, origin, split_digest, tables
 from a2a.common.errors import InputError
 from a2a.common.progress import progress
 from a2a.common.rng import spawn
@@ -41,7 +41,7 @@ def run(
     prior
         The trained prior.
     store
-        Its test split is completed.
+        Its test split is completed, or its validation split where the experiment tunes.
     out
         The Parquet file; columns in `a2a.benchmark.table.SCHEMA`.
     batch
@@ -67,19 +67,19 @@ def run(
     for job in experiment.jobs:
         Scenario.parse(job.given, prior.spec).require_open(job.targets, prior.spec)
     runners = Runners(experiment, prior, batch)
-    jobs = {runners.key(job, test_digest(store)): job for job in experiment.jobs}
+    jobs = {runners.key(job, split_digest(store, experiment.split)): job for job in experiment.jobs}
     with PartialResults(out, jobs, overwrite) as kept:
         done = kept.done()
         for key in progress([key for key in jobs if key not in done], experiment.name):
             rows = complete_split(jobs[key], runners, store)
-            done[key] = rows.assign(job=key, **origin(experiment.name, experiment.seed, store))
+            done[key] = rows.assign(job=key, **origin(experiment.name, experiment.seed, store, experiment.split))
             kept.add(key, done[key])
         kept.join(pd.concat([done[key] for key in jobs]))
     return tables([out])
 
 
 def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFrame:
-    """Complete the test split as a job says and measure single samples and, of several, their mean.
+    """Complete the split of an experiment as a job says and measure single samples and, of several, their mean.
 
     Parameters
     ----------
@@ -96,10 +96,10 @@ def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFram
         Rows of `a2a.benchmark.table.SCHEMA` without the columns of `a2a.benchmark.table.origin`; a single one with a
         `reason` if the method refuses the scenario.
     """
-    split, spec, experiment = store.split("test"), store.spec, runners.experiment
+    split, spec, experiment = store.split(runners.experiment.split), store.spec, runners.experiment
     chosen = split.thinned(job.every).tolist()
     truth = torch.from_numpy(np.asarray(split.images[chosen], dtype=np.float32))
-    noise = spawn(experiment.seed + NOISE_SEEDS["test"], chosen)
+    noise = spawn(experiment.seed + NOISE_SEEDS[experiment.split], chosen)
     observation = Observation.simulate(truth, job.given, spec, experiment.undersampling, noise)
     labels = {
         "scenario": str(observation.scenario),

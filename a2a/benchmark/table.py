@@ -72,12 +72,12 @@ NOISE_SEEDS = {"train": 0, "val": 1, "test": 2}
 """Added to an experiment's seed for the noise of each split, alike for all methods and the trivial references."""
 
 
-def test_digest(store: SliceStore) -> str:
-    """Hash of the test split of a store."""
-    return store.manifest["sha256"]["test.npy"][:16]
+def split_digest(store: SliceStore, split: str = "test") -> str:
+    """Hash of a split of a store."""
+    return store.manifest["sha256"][f"{split}.npy"][:16]
 
 
-def origin(experiment: str, seed: int, store: SliceStore) -> dict[str, object]:
+def origin(experiment: str, seed: int, store: SliceStore, split: str = "test") -> dict[str, object]:
     """Columns that say where rows come from that were measured just now.
 
     Parameters
@@ -87,11 +87,13 @@ def origin(experiment: str, seed: int, store: SliceStore) -> dict[str, object]:
     seed
         Its seed.
     store
-        The slices that were measured.
+        Where the slices that were measured are.
+    split
+        Which of them; another one than ``test`` is named in ``dataset``, so that its rows are never taken for results.
     """
     return {
-        "dataset": f"{store.said('card')}/{store.said('profile')}",
-        "store": test_digest(store),
+        "dataset": f"{store.said('card')}/{store.said('profile')}" + ("" if split == "test" else f"/{split}"),
+        "store": split_digest(store, split),
         "experiment": experiment,
         "seed": seed,
         "device": machine()["device"],

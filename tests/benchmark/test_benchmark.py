@@ -19,6 +19,8 @@ from pydantic import ValidationError
 
 from a2a.benchmark import Experiment, Job, read_table, refusals, run, tables
 from a2a.benchmark.partial import PartialResults
+from a2a.benchmark.references import _observations
+from a2a.benchmark.runners import Runners
 from a2a.benchmark.table import SCHEMA, write_table
 from a2a.cli import bench
 from a2a.common.errors import Failure, InputError
@@ -26,9 +28,11 @@ from a2a.common.paths import repository
 from a2a.data.cards.card import find_card, load_card
 from a2a.data.store.read import SliceStore
 from a2a.data.store.write import StoreWriter
+from a2a.forward.completion import Completion
 from a2a.forward.scenario import Scenario
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.mmgan import MmGAN, MmGANConfig
+from a2a.methods.references.config import ReferencesConfig
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior.calibration import Calibration
 from a2a.prior.frequency_bands import white
@@ -61,6 +65,41 @@ JOBS = (
     Job(given="T1", targets=("T2",), steps=2, samples=2),
     Job(given="T1 + y(T2)", targets=("T2",), sampler="mps", steps=2, every=2),
 )
+
+
+def test_methods_and_references_are_given_the_same_noise(prior, store, tmp_path, monkeypatch):
+    seen: list[torch.Tensor] = []
+
+    class Echo:
+        def accepts(self, observation):
+            return None
+
+        def complete(self, observation, samples, generators):
+            seen.append(observation.adjoint)
+            return Completion(observation.adjoint[None], SPEC, 0.0, 0)
+
+    monkeypatch.setattr(Runners, "method", lambda self, job: Echo())
+    run(Experiment(name="e", jobs=JOBS[1:], seed=3), prior, store, tmp_path / "t.parquet")
+    config = ReferencesConfig(name="r", scenarios=[{"given": "T1 + y(T2)", "targets": ["T2"]}], seed=3, profiles={})
+    (theirs,) = _observations(store.split("test"), "test", "T1 + y(T2)", SPEC, config)
+    assert torch.equal(seen[0], theirs.adjoint[store.split("test").thinned(2)])
+
+
+def test_an_experiment_that_tunes_reads_the_validation_split_and_says_so(prior, store, tmp_path):
+    table = run(Experiment(name="e", jobs=JOBS[:1], split="val"), prior, store, tmp_path / "val.parquet")
+    assert set(table[table.metric == "psnr"].subject) == {"b"} and set(table.dataset) == {"none/ci/val"}
+    tested = run(Experiment(name="e", jobs=JOBS[:1]), prior, store, tmp_path / "t.parquet")
+    assert set(read_table(tmp_path / "val.parquet").job) != set(read_table(tmp_path / "t.parquet").job)
+    assert set(tested.dataset) == {"none/ci"}
+
+
+def test_tuning_reads_the_validation_split_and_nothing_else_does():
+    read = {}
+    for path in repository("experiments").rglob("*.yaml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "jobs" in content or "methods" in content and "claims" not in content:
+            read[path.relative_to(repository("experiments")).parts[0], path.stem] = Experiment.load(path).split
+    assert {name for name, split in read.items() if split == "val"} == {name for name in read if name[0] == "tuning"}
 
 
 def test_each_job_gives_a_value_for_every_subject_and_estimate(prior, store, tmp_path):

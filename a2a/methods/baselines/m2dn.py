@@ -157,6 +157,7 @@ class M2DN(Synthesis[M2DNConfig]):
 
     name: ClassVar[str] = "m2dn"
     fill: ClassVar[float | str] = "noise"
+    options: ClassVar[tuple[str, ...]] = ("sampling_steps",)
     Config: ClassVar[type[M2DNConfig]] = M2DNConfig
     Objective: ClassVar[type[Objective]] = M2DNObjective
 
