@@ -167,6 +167,15 @@ def numbers() -> str:
 def fill(text: str, made: str, name: str = "README.md") -> str:
     """Return a page with what stands between the marks exchanged.
 
+    Parameters
+    ----------
+    text
+        The page.
+    made
+        What stands between the marks then.
+    name
+        Of the page, for the message.
+
     Raises
     ------
     InputError
