@@ -71,8 +71,8 @@ NUMBERS = (
         "tikhonov-sense",
     ),
     Number(
-        "**{ours} dB** for CT from three MR contrasts, one sample each of {slices} slices; boosted trees, which "
-        "predict the mean, have {theirs} dB",
+        "**{ours} dB** for CT from three MR contrasts, {slices} slices of {subjects} synthetic heads; boosted trees, "
+        "which predict the mean, have {theirs} dB",
         "a2a bench experiments/phantom-any2all-64.yaml",
         ("phantom-any2all-64", "references"),
         "T1 + T2FLAIR + T2star",
@@ -166,6 +166,15 @@ def numbers() -> str:
 
 def fill(text: str, made: str, name: str = "README.md") -> str:
     """Return a page with what stands between the marks exchanged.
+
+    Parameters
+    ----------
+    text
+        The page.
+    made
+        What stands between the marks then.
+    name
+        Of the page, for the message.
 
     Raises
     ------
