@@ -64,7 +64,8 @@ def test_the_table_holds_the_prior_its_samples_and_what_it_is_compared_to(
     measured, missing = table.loc["T1 + y(FLAIR)"], table.loc["T1"]
     assert set(measured.index) - set(missing.index) == {("SENSE", "estimate")}
     assert set(missing.index) == {
-        ("prior, 1 evaluation", "sample"), ("prior, 2 evaluations", "sample"), ("prior, 2 evaluations", "mean of samples"),
+        ("prior, 1 evaluation", "sample"), ("prior, 2 evaluations", "sample"),
+        ("prior, 2 evaluations", "mean of samples"),
         ("the truth at 12 mm", "image"), ("at 12 mm, 2 evaluations", "sample"), ("boosted trees", "estimate"),
         ("at 12 mm, 2 evaluations", "mean of samples"),
     }  # fmt: skip
