@@ -13,6 +13,7 @@ Columns: ``part``, ``what`` (training step or forward pass), ``network`` and ``n
 The U-Net has the size of the shipped prior. The rows of `diffusers.UNet2DModel` need the extra ``bench``, see
 ``benchmarks/peers.py``: same widths, levels, attention, groups and time embedding, compared in each numerics and,
 last, as users get them: a2a in the fastest numerics, which it finds by itself, and diffusers in float32, its default.
+The part ``engines`` needs the extra ``onnx``.
 """
 
 import argparse
@@ -27,7 +28,13 @@ from peers import optional
 from side_by_side import Pairs, in_turn, row, write
 from torch import Tensor, nn
 
+from a2a.forward.stack import StackSpec
+from a2a.networks.plain import PlainConfig, PlainUNet
 from a2a.networks.unet import UNet, UNetConfig
+from a2a.prior.engine import OnnxPrior
+from a2a.prior.linear import LinearEstimate
+from a2a.prior.prior import Prior
+from a2a.prior.schedule import NoiseSchedule
 from a2a.training.numerics import CHOICES, arrange, autocast, fastest
 
 MODALITIES = 5
@@ -169,7 +176,31 @@ def peers(repeats: int) -> list[dict]:
     return table
 
 
-PARTS = {"numerics": numerics, "patches": patches, "diffusers": peers}
+def engines(repeats: int) -> list[dict]:
+    """Evaluations of 192 x 224 pixels by a plain network: PyTorch as it is, channels last, ONNX Runtime."""
+    pooled = LinearEstimate(torch.full((4, 1, 1), 0.4), (0.01 + 0.03 * torch.eye(4))[:, :, None, None])
+    names, mask = StackSpec.of("T1", "T1POST", "T2", "FLAIR"), torch.ones(224, 224, dtype=torch.bool)
+    mask[:24], mask[200:] = False, False  # and 8 more on both sides are looked at
+    priors = [
+        Prior(PlainUNet(PlainConfig(4)).eval().to(memory_format=layout), NoiseSchedule(), names, 224,
+              predicts="clean", linear=pooled)
+        for layout in (torch.contiguous_format, torch.channels_last)
+    ]  # fmt: skip
+    seen = [prior.within(mask) for prior in priors] + [OnnxPrior.of(priors[0]).within(mask)]
+    noisy, labels = torch.randn(4, 4, 224, 224), ("float32", "float32 channels_last", "float32 ONNX Runtime")
+    with torch.no_grad():
+        seconds = in_turn([partial(each.predict, noisy, 500) for each in seen], repeats, 1)
+    sizes = {"batch": 4, "parameters": round(sum(p.numel() for p in priors[0].network.parameters()) / 1e6, 2)}
+    table = []
+    for label, column in zip(labels[1:], seconds.T[1:], strict=True):
+        named = {"network": "plain, 192 x 224", "numerics": label, "what": "evaluation"}
+        floor = "plain, 192 x 224, float32"
+        line = row(f"evaluation, {label}", floor, 224, Pairs(seconds[:, 0].tolist(), column.tolist()), "")
+        table.append(line | named | sizes)
+    return table
+
+
+PARTS = {"numerics": numerics, "patches": patches, "diffusers": peers, "engines": engines}
 
 
 def main() -> None:

@@ -481,7 +481,9 @@ def test_values_that_no_scanner_gives_are_refused() -> None:
     hu, suvr = Modality("CT", "CT", "HU", (-1000.0, 1600.0)), Modality("PET", "PET", "SUVR", (0.0, 2.5))
     for modality, right, wrong, words in (
         (Modality("T1"), t1, scored, "% of its voxels are negative.*not z-scored"),
-        (hu, ct, ct + 1024, "100% of the middle .* above 300 HU.*subtract 1024"),
+        (Modality("T1"), t1, np.where(rng.random(head.shape) < 0.08, -t1, t1), "% of its voxels are negative"),
+        (hu, ct, ct + 1024, "its lowest value is 0, but air is -1000 HU; give CT in HU with the air around the head"),
+        (hu, ct, np.where(head > 0, ct + 1024, -1024), "100% of the middle .* above 300 HU.*subtract 1024"),
         (suvr, head, 5000 * head, "100% of the middle .* above 2.5 SUVR.*bring it to SUVR first"),
     ):
         for data in (right, wrong):

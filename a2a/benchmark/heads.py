@@ -7,7 +7,7 @@ chapter "Your own NIfTI files".
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from a2a.benchmark.coarse import CoarseRoute
 from a2a.common import provenance
 from a2a.common.errors import InputError
 from a2a.common.files import write_json, write_text
@@ -23,12 +24,15 @@ from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore, Split
 from a2a.evaluation.volumes import volume_measures
 from a2a.forward.observation import Observation
+from a2a.forward.scenario import Scenario
 from a2a.forward.undersampling import Undersampling
+from a2a.methods.references.reconstruction import tikhonov_sense, tune_lambda
 from a2a.methods.references.regression import BoostedTrees, TreesConfig
 from a2a.prior.prior import Prior
 from a2a.samplers.mds import mds
 
 TREES = TreesConfig(pixels=300_000, iterations=250, rate=0.08)
+TUNED = 6  # validation slices on which the weight of SENSE is chosen
 
 
 def observe(store: SliceStore, split: Split, rows: np.ndarray, given: str, undersampling: Undersampling) -> Observation:
@@ -76,7 +80,12 @@ def completions(
 
 
 def head_rows(
-    prior: Prior, store: SliceStore, subject: str, given: str, options: argparse.Namespace
+    prior: Prior,
+    store: SliceStore,
+    subject: str,
+    given: str,
+    options: argparse.Namespace,
+    coarse: CoarseRoute | None = None,
 ) -> Iterator[Mapping[str, object]]:
     """Yield a row of the table for each way to complete one head; single samples and their mean apart.
 
@@ -92,35 +101,58 @@ def head_rows(
         The scenario.
     options
         Of the command.
+    coarse
+        A prior of a coarser grid that is measured on the same slices.
     """
     split = store.split("test")
     rows = split.rows(subject)[options.every // 2 :: options.every]
-    observation = observe(store, split, rows, given, Undersampling(acceleration=options.acceleration))
+    undersampling = Undersampling(acceleration=options.acceleration)
+    observation = observe(store, split, rows, given, undersampling)
     truth, target = np.asarray(split.images[rows], np.float32), store.spec.index(options.target)
     brain = (truth > 0).any(axis=1)
     lesions = split.labels[rows, 0] > 0 if split.labels.shape[1] else None
-    common = {"subject": subject, "given": given, "target": options.target, "slices": len(rows)}
+
+    def row(method: str, of: str, image: np.ndarray, seconds: float) -> Mapping[str, object]:
+        common = {"subject": subject, "given": given, "target": options.target, "slices": len(rows)}
+        measured = volume_measures(image, truth[:, target], brain, lesions)
+        return common | {"method": method, "of": of} | measured | {"seconds": round(seconds, 1)}
+
     for name, samples, seconds in completions(prior, observation, options.steps, options.samples, options.rho):
-        images = samples[:, :, target].numpy()
-        kinds = {"mean of samples": images.mean(axis=0)} if len(images) > 1 else {}
-        for kind, image in {"sample": images[0], **kinds}.items():
-            yield (
-                common
-                | {"method": name, "of": kind}
-                | volume_measures(image, truth[:, target], brain, lesions)
-                | {"seconds": round(seconds, 1)}
-            )
+        yield from _of_samples(row, name, samples[:, :, target], seconds)
+    if coarse is not None:
+        images = torch.from_numpy(truth)
+        yield row(f"the truth at {coarse.millimetres:g} mm", "image", coarse.seen(images)[:, target].numpy(), 0.0)
+        steps, samples = max(options.steps), options.samples
+        found, seconds = coarse.complete(images, given, target, undersampling, steps, samples, options.rho)
+        found = torch.where(observation.support[:, target], found, 0.0)
+        yield from _of_samples(row, f"at {coarse.millimetres:g} mm, {steps} evaluations", found, seconds)
+    if observation.kinds[target] == "measured":
+        started, weight = time.perf_counter(), _weight_of_sense(store, given, undersampling)
+        image = tikhonov_sense(observation, weight)[:, target].numpy()
+        yield row("SENSE", "estimate", image, time.perf_counter() - started)
     clean = [i for i, kind in enumerate(observation.kinds) if kind == "clean"]
     if options.trees and clean:
         started, train = time.perf_counter(), store.split("train")
         trees = BoostedTrees.fit(train.images[:, clean], train.images[:, [target]], train.z_mm, TREES)
         image = trees.predict(truth[:, clean], split.z_mm[rows])[:, 0] * observation.support[:, target].numpy()
-        yield (
-            common
-            | {"method": "boosted trees", "of": "estimate"}
-            | volume_measures(image, truth[:, target], brain, lesions)
-            | {"seconds": round(time.perf_counter() - started, 1)}
-        )
+        yield row("boosted trees", "estimate", image, time.perf_counter() - started)
+
+
+def _of_samples(
+    row: Callable[[str, str, np.ndarray, float], Mapping[str, object]], name: str, samples: torch.Tensor, seconds: float
+) -> Iterator[Mapping[str, object]]:
+    """Yield a row of the first sample `(S, B, H, W)` and, of several, one of their mean."""
+    yield row(name, "sample", samples[0].numpy(), seconds)
+    if len(samples) > 1:
+        yield row(name, "mean of samples", samples.mean(dim=0).numpy(), seconds)
+
+
+def _weight_of_sense(store: SliceStore, given: str, undersampling: Undersampling) -> float:
+    """Tune the weight of SENSE on `TUNED` slices of the validation split."""
+    split = store.split("val")
+    rows = np.unique(np.linspace(0, len(split.images) - 1, TUNED).round().astype(int))
+    observation = observe(store, split, rows, given, undersampling)
+    return tune_lambda(observation, torch.from_numpy(np.asarray(split.images[rows], np.float32)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -136,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--acceleration", type=int, default=4, help="R of simulated k-space")
     parser.add_argument("--every", type=int, default=1, help="measure every n-th slice; jumps need all")
     parser.add_argument("--trees", action="store_true", help="also boosted trees, fitted on the training split")
+    parser.add_argument("--coarse", type=Path, help="weights of a prior on a coarser grid, measured on the same one")
     parser.add_argument("--bf16", action="store_true", help="evaluate the network in bf16")
     parser.add_argument("--out", type=Path, default=Path("runs", "heads"), help="folder for CSV and JSON")
     options = parser.parse_args(arguments)
@@ -146,12 +179,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prior = Prior.load(options.prior, store.spec, options.bf16)
     if prior.size != store.size:
         raise InputError(f"{options.prior} is for {prior.size} pixels, {options.store} has {store.size}.")
+    coarse = CoarseRoute(Prior.load(options.coarse), store) if options.coarse else None
+    for given in options.given:
+        Scenario.parse(given, store.spec).require_open([options.target], store.spec)
     subjects = list(dict.fromkeys(store.split("test").subjects.tolist()))
-    rows = [row for s in subjects for given in options.given for row in head_rows(prior, store, s, given, options)]
+    heads = [(subject, given) for subject in subjects for given in options.given]
+    rows = [row for head in heads for row in head_rows(prior, store, *head, options, coarse)]
     table = pd.DataFrame(rows)
     write_text(options.out / f"{stem}.csv", table.to_csv(index=False, float_format="%.5g"))
     record = {
         "prior": {"file": options.prior.name, "sha256": prior.digest, "bf16": prior.bf16},
+        "coarse": coarse and {"file": options.coarse.name, "sha256": coarse.prior.digest},
         "store": {"name": f"{store.said('card')}/{store.said('profile')}", "sha256": store.manifest["sha256"]},
         **{name: getattr(options, name) for name in ("given", "target", "steps", "samples", "rho", "every")},
         "commit": provenance.commit(Path(__file__).parent),

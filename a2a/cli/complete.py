@@ -247,9 +247,11 @@ def _announced(completes: "Method", acquisition: "Acquisition", samples: int) ->
     from a2a.common.progress import format_seconds, remark
     from a2a.methods.interface import Any2all
     from a2a.methods.quality import estimated_seconds
-    from a2a.patient.statement import in_words, statement
+    from a2a.patient.statement import doubts, in_words, statement
 
     remark(in_words(statement(completes.card, acquisition.geometry)))
+    for doubt in doubts(completes.card, acquisition.background):
+        typer.echo(doubt, err=True)
     if isinstance(completes, Any2all):
         slices = acquisition.observation.shape[0]
         takes = format_seconds(estimated_seconds(completes, acquisition.observation, samples))

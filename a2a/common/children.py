@@ -109,6 +109,20 @@ def leave_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Note SIGTERM in a list instead of ending at once, so that work can end where it is whole."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    former = signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
 def _leave(number: int, _: object) -> None:
     signal.signal(number, signal.SIG_IGN)  # once is enough, and what is half-written is being removed
     raise SystemExit(128 + number)

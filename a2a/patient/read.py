@@ -17,7 +17,7 @@ from a2a.data.kspace.file import is_kspace, read_kspace
 from a2a.data.kspace.frame import Grid
 from a2a.data.kspace.npz import KSpaceFile
 from a2a.data.volumes.foreground import find_head, known_background
-from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
+from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, require_upright, to_ras
 from a2a.data.volumes.normalisation import Normalisation, require_plausible, statistic
 from a2a.data.volumes.slices import SliceGeometry
 from a2a.forward.measured import KSpace, KSpaceLines
@@ -200,6 +200,7 @@ def _cut(
     """Orient, scale and slice images on one grid: where the slices lie, their scales, and slices `(N, H, W)`."""
     volumes = {name: to_ras(volume) for name, volume in originals.items()}
     require_same_grid(volumes.values())
+    require_upright(next(iter(volumes.values())))
     clean = [volume for name, volume in volumes.items() if name in _names(scenario, "clean")]
     seen = clean or list(volumes.values())
     head = find_head(seen[0]) if how.get("foreground") == "head" else None

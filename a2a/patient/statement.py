@@ -20,6 +20,8 @@ SHOWS = {
     "file": "skull-stripped brains",
 }
 """What the training images show, by the foreground of their card."""
+BACKGROUND = 0.1
+"""Share of a volume that is exactly 0 at least where the skull was stripped; a tight box around a brain has more."""
 
 
 def statement(card: Mapping[str, Any], geometry: SliceGeometry) -> dict[str, Any]:
@@ -66,6 +68,35 @@ def in_words(said: Mapping[str, Any]) -> str:
         f"Computed at {x:g} x {y:g} mm in planes {z:g} mm apart, by weights that learnt from "
         f"{_in_words(said['trained_on'])}. {said['use'].capitalize()}."
     )
+
+
+def doubts(card: Mapping[str, Any], background: np.ndarray | None) -> list[str]:
+    """Return in sentences how given images are unlike those that weights learnt from.
+
+    Parameters
+    ----------
+    card
+        Model card of the weights.
+    background
+        Where all given images are exactly 0, bool; None if there is none, or the weights learnt from whole heads.
+    """
+    if background is None or background.mean() >= BACKGROUND:
+        return []
+    return [
+        f"The given images show more than the brain ({background.mean():.0%} of their voxels are 0, as skull stripping "
+        "leaves them), but the weights learnt from skull-stripped brains: strip the skull first."
+    ]
+
+
+def simulated(card: Mapping[str, Any]) -> bool:
+    """Return whether weights are known to have learnt from simulated heads.
+
+    Parameters
+    ----------
+    card
+        Their model card.
+    """
+    return _heads(card.get("data", {}).get("card")) == "simulated heads"
 
 
 def learnt_from(card: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from a2a.forward.completion import Completion
 from a2a.forward.stack import Modality
 from a2a.methods.interface import Any2all, Method
 from a2a.patient.read import Acquisition
-from a2a.patient.statement import statement
+from a2a.patient.statement import doubts, simulated, statement
 from a2a.prior.engine import OnnxPrior
 from a2a.prior.prior import Prior
 
@@ -81,14 +81,14 @@ def complete_patient(
     with output_folder(out, overwrite).make(_room(acquisition, samples * keep_samples)) as folder:
         generators = spawn(seed, observation.shape[0], samples)
         done = method.complete(observation, samples, generators)
-        units = _write_maps(folder, acquisition, done, keep_samples)
+        units = _write_maps(folder, acquisition, done, keep_samples, simulated(method.card))
         for name, file in acquisition.simulated.items():
             write_kspace(folder / "kspace" / f"{name}.npz", file)
         _write_pictures(folder, acquisition, done)
         how = {"method": method.name, "weights": method.card.get("config", {}).get("name", "unnamed")}
         sampling = {"evaluations": done.evaluations, "samples": samples, "seed": seed} | _options(method)
         cost = {"seconds": round(done.seconds, 1), "machine": machine()}
-        said = statement(method.card, acquisition.geometry)
+        said = statement(method.card, acquisition.geometry) | {"doubts": doubts(method.card, acquisition.background)}
         write_json(folder / REPORT, _report(acquisition, units) | said | how | sampling | cost)
     return done
 
@@ -124,15 +124,22 @@ def _scale(acquisition: Acquisition, modality: Modality) -> tuple[Normalisation,
     return (scale, modality.unit) if scale else (Normalisation(0.0, 1.0), "image units, 0 to 1")
 
 
-def _write_maps(folder: Path, acquisition: Acquisition, done: Completion, keep_samples: bool) -> dict[str, str]:
-    """Write mean and deviation of each modality on the grid of the given images; return the units."""
+def _write_maps(
+    folder: Path, acquisition: Acquisition, done: Completion, keep_samples: bool, of_simulated: bool
+) -> dict[str, str]:
+    """Write mean and deviation of each modality on the grid of the given images; return the units.
+
+    What weights of simulated heads say in HU or SUVR is not of this patient, and the unit says so.
+    """
     units, modalities, computed = {}, tuple(done.spec), _computed(acquisition)
     for i in done.channels:
         modality, kind = modalities[i], acquisition.observation.kinds[i]
-        scale, units[modality.name] = _scale(acquisition, modality)
+        scale, unit = _scale(acquisition, modality)
+        learnt = of_simulated and modality.window is not None and kind == "missing" and acquisition.originals
+        units[modality.name] = f"{unit} of simulated heads, not of a patient" if learnt else unit
         if kind == "clean":
             volume = acquisition.originals[modality.name]
-            maps = {"": volume, "_std": Volume(np.zeros_like(volume.data), volume.affine)}
+            maps = {"": volume, "_std": Volume(np.zeros_like(volume.data), volume.affine, code=volume.code)}
         else:
             several = done.samples[:, :, i] if keep_samples else done.samples[:0, :, i]
             drawn = [_map(acquisition, computed, one.numpy(), scale.inverse) for one in several]
@@ -142,9 +149,11 @@ def _write_maps(folder: Path, acquisition: Acquisition, done: Completion, keep_s
                 "_std": _map(acquisition, computed, spread, lambda x: x),
             }
             if drawn:
-                maps["_samples"] = Volume(np.stack([volume.data for volume in drawn], axis=-1), drawn[0].affine)
+                stacked = np.stack([volume.data for volume in drawn], axis=-1)
+                maps["_samples"] = Volume(stacked, drawn[0].affine, code=drawn[0].code)
         for suffix, volume in maps.items():
-            write_volume(folder / f"{modality.name}{suffix}.nii.gz", volume.data, volume.affine)
+            path = folder / f"{modality.name}{suffix}.nii.gz"
+            write_volume(path, volume.data, volume.affine, volume.code, volume.stored)
     return units
 
 

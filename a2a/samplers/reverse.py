@@ -22,6 +22,8 @@ from a2a.samplers.neighbours import Neighbours
 
 RESTART = 0.85  # share of the T times at which a restart begins: outlines are still open, the size of the head is not
 
+_ALLOCATOR = "DefaultCPUAllocator"  # what PyTorch says where the memory of a processor ends
+
 OnStep = Callable[[int, Tensor, Tensor], None]
 """``on_step(t, x, x0)`` is called after every step with the time that it began at, its result and the clean estimate
 that it took, both `(B, n, H, W)` in the model's range. It is called once for each batch of rows."""
@@ -130,7 +132,10 @@ def reverse(
             step = step_for(everything[part].to(prior.like))
             noise = _noise(shape, draws[part], prior.like, partial(neighbours, first=first))
             done.append(to_image(prior.clamp(_walk(prior.schedule, passes, step, noise, on_step, bar))).cpu())
-        except torch.OutOfMemoryError as error:
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
+                if _ALLOCATOR not in str(error):
+                    raise
             raise InputError(_too_large(len(draws[part]))) from error
     for _ in bar:
         pass

@@ -17,10 +17,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from a2a.common.children import noted_signals
 from a2a.common.errors import InputError
 from a2a.common.files import say_if_full
 from a2a.common.outputs import check_place, hold
-from a2a.common.progress import progress
+from a2a.common.progress import progress, remark
 from a2a.common.provenance import accelerator, processor
 from a2a.common.rng import generator
 from a2a.training.batches import NETWORK
@@ -202,21 +203,31 @@ class _Run:
         state.arrange(chosen)
 
     def train(self, state: State, last: int) -> None:
-        """Take the steps up to `last`."""
+        """Take the steps up to `last`; on one device, SIGTERM ends them after the step at hand, with a checkpoint."""
         log = TrainingLog(self.out / LOG)
         ready = {name: self.fabric.setup(net, state.optimisers[name]) for name, net in state.networks.items()}
         if self.fabric.is_global_zero:
             self._open(state, log)
         started = time.perf_counter() - state.seconds
         inputs = self._inputs(range(state.step, last), self.workers)
-        for step, tensors in zip(self._steps(state.step, last), inputs, strict=True):
-            self._step(ready, state, tensors, step)
-            state.step, state.seconds = step + 1, time.perf_counter() - started
-            at_checkpoint = state.step % self.config.checkpoint_every == 0 or state.step == self.config.steps
-            if self.fabric.is_global_zero and (at_checkpoint or state.step % self.config.log_every == 0):
-                self._log(state, log, at_checkpoint)
-            if self.fabric.is_global_zero and (at_checkpoint or state.step == last):
-                save_checkpoint(self.out, state.checkpoint(), self.identity)
+        with noted_signals() if self.fabric.world_size == 1 else nullcontext([]) as asked:
+            for step, tensors in zip(self._steps(state.step, last), inputs, strict=True):
+                self._step(ready, state, tensors, step)
+                state.step, state.seconds = step + 1, time.perf_counter() - started
+                self._keep(state, log, state.step == last or bool(asked))
+                if asked:
+                    remark(f"asked to end; {self.out / CHECKPOINT} is of step {state.step}, --resume continues it")
+                    raise SystemExit(128 + asked[0])
+
+    def _keep(self, state: State, log: TrainingLog, ends: bool) -> None:
+        """Write the rows of the log and the checkpoints that are due after a step."""
+        if not self.fabric.is_global_zero:
+            return
+        at_checkpoint = state.step % self.config.checkpoint_every == 0 or state.step == self.config.steps
+        if at_checkpoint or state.step % self.config.log_every == 0:
+            self._log(state, log, at_checkpoint)
+        if at_checkpoint or ends:
+            save_checkpoint(self.out, state.checkpoint(), self.identity)
 
     def _open(self, state: State, log: TrainingLog) -> None:
         """Begin with a checkpoint, so that a folder that cannot be written shows now and every run can be resumed."""

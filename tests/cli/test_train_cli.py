@@ -22,6 +22,7 @@ from a2a.cli import main
 from a2a.data.store.write import StoreWriter
 from a2a.forward.stack import StackSpec
 from a2a.prior.prior import Prior
+from a2a.training import loop
 
 RECIPE = {
     "name": "blocks",
@@ -166,6 +167,25 @@ def test_two_processes_train_what_one_trains_with_the_whole_batch(workplace, a2a
     losses = [[float(row["loss"]) for row in csv.DictReader(open(f"{run}/log.csv"))] for run in ("one", "two")]
     assert len(losses[0]) == 3
     torch.testing.assert_close(*map(torch.tensor, losses), rtol=1e-5, atol=0)
+
+
+def test_sigterm_ends_after_the_step_with_a_checkpoint_that_goes_on(a2a, workplace, monkeypatch):
+    a2a("train blocks.yaml --data store --out whole")
+    save = loop.save_checkpoint
+
+    def save_and_ask(out: Path, *content: object) -> None:
+        save(out, *content)
+        if asked:
+            os.kill(os.getpid(), asked.pop())
+
+    asked = [signal.SIGTERM]  # it comes after the checkpoint with which a run begins
+    monkeypatch.setattr(loop, "save_checkpoint", save_and_ask)
+    code, _, err = a2a("train blocks.yaml --data store --out asked")
+    assert code == 128 + signal.SIGTERM and "Traceback" not in err
+    assert not Path("asked/prior.safetensors").exists()
+    assert a2a("train blocks.yaml --data store --out asked --resume")[0] == 0
+    whole, resumed = (load_file(f"{run}/prior.safetensors") for run in ("whole", "asked"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_a_store_that_does_not_match_its_manifest_is_refused_before_anything_is_written(a2a, workplace):

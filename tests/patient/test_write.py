@@ -18,7 +18,7 @@ from a2a.common.files import folder_atomically
 from a2a.data.volumes.nifti import Volume, read_volume, to_ras
 from a2a.methods.interface import Any2all
 from a2a.patient.read import read_patient
-from a2a.patient.statement import in_words, statement
+from a2a.patient.statement import doubts, in_words, statement
 from a2a.patient.write import complete_patient
 from a2a.prior.prior import Prior
 
@@ -119,6 +119,23 @@ def test_the_report_says_how_fine_it_is_and_what_the_weights_have_seen(patient, 
         "Computed at 8 x 8 mm in planes 8 mm apart, by weights that learnt from skull-stripped brains "
         "(simulated, data phantom-brats). For research only."
     )
+
+
+def test_weights_of_simulated_heads_give_a_patient_no_unit(patient, tiny_prior, tmp_path):
+    told = replace(tiny_prior, card=tiny_prior.card | {"data": tiny_prior.card["data"] | {"card": "phantom-any2all"}})
+    files = {"T1": patient.write("T1", "LAS")}
+    complete_patient(tmp_path / "out", read_patient("T1", files, told).between(3, 4), fast(told), **FAST)
+    units = json.loads((tmp_path / "out" / "report.json").read_text())["maps"]
+    assert units["CT"]["unit"] == "HU of simulated heads, not of a patient" and units["T1"]["unit"] == "a.u."
+
+
+def test_whole_heads_for_weights_of_stripped_ones_are_said(tiny_prior):
+    background = np.zeros((10, 10, 10), bool)
+    assert doubts(tiny_prior.card, None) == []
+    (said,) = doubts(tiny_prior.card, background)
+    assert said.startswith("The given images show more than the brain (0% of their voxels are 0")
+    background[:2] = True
+    assert doubts(tiny_prior.card, background) == []
 
 
 def test_samples_are_kept_as_a_fourth_axis_when_asked_for(patient, tiny_prior, tmp_path):

@@ -88,7 +88,12 @@ class Layout(Strict):
         return named | ({("mask", "brain mask"): self.brain_mask} if self.brain_mask else {})
 
     def matches(self, folder: Path, pattern: str) -> Iterator[tuple[str, str, Path]]:
-        """Yield (subject, session, file) of all files below `folder` that fit, in the order of their paths."""
+        """Yield (subject, session, file) of all files below `folder` that fit, in the order of their paths.
+
+        Where ``.nii.gz`` is expected, ``.nii`` is taken, too.
+        """
+        if pattern.endswith(".nii.gz"):
+            yield from self.matches(folder, pattern.removesuffix(".gz"))
         shell = pattern.replace("{subject}", self.subject).replace("{session}", self.session or "")
         exact = _with_names(pattern, self)
         for path in sorted(folder.glob(shell)):

@@ -19,12 +19,15 @@ from a2a.data.store.read import sha256
 from a2a.data.volumes.aligned import AlignedSeries, align_series
 from a2a.data.volumes.foreground import drop_unseen_planes, find_head, skull_stripped
 from a2a.data.volumes.labels import label_slices, label_volumes, read_label_maps
-from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, to_ras
+from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, require_upright, to_ras
 from a2a.data.volumes.normalisation import Normalisation, require_plausible, statistic
 from a2a.data.volumes.overlays import overlay_png
 from a2a.data.volumes.quality import quality
 from a2a.data.volumes.slices import SliceGeometry
 from a2a.forward.stack import StackSpec
+
+UNREADABLE = "unreadable"
+"""In place of the checksum of a file."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ class NiftiSubjects:
         for name, volume in volumes.items():
             if min(volume.data.shape) < 2:
                 raise InputError(f"{files[name]} has a single plane; a volume with several is needed")
+        require_upright(volumes[self.card.reference])
         labels = read_label_maps(scan, self.card.labels, self.layout, self.root, volumes[self.card.reference])
         series = align_series(volumes, self.card.reference, how.registration)
         foreground = self._foreground(scan, series)
@@ -258,7 +262,7 @@ def _checksum(path: Path) -> str:
     try:
         return sha256(path)
     except OSError:
-        return "unreadable"
+        return UNREADABLE
 
 
 def _example(layout: Layout) -> str:

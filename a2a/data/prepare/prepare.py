@@ -1,6 +1,7 @@
 """From a data card to a slice store."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from a2a.data.cards.card import DataCard, content_hash, load_card
 from a2a.data.cards.profiles import Profile
 from a2a.data.prepare.assembly import Plan, assemble
 from a2a.data.prepare.doubtful import Doubt, doubts
-from a2a.data.prepare.nifti_subjects import NiftiSubjects
+from a2a.data.prepare.nifti_subjects import UNREADABLE, NiftiSubjects
 from a2a.data.prepare.phantom_subjects import PhantomSubjects
 from a2a.data.prepare.subjects_at_work import Job, Skipped, finish_all
 from a2a.data.prepare.workplace import Workplace
@@ -108,6 +109,7 @@ def prepare(
         output_folder(out, overwrite).check()
     plan = _plan(card, chosen, profile, root, size)
     inputs = plan.source.inputs([name for name, _ in plan.listing])
+    _require_apart(plan.listing, inputs)
     provenance = _provenance(card, profile, size, inputs)
     if store := _reusable(out, provenance, overwrite):
         Workplace(out).sweep()
@@ -124,6 +126,35 @@ def prepare(
         assemble(plan, jobs, skipped, writer, provenance)
         place.clear()
     return _report(SliceStore.open(out), False, began)
+
+
+def _require_apart(listing: Sequence[tuple[str, str]], inputs: Mapping[str, Mapping[str, object]]) -> None:
+    """Refuse one image file in two splits, under whatever names: a test on it would be of what was learnt.
+
+    Parameters
+    ----------
+    listing
+        (subject, split) of all.
+    inputs
+        Checksums of a subject's files, by kind, name and path.
+
+    Raises
+    ------
+    InputError
+        Naming both subjects.
+    """
+    owners: dict[object, tuple[str, str]] = {}
+    for subject, split in listing:
+        for key, checksum in inputs.get(subject, {}).items():
+            if not key.startswith("image ") or checksum == UNREADABLE:
+                continue
+            other, where = owners.setdefault(checksum, (subject, split))
+            if where != split:
+                path = key.split(" ", 2)[2]
+                raise InputError(
+                    f"{path} of {subject} ({split}) is the same file as one of {other} ({where}); a scan may be in one "
+                    "split only, so remove one of the two."
+                )
 
 
 def _checked_size(card: DataCard, size: int | None) -> int:

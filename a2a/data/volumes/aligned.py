@@ -5,8 +5,12 @@ from typing import Literal
 
 import numpy as np
 
+from a2a.common.errors import InputError
 from a2a.data.volumes.nifti import Volume, on_one_grid, require_same_grid
 from a2a.data.volumes.registration import Alignment, align, resample
+
+OVERLAP = 0.5
+"""Share of what the reference shows that a series must cover."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ def align_series(volumes: dict[str, Volume], reference: str, registration: Liter
     Raises
     ------
     InputError
-        If grids differ and registration is not wanted or not installed.
+        If grids differ and registration is not wanted or not installed, or a series covers less than half of what the
+        reference shows.
     """
     fixed = volumes[reference]
     apart = [name for name, volume in volumes.items() if not on_one_grid(fixed, volume)]
@@ -59,6 +64,12 @@ def align_series(volumes: dict[str, Volume], reference: str, registration: Liter
     for name in apart:
         found = align(fixed, volumes[name])
         data, inside = resample(volumes[name], fixed, found.matrix)
+        shown = fixed.data > 0
+        if (share := float(inside[shown].mean()) if shown.any() else 0.0) < OVERLAP:
+            raise InputError(
+                f"{volumes[name].name}: it covers {share:.0%} of what {fixed.name} shows, and half is needed; name "
+                "series of the same part of the body, or leave this one out."
+            )
         result.volumes[name] = Volume(data, fixed.affine, volumes[name].path)
         result.alignments[name] = found
         result.before[name] = resample(volumes[name], fixed)[0]

@@ -11,13 +11,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from scipy import ndimage
 
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically
 from a2a.data.volumes.nifti_file import parsed
 from a2a.data.volumes.nifti_header import corner_distance, require_one_place
 
-GRID_TOLERANCE_MM = 0.01
+GRID_TOLERANCE_MM = 0.05  # tools round affines
+SHEAR, STEEPEST = 1e-3, 20  # cosine between axes, and degrees against transverse planes
 VOXEL_MM = (0.05, 50.0)  # outside of this a header's numbers cannot be millimetres of a patient
 _RAS = np.array([[0, 1], [1, 1], [2, 1]], dtype=float)
 
@@ -34,11 +36,17 @@ class Volume:
         ``float64 (4, 4)``, voxel index to RAS+ millimetres.
     path
         The file it was read from; None for computed volumes. Error messages name it.
+    code
+        NIfTI's number of the space of `affine`: 1 the scanner's, 2 another scan's, 3 and 4 an atlas's.
+    stored
+        Type in which the file holds its values, if they are whole numbers without a slope; else single precision.
     """
 
     data: np.ndarray
     affine: np.ndarray
     path: Path | None = None
+    code: int = 1
+    stored: str = "float32"
 
     @property
     def name(self) -> str:
@@ -55,7 +63,8 @@ def read_volume(path: Path | str, allow_empty: bool = False, channel: int | None
     """Read a 3-D NIfTI file (``.nii`` or ``.nii.gz``) and refuse what cannot be an image of a patient.
 
     The whole file is decompressed, so that the checksum at the end of a ``.nii.gz`` is verified too. Trailing axes of
-    length 1 are dropped.
+    length 1 are dropped; NaN around what the image shows, as some tools mark the background, becomes its lowest value,
+    or 0 if that is positive.
 
     Parameters
     ----------
@@ -90,12 +99,25 @@ def read_volume(path: Path | str, allow_empty: bool = False, channel: int | None
         raise InputError(f"{path} is truncated: its header promises more voxels than it holds.") from error
     if channel is not None:
         data = data[..., channel]
+    data = _without_nan_around(data)
     if not np.isfinite(data).all():
         bad = int(data.size - np.isfinite(data).sum())
         raise InputError(f"{path} has {bad} voxels that are NaN or infinite; every voxel must be a finite number.")
     if not (allow_empty or data.any()):
         raise InputError(f"{path} is all zero; an image with signal is needed.")
-    return Volume(data, affine, path)
+    header = image.header
+    code = int(header["sform_code"]) or int(header["qform_code"])
+    plain = image.get_data_dtype().kind in "iu" and image.dataobj.slope == 1 and image.dataobj.inter == 0
+    return Volume(data, affine, path, code, image.get_data_dtype().name if plain else "float32")
+
+
+def _without_nan_around(data: np.ndarray) -> np.ndarray:
+    """Replace NaN that reaches the border of the volume through NaN alone; what it encloses stays."""
+    unknown = np.isnan(data)
+    if not unknown.any() or unknown.all():
+        return data
+    around = unknown & ~ndimage.binary_fill_holes(~unknown)
+    return np.where(around, min(float(np.nanmin(data)), 0.0), data).astype(np.float32)
 
 
 def _sides(shape: tuple[int, ...], path: Path, channel: int | None) -> tuple[int, ...]:
@@ -140,6 +162,31 @@ def to_ras(volume: Volume) -> Volume:
     return Volume(data, volume.affine @ inv_ornt_aff(found, volume.data.shape), volume.path)
 
 
+def require_upright(volume: Volume) -> None:
+    """Refuse a grid that is sheared, or whose planes are turned by more than 20 degrees against the patient's.
+
+    Parameters
+    ----------
+    volume
+        In RAS order, see `to_ras`.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the angle.
+    """
+    axes = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    if np.abs(axes.T @ axes - np.eye(3)).max() > SHEAR:
+        raise InputError(f"{volume.name} has a sheared affine, its axes are not at right angles; resample it first.")
+    normal = np.cross(axes[:, 0], axes[:, 1])
+    angle = float(np.degrees(np.arccos(np.clip(normal[2], -1, 1))))
+    if angle > STEEPEST:
+        raise InputError(
+            f"{volume.name}: its planes are turned by {angle:.0f} degrees against transverse ones, and slices are cut "
+            f"along its grid; resample it to a grid within {STEEPEST} degrees of the patient's axes first."
+        )
+
+
 def from_ras(data: np.ndarray, like: Volume) -> Volume:
     """Bring RAS data back to the axes, the direction and the affine of the volume it came from.
 
@@ -159,13 +206,13 @@ def from_ras(data: np.ndarray, like: Volume) -> Volume:
     result = np.ascontiguousarray(apply_orientation(data, back))
     if result.shape != like.data.shape:
         raise InputError(f"Data of shape {data.shape} do not lie on the grid of {like.name} ({like.data.shape}).")
-    return Volume(result, like.affine, None)
+    return Volume(result, like.affine, None, like.code)
 
 
 def require_same_grid(volumes: Iterable[Volume]) -> None:
     """Refuse volumes whose voxels do not coincide.
 
-    Shapes must agree and the corners of the grids must lie within 0.01 mm of each other.
+    Shapes must agree and the corners of the grids must lie within 0.05 mm of each other.
 
     Raises
     ------
@@ -189,12 +236,14 @@ def require_same_grid(volumes: Iterable[Volume]) -> None:
 
 
 def on_one_grid(a: Volume, b: Volume) -> bool:
-    """Whether the voxels of two volumes coincide: equal shapes, corners within 0.01 mm."""
+    """Whether the voxels of two volumes coincide: equal shapes, corners within 0.05 mm."""
     return a.data.shape == b.data.shape and corner_distance(a.data.shape, a.affine, b.affine) <= GRID_TOLERANCE_MM
 
 
-def write_volume(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None:
-    """Write ``float32`` NIfTI in millimetres, under a temporary name and then renamed.
+def write_volume(
+    path: Path | str, data: np.ndarray, affine: np.ndarray, code: int = 1, stored: str = "float32"
+) -> None:
+    """Write NIfTI in millimetres, under a temporary name and then renamed.
 
     sform and qform are equal; for a sheared affine, which a quaternion cannot say, only the sform is set. Equal input
     gives equal bytes (the compressed stream carries no time).
@@ -207,6 +256,8 @@ def write_volume(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None
         ``(X, Y, Z)``, or ``(X, Y, Z, S)`` for several images on one grid.
     affine
         Voxels to world coordinates, mm, ``(4, 4)``.
+    code, stored
+        See `Volume`; data that are not whole are written at single precision whatever is asked for.
 
     Raises
     ------
@@ -218,9 +269,13 @@ def write_volume(path: Path | str, data: np.ndarray, affine: np.ndarray) -> None
         raise InputError(f"{path} must end in .nii or .nii.gz.")
     if np.ndim(data) not in (3, 4):
         raise InputError(f"{path}: data to write must be 3-D or 4-D, not of shape {np.shape(data)}.")
-    image = nib.Nifti1Image(np.asarray(data, dtype=np.float32), np.asarray(affine, dtype=np.float64))
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
+    values = np.asarray(data, dtype=np.float32)
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(stored)
+    values = whole if np.array_equal(whole, values) else values
+    image = nib.Nifti1Image(values, np.asarray(affine, dtype=np.float64), dtype=values.dtype)
+    image.set_sform(affine, code=code)
+    image.set_qform(affine, code=code)
     if not np.allclose(image.get_qform(), affine, rtol=1e-4, atol=1e-3):
         image.set_qform(None, code=0)
     image.header.set_xyzt_units("mm")

@@ -14,8 +14,10 @@ from a2a.common.errors import InputError
 from a2a.data.volumes.nifti import Volume
 from a2a.forward.stack import LARGEST, Modality
 
-NEGATIVE, OUTSIDE, BONE_HU = 0.15, 0.5, 300.0
+NEGATIVE, OUTSIDE, BONE_HU = 0.05, 0.5, 300.0
 """Largest share of negative voxels of an MR image, of the middle of an image outside its window, and what is bone."""
+AIR_HU, NO_AIR_HU = -900.0, -300.0
+"""A window that goes down to the first shows air; an image above the second everywhere has none."""
 _MARGIN, _RINGING = 0.05, 0.01
 
 
@@ -93,7 +95,7 @@ def statistic(how: Mapping[str, Any], name: str) -> tuple[float, float]:
 def require_plausible(volume: Volume, modality: Modality, scale: Normalisation) -> None:
     """Refuse values that cannot be what the modality's unit says: z-scored MR, CT as HU + 1024, PET in Bq/ml.
 
-    An MR image may have 15 % negative voxels, ringing left out. Of an image with a window, half of the middle (the
+    An MR image may have 5 % negative voxels, ringing left out. Of an image with a window, half of the middle (the
     middle half along each axis) may lie outside; of CT, half may be bone.
 
     Parameters
@@ -120,6 +122,11 @@ def require_plausible(volume: Volume, modality: Modality, scale: Normalisation) 
         return
     middle = data[tuple(slice(n // 4, n - n // 4) for n in data.shape)]
     margin = _MARGIN * (scale.high - scale.low)
+    if modality.kind == "CT" and unit == "HU" and scale.low <= AIR_HU and (lowest := float(data.min())) > NO_AIR_HU:
+        raise InputError(
+            f"{volume.name}: its lowest value is {lowest:g}, but air is -1000 HU; give {modality.name} in HU with the "
+            "air around the head."
+        )
     bone = BONE_HU if modality.kind == "CT" and unit == "HU" else np.inf
     for edge, outside, word in (
         (scale.high, middle > scale.high + margin, "above"),

@@ -1,5 +1,6 @@
 """Data sets as they lie on disks: folders and names copied from the wild, tiny images inside."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -256,6 +257,19 @@ def test_a_person_without_a_modality_is_named_with_the_missing_file(lay_out: Cal
     (skipped,) = _prepare("ixi", root, tmp_path / "store").skipped
     assert skipped.subject == "IXI012-HH-1211"
     assert skipped.reason == "missing PD: there is no file IXI-PD/IXI012-HH-1211-PD.nii.gz"
+
+
+def test_files_without_gz_are_taken_and_one_scan_in_two_splits_is_refused(open_ms: Callable, tmp_path: Path) -> None:
+    root = open_ms()
+    packed = root / "patient07" / "T2.nii.gz"
+    packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.unlink()
+    report = prepare("open-ms", tmp_path / "store", root, "ci", size=24)
+    assert report.rows["train"] and report.rows["test"] and not report.skipped
+    (root / "patient26" / "T1.nii.gz").write_bytes((root / "patient07" / "T1.nii.gz").read_bytes())
+    same = "patient26/T1.nii.gz of patient26 .test. is the same file as one of patient07 .train."
+    with pytest.raises(InputError, match=same):
+        prepare("open-ms", tmp_path / "other", root, "ci", size=24)
 
 
 def test_two_files_for_one_place_are_named(lay_out: Callable, tmp_path: Path) -> None:

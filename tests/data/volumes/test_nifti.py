@@ -7,9 +7,18 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from a2a.common.errors import InputError
-from a2a.data.volumes.nifti import Volume, from_ras, read_volume, require_same_grid, to_ras, write_volume
+from a2a.data.volumes.nifti import (
+    Volume,
+    from_ras,
+    read_volume,
+    require_same_grid,
+    require_upright,
+    to_ras,
+    write_volume,
+)
 
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 3.0, 0, -20], [0, 0, 4.0, 5], [0, 0, 0, 1]])
 DATA = np.random.default_rng(0).random((4, 5, 6)).astype(np.float32)
@@ -122,6 +131,45 @@ def test_bad_files_are_refused_by_name(fault: str, tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
+def test_nan_around_the_head_is_background_and_nan_inside_it_is_refused(tmp_path: Path) -> None:
+    inside = np.full((7, 8, 6), np.nan, np.float32)
+    inside[2:5, 2:6, 1:5] = 3.0
+    _save(tmp_path / "a.nii.gz", inside)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz").data, np.nan_to_num(inside))
+    inside[2, 2, 2] = -1000  # as air in CT
+    _save(tmp_path / "b.nii.gz", inside)
+    assert read_volume(tmp_path / "b.nii.gz").data[0, 0, 0] == -1000
+    inside[3, 4, 3] = np.nan
+    _save(tmp_path / "c.nii.gz", inside)
+    with pytest.raises(InputError, match="c.nii.gz has 1 voxels that are NaN or infinite"):
+        read_volume(tmp_path / "c.nii.gz")
+
+
+def test_grids_that_are_sheared_or_steep_are_refused() -> None:
+    steep, sheared = np.eye(4), np.eye(4)
+    steep[:3, :3] = Rotation.from_euler("x", 25, degrees=True).as_matrix()
+    sheared[0, 1] = 0.1
+    require_upright(Volume(DATA, AFFINE))
+    with pytest.raises(InputError, match="s.nii: its planes are turned by 25 degrees against transverse ones"):
+        require_upright(Volume(DATA, steep, Path("s.nii")))
+    with pytest.raises(InputError, match="s.nii has a sheared affine"):
+        require_upright(Volume(DATA, sheared, Path("s.nii")))
+
+
+def test_space_and_type_of_whole_numbers_come_back(tmp_path: Path) -> None:
+    image = nib.Nifti1Image((1000 * DATA).astype(np.int16), AFFINE)
+    image.set_sform(AFFINE, code=4)
+    nib.save(image, tmp_path / "in.nii.gz")
+    volume = read_volume(tmp_path / "in.nii.gz")
+    assert (volume.code, volume.stored) == (4, "int16")
+    write_volume(tmp_path / "out.nii.gz", volume.data, volume.affine, volume.code, volume.stored)
+    again = nib.load(tmp_path / "out.nii.gz")
+    assert again.get_data_dtype() == np.int16 and int(again.header["sform_code"]) == 4
+    np.testing.assert_array_equal(np.asarray(again.dataobj), np.asarray(image.dataobj))
+    write_volume(tmp_path / "half.nii.gz", volume.data + 0.5, volume.affine, 1, "int16")
+    np.testing.assert_array_equal(nib.load(tmp_path / "half.nii.gz").get_fdata(), volume.data + 0.5)
+
+
 def test_trailing_axes_of_length_1_and_one_volume_of_several(tmp_path: Path) -> None:
     _save(tmp_path / "one.nii.gz", DATA[..., None, None])
     np.testing.assert_array_equal(read_volume(tmp_path / "one.nii.gz").data, DATA)
@@ -144,8 +192,8 @@ def test_same_grid_names_both_files_and_the_difference() -> None:
 
 def test_a_small_rotation_counts_at_the_far_corner() -> None:
     turned = AFFINE.copy()
-    turned[0, 1] += 0.01
-    with pytest.raises(InputError, match="0.04 mm"):
+    turned[0, 1] += 0.02
+    with pytest.raises(InputError, match="0.08 mm"):
         require_same_grid([Volume(DATA, AFFINE), Volume(DATA, turned)])
 
 

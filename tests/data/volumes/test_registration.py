@@ -15,8 +15,9 @@ from a2a.data.phantom import PhantomConfig
 from a2a.data.phantom.volumes import write_volumes
 from a2a.data.prepare.prepare import prepare
 from a2a.data.store.read import SliceStore
+from a2a.data.volumes.aligned import align_series
 from a2a.data.volumes.foreground import drop_unseen_planes, find_head
-from a2a.data.volumes.nifti import Volume, read_volume, write_volume
+from a2a.data.volumes.nifti import Volume, read_volume, to_ras, write_volume
 from a2a.data.volumes.overlays import overlay_png
 from a2a.data.volumes.quality import noise_level
 from a2a.data.volumes.registration import align, antspy_version, mutual_information, resample
@@ -175,6 +176,21 @@ def test_the_registration_is_repeatable_to_the_bit(phantom: Path) -> None:
 
 
 @needs_antspy
+def test_a_series_of_less_than_half_of_the_head_is_refused(phantom: Path) -> None:
+    reference, other = (to_ras(read_volume(phantom / f"{name}.nii.gz")) for name in ("T1", "T2FLAIR"))
+    few = Volume(other.data[:, :, 20:32], other.affine @ _shift(20), Path("few.nii"))
+    with pytest.raises(InputError, match=r"few.nii: it covers \d\d% of what .* shows, and half is needed"):
+        align_series({"T1": reference, "T2FLAIR": few}, "T1", "rigid")
+
+
+def _shift(planes: int) -> np.ndarray:
+    """Let an affine begin some planes later."""
+    found = np.eye(4)
+    found[2, 3] = planes
+    return found
+
+
+@needs_antspy
 def test_moved_series_go_through_prepare_and_are_shown(phantom: Path, tmp_path: Path, write_scan: Callable) -> None:
     content = yaml.safe_load(find_card("open-ms-longitudinal").read_text(encoding="utf-8"))
     content["profiles"] = {"ci": {"train": ["patient01"], "test": ["patient03"]}}
@@ -185,9 +201,10 @@ def test_moved_series_go_through_prepare_and_are_shown(phantom: Path, tmp_path: 
         for word, name in series.items():
             volume = read_volume(phantom / f"{name}.nii.gz")
             volume = _moved(volume) if (patient, word) == ("patient03", "FLAIR") else volume
+            bright = 1.0 if patient == "patient01" else 1.001  # no file is in both splits
             path = tmp_path / "data" / patient / f"study1_{word}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_volume(path, volume.data, volume.affine)
+            write_volume(path, bright * volume.data, volume.affine)
     prepare(card, tmp_path / "one", tmp_path / "data")
     prepare(card, tmp_path / "two", tmp_path / "data", workers=2)
     files = [
