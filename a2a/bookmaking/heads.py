@@ -36,6 +36,7 @@ from a2a.prior.prior import Prior
 SCENARIOS = {"measured": "T1 + y(FLAIR)", "missing": "T1 + T1POST + T2"}
 TARGET, LESIONS = "FLAIR", "lesions"
 MOST_BYTES = 3 * 2**18  # of a picture, so that two are below 1.5 MiB
+THIN = 3  # planes, of which one that is interpolated may reach its neighbours
 SPREAD = 0.15  # deviation that is drawn white
 _ZOOM_MM, _QUALITY = 56, 86
 
@@ -116,8 +117,9 @@ def completed(
     Returns
     -------
     tuple
-        Volumes `(X, Y, Z)` in image units: ``T1`` as given, ``SENSE`` (the target without a prior, where its k-space is
-        given, with the weight that is best for this head), ``sample`` and ``deviation``; and the first and last plane.
+        Volumes `(X, Y, Z)` in image units: ``T1`` as given, ``SENSE`` (the target without a prior, where its k-space
+        is given, with the weight that is best for this head), ``sample``, ``mean`` and ``deviation`` of the samples;
+        and the first and last plane.
     """
     target = prior.spec.index(TARGET)
     files = {
@@ -139,6 +141,7 @@ def completed(
     images = {
         "T1": taken.observation.adjoint[:, prior.spec.index("T1")],
         "sample": done.samples[0, :, target],
+        "mean": done.mean[:, target],
         "deviation": done.std[:, target],
     }
     if taken.observation.kinds[target] == "measured":
@@ -147,7 +150,8 @@ def completed(
         weight = tune_lambda(taken.observation, truth, LAMBDAS[::4])
         images["SENSE"] = tikhonov_sense(taken.observation, weight)[:, target]
     volumes = {name: place.to_volume(image.numpy()) for name, image in images.items()}
-    volumes["sample"] = head.scale.forward(scale.inverse(volumes["sample"]))
+    for name in ("sample", "mean"):
+        volumes[name] = head.scale.forward(scale.inverse(volumes[name]))
     return volumes, (place.planes[0], place.planes[-1])
 
 
@@ -160,7 +164,9 @@ def views(head: Head) -> dict[str, tuple[slice | int, ...]]:
 
 
 def picture(head: Head, columns: Mapping[str, np.ndarray]) -> bytes:
-    """Draw volumes side by side, a row for each view, as a WebP file; the last column is the deviation of one plane.
+    """Draw volumes side by side, a row for each view, as a WebP file; the last column is a deviation.
+
+    Where a volume was computed in one plane alone, there is no sagittal view of it.
 
     Parameters
     ----------
@@ -189,7 +195,7 @@ def picture(head: Head, columns: Mapping[str, np.ndarray]) -> bytes:
             cell.imshow(image.T[::-1], vmin=0.0, **look)
             cell.set_xticks([])
             cell.set_yticks([])
-            cell.set_visible(name is not last or view != "sagittal")
+            cell.set_visible(view != "sagittal" or int((volume > 0).any(axis=(0, 1)).sum()) > THIN)
             if view == "axial":
                 cell.set_title(name, fontsize=8)
         line[0].set_ylabel(view, fontsize=8)
@@ -225,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prior", type=Path, required=True, help="weights that did not learn from the subject")
     parser.add_argument("--coarse", type=Path, help="weights of a coarser grid, drawn beside them")
     parser.add_argument("--card", default="open-ms", help="data card")
+    parser.add_argument("--scenario", choices=SCENARIOS, action="append", help="only this, in place of both")
     parser.add_argument("--subject", default="patient26")
     parser.add_argument("--steps", type=int, default=10, help="network evaluations of MDS")
     parser.add_argument("--samples", type=int, default=4)
@@ -232,38 +239,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bf16", action="store_true", help="evaluate the network in bf16")
     parser.add_argument("--out", type=Path, default=Path("book", "_static"), help="folder of the pictures")
     options = parser.parse_args(arguments)
-    names = {scenario: options.out / f"heads-{scenario}.webp" for scenario in SCENARIOS}
-    for path in (*names.values(), options.out / "heads.json"):
+    names = {scenario: options.out / f"heads-{scenario}.webp" for scenario in options.scenario or SCENARIOS}
+    for path in names.values():
         check_file(path)
+        check_file(path.with_suffix(".json"))
     card, prior = load_card(options.card), replace(Prior.load(options.prior), bf16=options.bf16)
     coarse = Prior.load(options.coarse) if options.coarse else None
-    head, captions = Head.find(card, options.root, options.subject, prior), {}
+    head = Head.find(card, options.root, options.subject, prior)
     most = int(head.lesions.sum(axis=(0, 1)).argmax())
-    for scenario, given in SCENARIOS.items():
+    for scenario, path in names.items():
+        given = SCENARIOS[scenario]
         found, planes = completed(head, given, prior, options.steps, 1, options.planes)
-        several = completed(head, given, prior, options.steps, options.samples, (most, most))[0]["deviation"]
+        several = completed(head, given, prior, options.steps, options.samples, (most, most))[0]
         columns = {"T1, given": found["T1"]}
         if "SENSE" in found:
             columns["FLAIR by SENSE"] = found["SENSE"]
         if coarse is not None:
             there = completed(head, given, coarse, options.steps, 1, planes)[0]["sample"]
             columns[f"completed at {coarse.size} x {coarse.size}"] = there
-        columns |= {"completed, one sample": found["sample"], "truth": _within(head.truth, planes)}
-        columns[f"deviation, {options.samples} samples"] = several
+        columns["completed, one sample"] = found["sample"]
+        columns[f"mean of {options.samples} samples"] = several["mean"]
+        columns["truth"] = _within(head.truth, planes)
+        columns[f"deviation of {options.samples}"] = several["deviation"]
         drawn = picture(head, columns)
-        write_atomically(names[scenario], lambda path, drawn=drawn: path.write_bytes(drawn))
+        write_atomically(path, lambda place, drawn=drawn: place.write_bytes(drawn))
         said = f"FLAIR of a head that the prior has not seen, completed from {given}; deviation white from {SPREAD} on."
-        captions[names[scenario].name] = caption(card, head, said)
-    record = {
-        "captions": captions,
-        "prior": {"file": options.prior.name, "sha256": prior.digest, "bf16": prior.bf16},
-        "coarse": coarse and {"file": options.coarse.name, "sha256": coarse.digest},
-        **{name: getattr(options, name) for name in ("card", "subject", "steps", "samples", "planes")},
-        "commit": provenance.commit(Path(__file__).parent),
-        "machine": provenance.machine(),
-    }
-    write_json(options.out / "heads.json", record)
-    print("\n".join(f"{path}: {path.stat().st_size // 2**10} KiB" for path in names.values()))
+        record = {
+            "caption": caption(card, head, said),
+            "prior": {"file": options.prior.name, "sha256": prior.digest, "bf16": prior.bf16},
+            "coarse": coarse and {"file": options.coarse.name, "sha256": coarse.digest},
+            **{name: getattr(options, name) for name in ("card", "subject", "steps", "samples", "planes")},
+            "commit": provenance.commit(Path(__file__).parent),
+            "machine": provenance.machine(),
+        }
+        write_json(path.with_suffix(".json"), record)
+        print(f"{path}: {len(drawn) // 2**10} KiB")
 
 
 def _within(volume: np.ndarray, planes: tuple[int, int]) -> np.ndarray:

@@ -38,15 +38,15 @@ def test_both_scenarios_are_drawn_with_a_caption_that_says_whose_they_are(words,
     monkeypatch.setenv("A2A_QUIET", "1")
     coarse = ["--coarse", str(tmp_path / "prior.safetensors")]
     main([*words, "--samples", "2", *coarse, "--out", str(tmp_path / "out")])
-    record = json.loads((tmp_path / "out" / "heads.json").read_text())
-    columns = {"heads-measured.webp": 6, "heads-missing.webp": 5}  # SENSE where there is k-space
+    columns = {"heads-measured.webp": 7, "heads-missing.webp": 6}  # SENSE where there is k-space
     for name, count in columns.items():
         image = np.asarray(Image.open(tmp_path / "out" / name).convert("RGB"))
         assert image.shape == (585, 190 * count, 3) and (tmp_path / "out" / name).stat().st_size < 2**17
         assert 0.05 < (image == 255).mean() < 0.9
+        record = json.loads((tmp_path / "out" / name).with_suffix(".json").read_text())
         for said in ("Open-MS cross-sectional, patient26, CC BY", "changed: scaled", "Lesjak"):
-            assert said in record["captions"][name]
-    assert "completed from T1 + y(FLAIR)" in record["captions"]["heads-measured.webp"]
+            assert said in record["caption"]
+        assert ("completed from T1 + y(FLAIR)" in record["caption"]) == (count == 7)
 
 
 def test_a_subject_that_is_not_there_is_named_with_those_that_are(words, tmp_path):
