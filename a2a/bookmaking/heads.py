@@ -21,6 +21,7 @@ from a2a.common import provenance
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically, write_json
 from a2a.common.outputs import check_file
+from a2a.common.paths import repository
 from a2a.common.rng import spawn
 from a2a.data.cards.card import DataCard, load_card
 from a2a.data.prepare.nifti_subjects import NiftiSubjects
@@ -210,6 +211,37 @@ def picture(head: Head, columns: Mapping[str, np.ndarray]) -> bytes:
     return packed.getvalue()
 
 
+def columns_of(
+    head: Head, given: str, prior: Prior, coarse: Prior | None, options: argparse.Namespace
+) -> dict[str, np.ndarray]:
+    """Complete a head in one scenario: what `picture` draws.
+
+    Parameters
+    ----------
+    head, given, prior
+        See `completed`.
+    coarse
+        A prior of a coarser grid, or None.
+    options
+        Of the command.
+    """
+    most = int(head.lesions.sum(axis=(0, 1)).argmax())
+    found, planes = completed(head, given, prior, options.steps, 1, options.planes)
+    several = completed(head, given, prior, options.steps, options.samples, (most, most))[0]
+    columns = {"T1, given": found["T1"]}
+    if "SENSE" in found:
+        columns["FLAIR by SENSE"] = found["SENSE"]
+    if coarse is not None:
+        there = completed(head, given, coarse, options.steps, 1, planes)[0]["sample"]
+        columns[f"completed at {coarse.size} x {coarse.size}"] = there
+    return columns | {
+        "completed, one sample": found["sample"],
+        f"mean of {options.samples} samples": several["mean"],
+        "truth": _within(head.truth, planes),
+        f"deviation of {options.samples}": several["deviation"],
+    }
+
+
 def caption(card: DataCard, head: Head, said: str) -> str:
     """Return what must stand below a picture: whose data, under which licence, what was changed, whom to cite.
 
@@ -246,21 +278,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     card, prior = load_card(options.card), replace(Prior.load(options.prior), bf16=options.bf16)
     coarse = Prior.load(options.coarse) if options.coarse else None
     head = Head.find(card, options.root, options.subject, prior)
-    most = int(head.lesions.sum(axis=(0, 1)).argmax())
     for scenario, path in names.items():
         given = SCENARIOS[scenario]
-        found, planes = completed(head, given, prior, options.steps, 1, options.planes)
-        several = completed(head, given, prior, options.steps, options.samples, (most, most))[0]
-        columns = {"T1, given": found["T1"]}
-        if "SENSE" in found:
-            columns["FLAIR by SENSE"] = found["SENSE"]
-        if coarse is not None:
-            there = completed(head, given, coarse, options.steps, 1, planes)[0]["sample"]
-            columns[f"completed at {coarse.size} x {coarse.size}"] = there
-        columns["completed, one sample"] = found["sample"]
-        columns[f"mean of {options.samples} samples"] = several["mean"]
-        columns["truth"] = _within(head.truth, planes)
-        columns[f"deviation of {options.samples}"] = several["deviation"]
+        columns = columns_of(head, given, prior, coarse, options)
         drawn = picture(head, columns)
         write_atomically(path, lambda place, drawn=drawn: place.write_bytes(drawn))
         said = f"FLAIR of a head that the prior has not seen, completed from {given}; deviation white from {SPREAD} on."
@@ -269,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "prior": {"file": options.prior.name, "sha256": prior.digest, "bf16": prior.bf16},
             "coarse": coarse and {"file": options.coarse.name, "sha256": coarse.digest},
             **{name: getattr(options, name) for name in ("card", "subject", "steps", "samples", "planes")},
-            "commit": provenance.commit(Path(__file__).parent),
+            "commit": provenance.commit(repository()),
             "machine": provenance.machine(),
         }
         write_json(path.with_suffix(".json"), record)
