@@ -20,6 +20,7 @@ from a2a.common import provenance
 from a2a.common.errors import InputError
 from a2a.common.files import write_json, write_text
 from a2a.common.outputs import check_file
+from a2a.common.paths import repository
 from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore, Split
 from a2a.evaluation.volumes import volume_measures
@@ -192,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "coarse": coarse and {"file": options.coarse.name, "sha256": coarse.prior.digest},
         "store": {"name": f"{store.said('card')}/{store.said('profile')}", "sha256": store.manifest["sha256"]},
         **{name: getattr(options, name) for name in ("given", "target", "steps", "samples", "rho", "every")},
-        "commit": provenance.commit(Path(__file__).parent),
+        "commit": provenance.commit(repository()),
         "machine": provenance.machine(),
     }
     write_json(options.out / f"{stem}.json", record)

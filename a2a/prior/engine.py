@@ -173,7 +173,13 @@ class OnnxPrior:
 
     @classmethod
     def at(cls, prior: Prior, path: Path, threads: int = 1) -> "OnnxPrior":
-        """Open a file, which is exported first if it is not there."""
+        """Open a file, which is exported first if it is not there.
+
+        Parameters
+        ----------
+        prior, path, threads
+            See the class.
+        """
         if not path.exists():
             export_onnx(prior, path)
         return cls(prior, path, threads)
