@@ -17,6 +17,7 @@ CARRIED = (
     "book/**/*",
     "data_cards/**/*.yaml",
     "experiments/**/*.yaml",
+    "experiments/**/*.csv",
     "results/*",
     "weights/*.json",
 )

@@ -96,7 +96,7 @@ def test_its_page_on_an_index_has_no_link_that_leads_nowhere(wheel):
         head, text = archive.read(name).decode().split("\n\n", 1)
     assert text.startswith("# Any2all") and "Description-Content-Type: text/markdown" in head
     assert re.findall(r"\]\((?!https://)[^)]*\)", text) == []
-    assert "*One prior, four observations" not in text and "## In Python" in text
+    assert "*One model, four scenarios" not in text and "*A real head" not in text and "## Five lines of Python" in text
     project = tomllib.loads(repository("pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"Requires-Python: {project['requires-python']}" in head
     workflow = repository(".github", "workflows", "check.yml").read_text(encoding="utf-8")

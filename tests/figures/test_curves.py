@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from a2a.common.errors import InputError
+from a2a.evaluation.statistics import mean_interval
 from a2a.figures import gaussian_posterior, metric_intervals, schedule_curves
 
 MEAN, COV = np.array([0.4, 0.6]), np.array([[0.04, 0.018], [0.018, 0.09]])
@@ -51,7 +52,8 @@ def test_metric_intervals_draw_subjects_and_means(table):
     dots, means = figure.data[2:]
     mine = table[(table["method"] == "MDS") & (table["scenario"] == "T1")]["value"]
     assert means.x[0] == pytest.approx(mine.mean())
-    assert mine.min() <= means.x[0] - means.error_x.arrayminus[0] < means.x[0] + means.error_x.array[0] <= mine.max()
+    reach = means.x[0] - means.error_x.arrayminus[0], means.x[0] + means.error_x.array[0]
+    assert reach == pytest.approx(mean_interval(mine))
     assert figure.layout.xaxis.title.text == "PSNR (dB)" and figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
     assert list(dots.x[:5]) == list(mine) and dots.showlegend is False
     assert means.name == "MDS" and means.marker.symbol != figure.data[1].marker.symbol
