@@ -811,9 +811,10 @@ def test_one_bad_subject_does_not_end_a_preparation(card: Path, scan: bytes, tmp
     unit[123] = 7
     strange = {"huge": huge, "infinite": infinite, "unit": unit, "x" * 230: scan, "a\rb": scan, "=1+1": scan}
     strange |= {"-rf": scan, os.fsdecode(b"\xff\xfe"): scan, "\x1b[31mred": scan, "$(touch PWNED)": scan}
-    for name, content in {"good": scan, "fine one": scan, **strange}.items():
+    for i, (name, content) in enumerate({"good": scan, "fine one": scan, **strange}.items()):
         (tmp_path / "data" / name).mkdir(parents=True)
-        (tmp_path / "data" / name / "x.nii").write_bytes(content)
+        own = content[:148] + bytes([65 + i]) + content[149:]  # its description, so that no two files are the same
+        (tmp_path / "data" / name / "x.nii").write_bytes(own)
         (tmp_path / "data" / name / "._x.nii").write_bytes(b"\0\5\x16\7" + bytes(4092))
     before = set(tmp_path.iterdir())
     report = prepare(card, tmp_path / "out", tmp_path / "data")
