@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("store", type=Path)
     parser.add_argument("options", nargs="+")
-    parser.add_argument("--every", type=int, default=4, help="every so-manyth of the 64 slices")
+    parser.add_argument("--every", type=int, default=4, help="take one of so many of the 64 slices")
     asked = parser.parse_args()
     store = SliceStore.open(asked.store)
     found = load_method(str(asked.weights), spec=store.spec)
