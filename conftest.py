@@ -42,8 +42,10 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     return (yield)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name what may not be skipped."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
+    """Name what may not be skipped, after everything else, where whoever reads the end of a log sees it."""
+    yield
     if found := config.unknown_skips:
         terminalreporter.section(f"skipped, but not in {config.getoption('--known-skips')}", red=True)
         for line in found:
