@@ -40,7 +40,8 @@ class Table:
 
     Notes
     -----
-    Values are turned so that more is better: the negative of errors, distances, aliasing and costs, and for sharpness
+    Methods are compared on the same slices: where a table has a method with several numbers of slices, on most slices
+    that all of a comparison have. Values are turned so that more is better: the negative of errors, distances, aliasing and costs, and for sharpness
     relative to the truth ``-|log value|``. Differences of subjects are paired; the interval of Fréchet distances is
     that of a normal distribution with the deviation over halves of the subjects (1.96 of them for 95 %); costs have
     none.
@@ -49,9 +50,10 @@ class Table:
     def __init__(self, results: pd.DataFrame, refused: Mapping[str, str], confidence: float = 0.95):
         self._confidence = confidence
         single = results[results["estimate"] == "single sample"] if "estimate" in results else results
-        key = ["scenario", "modality", "method", "metric"]
+        key = ["slices", "scenario", "modality", "method", "metric"]
         self._values = {name: part.set_index("subject")["value"] for name, part in single.groupby(key)}
-        self._costs = single.groupby(key[:3])[["seconds", "evaluations", "slices"]].first().to_dict("index")
+        self._costs = single.groupby(key[:4])[["seconds", "evaluations"]].first().to_dict("index")
+        self._sizes = sorted({size for size, *_ in self._values}, reverse=True)
         self._tried = set(single[["method", "scenario"]].itertuples(index=False, name=None))
         self._refused = refused
 
@@ -77,7 +79,7 @@ class Table:
         method, metric
             Their names in the table.
         """
-        found = self._turned(place, method, metric)
+        found = self._combined([(1, place, method)], metric)
         return np.nan if found is None else float(found.mean())
 
     def between(self, place: Place, a: str, b: str, metric: str) -> Interval:
@@ -138,20 +140,21 @@ class Table:
         return (value, *mean_interval(whole.to_numpy(), self._confidence))
 
     def _combined(self, terms: list[tuple[int, Place, str]], metric: str) -> pd.Series | None:
-        parts = [(sign, self._turned(place, method, metric)) for sign, place, method in terms]
-        if any(part is None for _, part in parts):
-            return None
-        total = sum(sign * part for sign, part in parts).dropna()
-        return total if len(total) else None
+        for slices in self._sizes:
+            parts = [(sign, self._turned(slices, place, method, metric)) for sign, place, method in terms]
+            if all(part is not None for _, part in parts):
+                total = sum(sign * part for sign, part in parts).dropna()
+                return total if len(total) else None
+        return None
 
-    def _turned(self, place: Place, method: str, metric: str) -> pd.Series | None:
+    def _turned(self, slices: int, place: Place, method: str, metric: str) -> pd.Series | None:
         """Values by subject, more being better."""
         if metric in ("seconds", "evaluations"):
-            cost = self._costs.get((*place, method))
+            cost = self._costs.get((slices, *place, method))
             if cost is None:
                 return None
-            return pd.Series({EVERYBODY: -cost[metric] / (cost["slices"] if metric == "seconds" else 1)})
-        found = self._values.get((*place, method, metric))
+            return pd.Series({EVERYBODY: -cost[metric] / (slices if metric == "seconds" else 1)})
+        found = self._values.get((slices, *place, method, metric))
         if found is None:
             return None
         if metric in _ONE_IS_BEST:

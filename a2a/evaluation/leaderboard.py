@@ -4,6 +4,7 @@ Explained in the chapter "All methods side by side".
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,62 @@ from a2a.evaluation.metrics import summary
 from a2a.prior.weights import trainings
 
 GROUP = ["dataset", "scenario", "modality", "slices", "method"]
+
+
+class Column(NamedTuple):
+    """How a metric is written in a table for readers."""
+
+    title: str
+    factor: float = 1.0
+    digits: int = 2
+
+    def written(self, *values: float) -> str:
+        """Write a mean, or a mean with the ends of its interval.
+
+        Parameters
+        ----------
+        values
+            The mean, or mean, low and high, in the unit of the results.
+        """
+        mean, *ends = (f"{self.factor * value:.{self.digits}f}" for value in values)
+        return f"{mean} ({' to '.join(ends)})" if ends else mean
+
+
+def beside_print(table: pd.DataFrame, printed: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
+    """Write measured means with intervals, and beside them what a paper printed for data of its own.
+
+    Parameters
+    ----------
+    table
+        Results of one scenario and modality, as `a2a.benchmark.tables` returns them.
+    printed
+        ``method, metric, mean`` of the paper for the same scenario and modality, in the paper's units.
+    columns
+        The metrics to show, in order; the first ranks.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each ``method`` and ``estimate``, best first, as strings; "" where something was not measured or
+        not printed. Single samples have the paper's numbers beside them, means of samples have not.
+    """
+    chosen = table.assign(estimate=table["estimate"].fillna("single sample"))
+    groups = ["method", "estimate", "metric"]
+    means = summary(chosen.loc[chosen["metric"].isin(columns), [*groups, "subject", "value"]]).set_index(groups)
+    said = printed.set_index(["method", "metric"])["mean"]
+    first, rows = next(iter(columns)), []
+    for method, estimate in means.xs(first, level="metric")["mean"].sort_values(ascending=False).index:
+        row = {"method": method, "estimate": estimate}
+        for metric, column in columns.items():
+            there = (method, estimate, metric) in means.index
+            numbers = means.loc[(method, estimate, metric), ["mean", "low", "high"]] if there else ()
+            row[column.title] = column.written(*numbers) if there else ""
+        for metric, column in columns.items():
+            if metric in said.index.get_level_values("metric"):
+                there = estimate == "single sample" and (method, metric) in said.index
+                row[f"printed {column.title}"] = f"{said[method, metric]:.{column.digits}f}" if there else ""
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def leaderboard(table: pd.DataFrame) -> pd.DataFrame:

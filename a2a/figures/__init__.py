@@ -12,6 +12,7 @@ from a2a.figures.observations import modality_gains, modality_worth, observation
 from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and_coils
 from a2a.figures.reconstruction import answers_grid, methods_grid, reconstruction_grid
 from a2a.figures.show import show
+from a2a.figures.sorting import sortable_table
 from a2a.figures.source import live_source, sourced, table_source
 from a2a.figures.stacks import completion_panel, completion_sheet, realism_sheet, stack_grid
 from a2a.figures.static import contact_sheet
@@ -59,6 +60,7 @@ __all__ = [
     "scenario_ladder",
     "schedule_curves",
     "show",
+    "sortable_table",
     "sourced",
     "stack_grid",
     "table_source",

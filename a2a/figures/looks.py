@@ -56,6 +56,10 @@ METHODS = {
     "umm-csgm": Look("UMM-CSGM", "#8a3f5c", "diamond-cross", "dot"),
     "apt": Look("APT", "#4d6b2e", "square-cross", "dashdot"),
     "ftn": Look("FTN, ours", "#7d4a4a", "star-triangle-down", "dot"),
+    "boosted-trees": Look("boosted trees", "#555555", "y-up", "dash"),
+    "linear-regression": Look("linear regression", "#888888", "y-down", "dot"),
+    "tikhonov-sense": Look("SENSE", "#333333", "asterisk", "longdash"),
+    "zero-filled": Look("zero-filled", "#a0a0a0", "hash", "dashdot"),
 }
 """Look of each method by its name in the results tables; Any2all first."""
 

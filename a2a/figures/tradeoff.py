@@ -13,23 +13,31 @@ from a2a.figures.curves import log_ticks
 from a2a.figures.looks import looks
 
 
-def quality_curves(table: pd.DataFrame, metric: str = "psnr", unit: str = "PSNR (dB)") -> go.Figure:
-    """Draw a metric over the number of network evaluations, one line a method, one panel a modality.
+def quality_curves(
+    table: pd.DataFrame,
+    metric: str = "psnr",
+    unit: str = "PSNR (dB)",
+    over: str = "evaluations",
+    title: str = "network evaluations",
+) -> go.Figure:
+    """Draw a metric over a number such as that of network evaluations, one line a method, one panel a modality.
 
     Parameters
     ----------
     table
-        Long table with ``subject, modality, method, evaluations, metric, value``, one value for each subject in a
-        place.
+        Long table with ``subject, modality, method, metric, value`` and the column `over`, one value for each subject
+        in a place.
     metric, unit
         Which metric, and how its axis is called.
+    over, title
+        Column of positive numbers on a logarithmic axis, and how that is called.
 
     Raises
     ------
     InputError
         If a column or the metric is missing.
     """
-    needed = ["subject", "modality", "method", "evaluations", "metric", "value"]
+    needed = ["subject", "modality", "method", over, "metric", "value"]
     if missing := [column for column in needed if column not in table]:
         raise InputError(f"quality_curves needs a table with the column {missing[0]!r}.")
     chosen = table.loc[table["metric"] == metric, needed]
@@ -39,20 +47,20 @@ def quality_curves(table: pd.DataFrame, metric: str = "psnr", unit: str = "PSNR 
     figure = make_subplots(1, len(panels), subplot_titles=panels, horizontal_spacing=0.1)
     for method, style in looks(list(dict.fromkeys(chosen["method"]))).items():
         for column, modality in enumerate(panels, start=1):
-            rows = means[(means["method"] == method) & (means["modality"] == modality)].sort_values("evaluations")
+            rows = means[(means["method"] == method) & (means["modality"] == modality)].sort_values(over)
             reach = {"array": rows["high"] - rows["mean"], "arrayminus": rows["mean"] - rows["low"], "symmetric": False}
             figure.add_scatter(
-                x=rows["evaluations"], y=rows["mean"], error_y=reach | {"width": 3, "thickness": 1},
+                x=rows[over], y=rows["mean"], error_y=reach | {"width": 3, "thickness": 1},
                 name=style.label, legendgroup=method, showlegend=column == 1, mode="lines+markers",
                 line={"color": style.colour, "dash": style.dash}, marker={"symbol": style.symbol, "size": 8},
                 row=1, col=column,
             )  # fmt: skip
     ticks = [5, 10, 25, 50, 100, 250, 1000]
-    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[str(t) for t in ticks], title_text="network evaluations")
+    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[str(t) for t in ticks], title_text=title)
     figure.update_yaxes(title_text=unit, col=1)
     figure.update_layout(legend={"y": -0.28, "yanchor": "top"}, margin={"t": 30, "b": 90})
     methods = ", ".join(dict.fromkeys(chosen["method"]))
-    described = f"{unit} over network evaluations for {', '.join(panels)}, lines for {methods}."
+    described = f"{unit} over {title} for {', '.join(panels)}, lines for {methods}."
     return theme.finish(figure, described, 400)
 
 

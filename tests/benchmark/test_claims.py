@@ -55,6 +55,14 @@ def test_of_errors_distances_and_costs_less_is_better(metric):
     assert judged(order(metrics=[metric], better=["B"], worse=["A"]), results) == "contradicted"
 
 
+def test_methods_are_compared_on_the_same_slices():
+    few = table({("a", "one"): 30, ("b", "one"): 20}).assign(slices=4)
+    many = table({("a", "one"): 10, ("c", "one"): 20})
+    assert judged(order(), pd.concat([few, many])) == "supported"
+    assert judged(order(worse=["C"]), pd.concat([few, many])) == "contradicted"
+    assert judged(order(better=["B"], worse=["C"]), pd.concat([few, many])) == "not measured"
+
+
 def test_sharpness_is_best_at_one():
     results = table({("a", "one"): 0.9, ("b", "one"): 0.4, ("c", "one"): 2.5}, metric="hfr", spread=0.01)
     assert judged(order(metrics=["hfr"], worse=["B", "C"]), results) == "supported"

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from a2a.common.errors import InputError
-from a2a.evaluation.leaderboard import intervals, leaderboard, training_costs
+from a2a.evaluation.leaderboard import Column, beside_print, intervals, leaderboard, training_costs
 
 LABELS = {"dataset": "d", "scenario": "T1", "modality": "CT", "slices": 4}
 
@@ -64,3 +64,14 @@ def test_costs_come_from_model_cards():
     before = [{"name": "first", "data": "discs", "images_seen": 30, "seconds": 60}]
     found = training_costs({"mine": last | {"parameters": 7, "device": "a processor", "before": before}})
     assert found.loc["mine"].to_dict() == {"parameters": 7, "images": 42, "minutes": 2.5, "device": "a processor"}
+
+
+def test_what_a_paper_printed_stands_beside_single_samples_only(table):
+    printed = pd.DataFrame({"method": ["better", "absent"], "metric": ["ssim", "ssim"], "mean": [98.7, 1.0]})
+    found = beside_print(table, printed, {"psnr": Column("PSNR"), "ssim": Column("SSIM (%)", 100, 1)})
+    assert [*zip(found.method, found.estimate, strict=True)] == [
+        ("better", "mean of 4"), ("better", "single sample"), ("worse", "single sample"), ("reference", "single sample")
+    ]  # fmt: skip
+    assert found["PSNR"][2] == "22.00 (17.03 to 26.97)"  # Student: 4.303 * 2 / sqrt(3)
+    assert found["SSIM (%)"][2] == "22.0 (17.0 to 27.0)"
+    assert found["printed SSIM (%)"].tolist() == ["", "98.7", "", ""] and "printed PSNR" not in found

@@ -27,6 +27,11 @@ def test_a_line_for_each_method_and_a_panel_for_each_modality(table):
     np.testing.assert_allclose(line.x, [5, 50, 150])
     np.testing.assert_allclose(line.y, np.array([0.5, 5, 15]) + 6.5)
 
+    over = quality_curves(table.rename(columns={"evaluations": "start"}), over="start", title="start M")
+    assert over.layout.xaxis.title.text == "start M" and all(
+        (a.x == b.x).all() and (a.y == b.y).all() for a, b in zip(over.data, figure.data, strict=True)
+    )
+
 
 def test_wrong_tables_are_refused(table):
     with pytest.raises(InputError, match="column 'evaluations'"):
