@@ -41,10 +41,10 @@ class Table:
     Notes
     -----
     Methods are compared on the same slices: where a table has a method with several numbers of slices, on most slices
-    that all of a comparison have. Values are turned so that more is better: the negative of errors, distances, aliasing and costs, and for sharpness
-    relative to the truth ``-|log value|``. Differences of subjects are paired; the interval of Fréchet distances is
-    that of a normal distribution with the deviation over halves of the subjects (1.96 of them for 95 %); costs have
-    none.
+    that all of a comparison have. Values are turned so that more is better: the negative of errors, distances, aliasing
+    and costs, and for sharpness relative to the truth ``-|log value|``. Differences of subjects are paired; the
+    interval of Fréchet distances is that of a normal distribution with the deviation over halves of the subjects (1.96
+    of them for 95 %); costs have none.
     """
 
     def __init__(self, results: pd.DataFrame, refused: Mapping[str, str], confidence: float = 0.95):

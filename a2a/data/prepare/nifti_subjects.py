@@ -202,6 +202,7 @@ class NiftiSubjects:
         images = np.stack([geometry.to_slices(data) for data in scaled.values()], axis=1)
         cards = {label.name: label for label in self.card.labels}
         maps = [label_slices(map_, cards[name], geometry) for name, map_ in labels.items()]
+        drawn = np.stack(maps, axis=1) if maps else None
         z_mm, title = list(geometry.z_mm), f"{self.card.title}: {subject}"
         record = {
             "subject": self.scans[subject].subject,
@@ -221,9 +222,9 @@ class NiftiSubjects:
             list(geometry.planes),
             z_mm,
             record,
-            sheet_png(title, spec, z_mm, images),
+            sheet_png(title, spec, z_mm, images, drawn),
             self._overlay(title, series, geometry) if series.before else b"",
-            np.stack(maps, axis=1) if maps else None,
+            drawn,
         )
 
     def _overlay(self, title: str, series: AlignedSeries, geometry: SliceGeometry) -> bytes:

@@ -98,5 +98,5 @@ class PhantomSubjects:
             "normalisation": {name: asdict(scale) for name, scale in scales.items()},
             "volume_affine": made.affine.tolist(),
         }
-        sheet = sheet_png(f"{self.card.title}: subject {subject}", self.card.spec, z_mm, images)
+        sheet = sheet_png(f"{self.card.title}: subject {subject}", self.card.spec, z_mm, images, labels)
         return PreparedSubject(subject, images.astype(np.float16), chosen, z_mm, record, sheet, labels=labels)

@@ -61,6 +61,11 @@ def test_with_its_phase_in_the_maps_the_image_is_real(image):
     assert turned.noise_std < 3 * NOISE and torch.equal(turned.data, kspace.data)
 
 
+def test_a_phase_may_wrap(image):
+    kspace = scanned(image, 2.5)  # from -450 to 450 degrees
+    assert error(real_image(with_phase(kspace, "T1")), image) < 0.02 < 0.2 < error(real_image(kspace), image)
+
+
 def test_a_real_image_stays_as_it_is(image):
     kspace = scanned(image, 0.0)
     assert abs(error(real_image(with_phase(kspace, "T1")), image) - error(real_image(kspace), image)) < 5e-3

@@ -175,10 +175,10 @@ def test_the_discriminator_sees_what_it_is_told_to(method, condition, make_store
 @both
 def test_four_images_are_learnt_by_heart(method, make_store, tmp_path):
     store = make_store(size=32)
-    options = {"steps": 250, "lr": 4e-3, "warmup": 10, "nothing": False, "dropout": 0.0, "augmentation": {"flip": 0.0}}
+    options = {"steps": 120, "lr": 4e-3, "warmup": 10, "nothing": False, "dropout": 0.0, "augmentation": {"flip": 0.0}}
     objective = method.Objective(method.Config(**RUN | SIZES[method] | options), store)
     split = replace(store.split("val"), images=np.asarray(store.split("train").images))
     torch.manual_seed(0)
     before = validation_error(objective.finished(objective.networks()["generator"].eval(), {}), split)
     trained = method.load(train(objective, tmp_path / "run"))
-    assert validation_error(trained, split) < before / 10
+    assert validation_error(trained, split) < before / 5

@@ -151,7 +151,7 @@ def test_the_losses_update_their_own_network_and_all_of_it(method, make_store):
 @each
 def test_four_images_are_learnt_by_heart(method, make_store, tmp_path):
     store = make_store(size=16)
-    options = {"steps": 200, "lr": 4e-3, "warmup": 10, "augmentation": {"flip": 0.0}}
+    options = {"steps": 100, "lr": 4e-3, "warmup": 10, "augmentation": {"flip": 0.0}}
     options |= {"adversarial_weight": 0.1} if method is not MMSynMethod else {}
     options |= {"head": "linear", "width": 8} if method in (MMSynMethod, CocaGAN) else {}
     options |= {"curriculum": "none"}
@@ -160,7 +160,7 @@ def test_four_images_are_learnt_by_heart(method, make_store, tmp_path):
     torch.manual_seed(0)
     before = validation_error(objective.finished(objective.networks()[objective.product].eval(), {}), split)
     trained = method.load(train(objective, tmp_path / "run"))
-    assert validation_error(trained, split) < before / 4
+    assert validation_error(trained, split) < before / 3
 
 
 @each

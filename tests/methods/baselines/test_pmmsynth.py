@@ -228,11 +228,11 @@ def test_a_joint_training_goes_on_bit_for_bit(options, store, tmp_path):
 
 
 def test_eight_images_are_learnt_by_heart(collect, tmp_path):
-    options = {"steps": 250, "batch": 4, "adversarial_weight": 0.1, "width": 8, "augmentation": {"flip": 0.0}}
+    options = {"steps": 130, "batch": 4, "adversarial_weight": 0.1, "width": 8, "augmentation": {"flip": 0.0}}
     learned = collect(splits=("train", "train"))
     objective = PMMSynth.Objective(PMMSynthConfig(**CONFIG.model_dump() | options), learned)
     torch.manual_seed(0)
     before = collection_error(objective.finished(objective.networks()["generator"].eval(), {}), learned)
     trained = PMMSynth.load(train(objective, tmp_path / "run"))
     assert trained.datasets == {"here": ["T1", "T2FLAIR"], "there": ["T2FLAIR", "CT"]}
-    assert collection_error(trained, learned) < before / 4
+    assert collection_error(trained, learned) < before / 3

@@ -183,12 +183,12 @@ def test_a_run_repeats_itself_and_goes_on_after_an_interruption(make_store, tmp_
 
 def test_four_images_are_learnt_by_heart(make_store, tmp_path):
     store = make_store()
-    options = {"steps": 150, "pixel_weight": 10.0, "lr": 5e-3, "augmentation": {"flip": 0.0}, "penalty_every": 10}
+    options = {"steps": 80, "pixel_weight": 10.0, "lr": 5e-3, "augmentation": {"flip": 0.0}, "penalty_every": 10}
     objective = SynDiff.Objective(SynDiffConfig(**CONFIG.model_dump() | options), store)
     split = replace(store.split("val"), images=np.asarray(store.split("train").images))
     torch.manual_seed(0)
     before = validation_error(objective.finished(objective.networks()["generator"].eval(), {}), split)
-    assert validation_error(SynDiff.load(train(objective, tmp_path / "run")), split) < before / 4
+    assert validation_error(SynDiff.load(train(objective, tmp_path / "run")), split) < before / 3
 
 
 def test_noise_of_a_pair_is_that_of_the_slice(make_store):

@@ -139,7 +139,7 @@ def test_weights_return_and_training_goes_on_bit_for_bit(method, collect: Callab
 @both
 def test_eight_images_are_learnt_by_heart(method, collect: Callable[..., SliceStore], tmp_path):
     learned = collect(splits=("train", "train"))
-    options = {"steps": 300, "lr": 5e-3, "augmentation": {"flip": 0.0}}
+    options = {"steps": 150, "lr": 5e-3, "augmentation": {"flip": 0.0}}
     objective = method.Objective(method.Config(**RUN | SIZES[method] | options), learned)
     torch.manual_seed(0)
     before = collection_error(objective.finished(objective.networks()["generator"].eval(), {}), learned)
