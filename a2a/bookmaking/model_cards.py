@@ -22,6 +22,7 @@ from a2a.common.escaping import markdown
 from a2a.common.files import write_text
 from a2a.common.paths import repository
 from a2a.data.cards.card import DataCard, load_card
+from a2a.data.cards.parts import PhantomSource
 from a2a.evaluation.metrics import summary
 from a2a.figures.looks import METRICS, look
 from a2a.forward.stack import Modality, StackSpec
@@ -63,7 +64,7 @@ def model_card(path: Path, root: Path, rows: pd.DataFrame) -> str:
     about = read_yaml(root / "CITATION.cff", dict[str, Any])
     head = yaml.safe_dump(_head(path.stem, said, about, data, found), sort_keys=False, allow_unicode=True, width=120)
     parts = [f"---\n{head}---", f"# {path.stem}", _what(said, spec), USE, _use(path.stem, said)]
-    parts += [_data(data, said["card"]), *_results(found), _limits(data), _citation(about)]
+    parts += [_data(data, said["card"]), *_results(found), _limits(data), _citation(about, data)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -184,11 +185,16 @@ def _limits(data: DataCard) -> str:
     return "\n".join(["## Limits", "", text, *([""] if faults else []), *faults])
 
 
-def _citation(about: dict[str, Any]) -> str:
-    """The paper that introduces Any2all."""
+def _citation(about: dict[str, Any], data: DataCard) -> str:
+    """The paper that introduces Any2all, and whose images the weights learnt from where they are somebody's."""
     (paper,) = about["references"]
     names = ", ".join(f"{author['given-names']} {author['family-names']}" for author in paper["authors"])
-    return f"## Cite\n\n{names}. {paper['title']}. {paper['year']}. <{paper['url']}>"
+    lines = ["## Cite", "", f"{names}. {paper['title']}. {paper['year']}. <{paper['url']}>"]
+    if not isinstance(data.source, PhantomSource):
+        licence = data.licence
+        whose = f"The training images are those of {markdown(licence.owner)}, {markdown(licence.name)} (<{licence.url}>):"
+        lines += ["", whose, "", *(f"- {markdown(reference)}" for reference in data.citation)]
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

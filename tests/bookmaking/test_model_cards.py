@@ -57,3 +57,10 @@ def test_the_head_is_yaml_with_the_fields_of_model_hubs(rows):
 def test_weights_that_are_not_there_are_named():
     with pytest.raises(InputError, match="nowhere.safetensors: no such file"):
         main(["nowhere"])
+
+
+def test_whoever_owns_the_training_images_is_named(rows):
+    path = repository("weights", "open-ms-1mm.safetensors")
+    cited = model_card(path, repository(), rows).partition("## Cite")[2]
+    assert "University of Ljubljana" in cited and "CC BY" in cited and "10.1007/s12021-017-9348-7" in cited
+    assert "training images" not in model_card(repository("weights", "mmgan-64.safetensors"), repository(), rows)
