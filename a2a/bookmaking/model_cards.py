@@ -191,8 +191,8 @@ def _citation(about: dict[str, Any], data: DataCard) -> str:
     names = ", ".join(f"{author['given-names']} {author['family-names']}" for author in paper["authors"])
     lines = ["## Cite", "", f"{names}. {paper['title']}. {paper['year']}. <{paper['url']}>"]
     if not isinstance(data.source, PhantomSource):
-        licence = data.licence
-        whose = f"The training images are those of {markdown(licence.owner)}, {markdown(licence.name)} (<{licence.url}>):"
+        owner, licence = markdown(data.licence.owner), markdown(data.licence.name)
+        whose = f"The training images are those of {owner}, {licence} (<{data.licence.url}>):"
         lines += ["", whose, "", *(f"- {markdown(reference)}" for reference in data.citation)]
     return "\n".join(lines)
 
