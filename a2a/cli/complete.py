@@ -155,7 +155,7 @@ def _announced(completes: "Method", acquisition: "Acquisition", samples: int) ->
     from a2a.patient.statement import doubts, in_words, statement
 
     remark(in_words(statement(completes.card, acquisition.geometry)))
-    for doubt in doubts(completes.card, acquisition.background):
+    for doubt in doubts(completes.card, acquisition.observation, acquisition.background):
         typer.echo(doubt, err=True)
     if isinstance(completes, Any2all):
         slices = acquisition.observation.shape[0]

@@ -11,7 +11,9 @@ import numpy as np
 from a2a.common.errors import InputError
 from a2a.data.cards.card import load_card
 from a2a.data.cards.parts import PhantomSource
+from a2a.data.volumes.brightness import UNLIKE, brightness, distance
 from a2a.data.volumes.slices import SliceGeometry
+from a2a.forward.observation import Observation
 
 SHOWS = {
     "none": "whole heads",
@@ -70,22 +72,33 @@ def in_words(said: Mapping[str, Any]) -> str:
     )
 
 
-def doubts(card: Mapping[str, Any], background: np.ndarray | None) -> list[str]:
+def doubts(card: Mapping[str, Any], observation: Observation, background: np.ndarray | None) -> list[str]:
     """Return in sentences how given images are unlike those that weights learnt from.
 
     Parameters
     ----------
     card
         Model card of the weights.
+    observation
+        Of the patient; its clean images are looked at.
     background
         Where all given images are exactly 0, bool; None if there is none, or the weights learnt from whole heads.
     """
-    if background is None or background.mean() >= BACKGROUND:
-        return []
-    return [
-        f"The given images show more than the brain ({background.mean():.0%} of their voxels are 0, as skull stripping "
-        "leaves them), but the weights learnt from skull-stripped brains: strip the skull first."
-    ]
+    found = []
+    if background is not None and background.mean() < BACKGROUND:
+        found.append(
+            f"The given images show more than the brain ({background.mean():.0%} of their voxels are 0, as skull "
+            "stripping leaves them), but the weights learnt from skull-stripped brains: strip the skull first."
+        )
+    usual = card.get("data", {}).get("brightness", {})
+    for channel, name in enumerate(observation.spec.names):
+        seen = brightness(observation.data[channel].cpu().numpy()) if observation.kinds[channel] == "clean" else []
+        if seen and usual.get(name) and (off := distance(seen, usual[name])) > UNLIKE:
+            found.append(
+                f"The brightness of {name} is not distributed as in the images of training (percentiles differ by "
+                f"{off:.0%} of the median): make sure that this is {name}, of heads of the same kind."
+            )
+    return found
 
 
 def simulated(card: Mapping[str, Any]) -> bool:

@@ -88,7 +88,9 @@ def complete_patient(
         how = {"method": method.name, "weights": method.card.get("config", {}).get("name", "unnamed")}
         sampling = {"evaluations": done.evaluations, "samples": samples, "seed": seed} | _options(method)
         cost = {"seconds": round(done.seconds, 1), "machine": machine()}
-        said = statement(method.card, acquisition.geometry) | {"doubts": doubts(method.card, acquisition.background)}
+        said = statement(method.card, acquisition.geometry) | {
+            "doubts": doubts(method.card, acquisition.observation, acquisition.background)
+        }
         write_json(folder / REPORT, _report(acquisition, units) | said | how | sampling | cost)
     return done
 

@@ -24,6 +24,8 @@ from a2a.common.outputs import check_place, hold
 from a2a.common.progress import progress, remark
 from a2a.common.provenance import accelerator, processor
 from a2a.common.rng import generator
+from a2a.data.store.read import SliceStore
+from a2a.data.volumes.brightness import brightness
 from a2a.training.batches import NETWORK
 from a2a.training.checkpoint import (
     CHECKPOINT,
@@ -174,6 +176,12 @@ def _check(objective: Objective, out: Path, resume: bool, devices: int) -> None:
         raise InputError(f"{store.path}: its manifest.json lacks {', '.join(missing)}; prepare the store again.")
 
 
+def _brightness(store: SliceStore) -> dict[str, list[float]]:
+    """How bright each modality is in the slices of training."""
+    images = store.split("train").images
+    return {name: brightness(images[:, channel]) for channel, name in enumerate(store.spec.names)}
+
+
 def _require_free(out: Path) -> None:
     if not is_free(out):
         raise InputError(f"{out}: the folder is not empty; continue its run with --resume or choose another --out.")
@@ -296,7 +304,7 @@ class _Run:
         if self.fabric.is_global_zero:
             card = {
                 "config": self.config.model_dump(mode="json"),
-                "data": {key: store.said(key) for key in SOURCE},
+                "data": {key: store.said(key) for key in SOURCE} | {"brightness": _brightness(store)},
                 "slices": len(store.split("train")),
                 "images_seen": self.config.steps * self.config.batch,
                 "parameters": sum(p.numel() for p in state.ema.parameters()),

@@ -15,7 +15,9 @@ import torch
 
 from a2a.common.errors import InputError
 from a2a.common.files import folder_atomically
+from a2a.data.volumes.brightness import brightness
 from a2a.data.volumes.nifti import Volume, read_volume, to_ras
+from a2a.forward.observation import Observation
 from a2a.methods.interface import Any2all
 from a2a.patient.read import read_patient
 from a2a.patient.statement import doubts, in_words, statement
@@ -131,11 +133,24 @@ def test_weights_of_simulated_heads_give_a_patient_no_unit(patient, tiny_prior, 
 
 def test_whole_heads_for_weights_of_stripped_ones_are_said(tiny_prior):
     background = np.zeros((10, 10, 10), bool)
-    assert doubts(tiny_prior.card, None) == []
-    (said,) = doubts(tiny_prior.card, background)
+    nothing = Observation.build(tiny_prior.spec, {}, {}, (1, 16, 16))
+    assert doubts(tiny_prior.card, nothing, None) == []
+    (said,) = doubts(tiny_prior.card, nothing, background)
     assert said.startswith("The given images show more than the brain (0% of their voxels are 0")
     background[:2] = True
-    assert doubts(tiny_prior.card, background) == []
+    assert doubts(tiny_prior.card, nothing, background) == []
+
+
+def test_images_of_another_brightness_than_those_of_training_are_said(tiny_prior):
+    grey = torch.linspace(0.2, 1, 256).reshape(1, 16, 16)
+    usual = {name: brightness(grey.numpy()) for name in tiny_prior.spec.names}
+    card = {"data": {"brightness": usual}}
+    name = tiny_prior.spec.names[0]
+    assert doubts(card, Observation.build(tiny_prior.spec, {name: grey}, {}), None) == []
+    (said,) = doubts(card, Observation.build(tiny_prior.spec, {name: grey.sqrt()}, {}), None)
+    assert said.startswith(f"The brightness of {name} is not distributed as in the images of training (")
+    assert doubts(card, Observation.build(tiny_prior.spec, {name: 0 * grey}, {}), None) == []
+    assert doubts({}, Observation.build(tiny_prior.spec, {name: grey.sqrt()}, {}), None) == []
 
 
 def test_samples_are_kept_as_a_fourth_axis_when_asked_for(patient, tiny_prior, tmp_path):

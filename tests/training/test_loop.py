@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from a2a.common.errors import Failure, InputError
+from a2a.data.volumes.brightness import brightness
 from a2a.prior.prior import Prior
 from a2a.training import PriorConfig, PriorObjective, train
 from a2a.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
@@ -165,7 +166,9 @@ def test_the_card_says_how_the_weights_came_to_be(config, store, prepared):
     prior = Prior.load(weights)
     card = prior.card
     assert PriorConfig.model_validate(card["config"]) == config
-    assert card["data"] == {"card": "discs", "profile": "ci", "fingerprint": "f", "preprocessing": {"size": 16}}
+    seen = {name: brightness(store.split("train").images[:, i]) for i, name in enumerate(store.spec.names)}
+    source = {"card": "discs", "profile": "ci", "fingerprint": "f", "preprocessing": {"size": 16}}
+    assert card["data"] == source | {"brightness": seen} and all(seen.values())
     assert card["slices"] == 20 and card["seconds"] >= 0 and card["torch"] == torch.__version__
     assert card["device"].endswith("1 threads, float32")
     assert card["parameters"] == sum(p.numel() for p in prior.network.parameters())
