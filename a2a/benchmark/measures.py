@@ -8,7 +8,7 @@ from a2a.common.errors import InputError
 from a2a.evaluation.frechet import frechet_distance, standardised
 from a2a.evaluation.metrics import mae, psnr, ssim, subject_table
 from a2a.evaluation.radiomics import radiomic_features
-from a2a.evaluation.regions import region_table
+from a2a.evaluation.regions import heads, region_table
 from a2a.evaluation.sharpness import sharpness_table
 from a2a.forward.stack import StackSpec
 
@@ -16,6 +16,7 @@ EVERYBODY = "all subjects"
 """In place of a subject where a number, such as a Fréchet distance, is one of the whole split."""
 
 HALVES = 40
+Features = tuple[np.ndarray, np.ndarray]
 
 
 def measured(
@@ -26,6 +27,7 @@ def measured(
     targets: tuple[str, ...],
     acceleration: int | None = None,
     lesion: np.ndarray | None = None,
+    paired: bool = True,
 ) -> pd.DataFrame:
     """Measure the targets of completed stacks.
 
@@ -41,22 +43,31 @@ def measured(
         Of k-space that was given, for ``aliasing``; None leaves it out.
     lesion
         Where a lesion is, bool ``(N, H, W)``, for `a2a.evaluation.regions.region_table`; None leaves it out.
+    paired
+        Whether the completed stacks show the heads of the truth; samples from nothing do not.
 
     Returns
     -------
     pandas.DataFrame
         ``subject, modality, metric, value``: for each subject those of `a2a.evaluation.metrics.subject_table` and
-        `a2a.evaluation.sharpness.sharpness_table`; for all slices ``rfd``, the radiomic Fréchet distance, and
-        ``rfd_half``, the same of random halves of the subjects, the same halves for all methods, whose spread is the
+        `a2a.evaluation.sharpness.sharpness_table`, and ``psnr_air, mae_air`` outside of the head; for all slices
+        ``rfd``, the radiomic Fréchet distance inside the head of the truth (of each stack where they are not paired),
+        and ``rfd_half``, the same of random halves of the subjects, the same halves for all methods, whose spread is the
         standard error of rfd (`a2a.evaluation.finite_sample.subsampled`).
     """
     channels = [spec.index(name) for name in targets]
     x, y, only = truth[:, channels].numpy(), completed[:, channels].numpy(), spec.only(channels)
-    tables = [subject_table(x, y, subjects, only), sharpness_table(x, y.clip(0, 1), subjects, only, acceleration)]
+    inside = heads(truth.numpy())
+    looked = inside if paired else heads(completed.numpy())
+    tables = [subject_table(x, y, subjects, only)]
+    tables.append(sharpness_table(x, y.clip(0, 1), subjects, only, acceleration, paired))
     if lesion is not None:
         tables.append(region_table(x, y, lesion, subjects, only, "lesion"))
+    if paired:
+        tables.append(region_table(x, y, ~inside, subjects, only, "air"))
     for channel, name in enumerate(only.names):
-        tables.append(_distances(x[:, channel], y[:, channel], subjects, name))
+        features = radiomic_features(x[:, channel], inside), radiomic_features(y[:, channel].clip(0, 1), looked)
+        tables.append(_distances(*features, subjects, name))
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
@@ -84,9 +95,9 @@ def of_slices(
     return pd.Series(np.concatenate([*values.values()]).ravel(), index, name="value").reset_index()
 
 
-def _distances(real: np.ndarray, made: np.ndarray, subjects: np.ndarray, modality: str) -> pd.DataFrame:
+def _distances(real: Features, made: Features, subjects: np.ndarray, modality: str) -> pd.DataFrame:
     """Fréchet distances of one modality, of all subjects and of halves; none where images are too dark or too few."""
-    (x, seen), (y, shown) = radiomic_features(real), radiomic_features(made.clip(0, 1))
+    (x, seen), (y, shown) = real, made
     ids = np.unique(subjects)
     if min(len(x), len(y)) < 2:
         return pd.DataFrame()

@@ -118,7 +118,9 @@ def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFram
     factor = experiment.undersampling.acceleration
     folds = "measured" in observation.kinds and factor > 1 and truth.shape[-2] % factor == 0
     lesion = split.labels[chosen].any(axis=1) if split.labels.shape[1] else None
-    estimates, measure = _estimates(done), partial(measured, acceleration=factor if folds else None, lesion=lesion)
+    paired = set(observation.kinds) != {"missing"}
+    measure = partial(measured, acceleration=factor if folds else None, lesion=lesion, paired=paired)
+    estimates = _estimates(done)
     tables = [
         measure(truth, stacks, split.subjects[chosen], spec, job.targets).assign(**which)
         for which, stacks in estimates[:: len(done.samples)]  # the first sample, and of several the mean

@@ -16,8 +16,8 @@ from skimage.feature import graycomatrix
 
 from a2a.common.errors import InputError
 from a2a.evaluation.frechet import frechet_distance, standardised
+from a2a.evaluation.regions import heads
 
-FOREGROUND = 0.05
 FEWEST_PIXELS = 50
 LEVELS = 32
 SIGMAS = (1, 2)
@@ -39,20 +39,23 @@ _I, _J = np.mgrid[:LEVELS, :LEVELS]
 _SUM, _DIFFERENCE = (_I + _J).ravel(), np.abs(_I - _J).ravel()
 
 
-def radiomic_features(images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def radiomic_features(images: ArrayLike, masks: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Compute the features of each image.
 
     Parameters
     ----------
     images
         Slices of one modality, shape (N, H, W), image units [0, 1] (clipped).
+    masks
+        bool (N, H, W), where each image is looked at; by default its own head (`a2a.evaluation.regions.heads`). Give
+        the heads of the targets for images that are compared with their targets: the air is judged apart.
 
     Returns
     -------
     features : numpy.ndarray
         float64 (K, 90), in the order of `FEATURES`, of the K images with enough foreground.
     kept : numpy.ndarray
-        bool (N,), False where an image has fewer than 50 pixels above 0.05.
+        bool (N,), False where a mask has fewer than 50 pixels.
 
     Raises
     ------
@@ -61,9 +64,9 @@ def radiomic_features(images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
     Notes
     -----
-    The mask is the image above 0.05. Features are taken of the image, and of ``clip(0.5 + s^2 LoG_s(image), 0, 1)``
-    (edges and blobs) for s of 1 and 2 pixels: 15 of the values in the mask, and 15 of the co-occurrence of 32 levels
-    at distance 1, over four directions together, pairs of level 0 left out.
+    Features are taken of the image, and of ``clip(0.5 + s^2 LoG_s(image), 0, 1)`` (edges and blobs) for s of 1 and 2
+    pixels: 15 of the values in the mask, and 15 of the co-occurrence of 32 levels at distance 1, over four directions
+    together, pairs of level 0 left out.
     """
     stack = np.asarray(images, np.float64)
     if stack.ndim != 3:
@@ -71,8 +74,11 @@ def radiomic_features(images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     if not np.isfinite(stack).all():
         raise InputError("radiomic_features: the images have NaN or infinite values.")
     stack = np.clip(stack, 0, 1)
-    kept = (stack > FOREGROUND).sum(axis=(1, 2)) >= FEWEST_PIXELS
-    rows = [_of_image(image) for image in stack[kept]]
+    where = heads(stack[:, None]) if masks is None else np.asarray(masks, bool)
+    if where.shape != stack.shape:
+        raise InputError(f"radiomic_features: the masks must have the shape of the images, {stack.shape}.")
+    kept = where.sum(axis=(1, 2)) >= FEWEST_PIXELS
+    rows = [_of_image(image, mask) for image, mask in zip(stack[kept], where[kept], strict=True)]
     return np.reshape(rows, (len(rows), len(FEATURES))), kept
 
 
@@ -98,14 +104,13 @@ def radiomic_distance(real: ArrayLike, generated: ArrayLike) -> float:
     (x, _), (y, _) = radiomic_features(real), radiomic_features(generated)
     if min(len(x), len(y)) < 2:
         raise InputError(
-            f"rFD needs two or more images with {FEWEST_PIXELS} pixels above {FOREGROUND} in each set, "
+            f"rFD needs two or more images with heads of {FEWEST_PIXELS} pixels in each set, "
             f"found {len(x)} real and {len(y)} generated."
         )
     return frechet_distance(*standardised(x, y))
 
 
-def _of_image(image: np.ndarray) -> np.ndarray:
-    mask = image > FOREGROUND
+def _of_image(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     filtered = [np.clip(0.5 + s**2 * gaussian_laplace(image, s), 0, 1) for s in SIGMAS]
     return np.concatenate([part for x in (image, *filtered) for part in (_first_order(x[mask]), _texture(x, mask))])
 

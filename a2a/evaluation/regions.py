@@ -1,10 +1,11 @@
-"""Fidelity inside a region, such as a lesion, which is a small part of a slice and of its PSNR.
+"""Where the head is, and fidelity inside a region, such as a lesion, which is a small part of a slice and of its PSNR.
 
 Explained in the chapter "UMM-CSGM".
 """
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import binary_dilation, binary_fill_holes, label
 
 from a2a.common.errors import InputError
 from a2a.evaluation.metrics import IDENTICAL_DB
@@ -12,6 +13,35 @@ from a2a.forward.stack import StackSpec
 
 FEWEST = 20
 """Pixels of a subject's region; of fewer nothing is said."""
+
+
+HEAD = 0.1
+"""What is brighter than this in any modality belongs to a head; noise in the air is not."""
+_SPECK = 20
+
+
+def heads(stacks: np.ndarray) -> np.ndarray:
+    """Find the head of each slice, one pixel wider than what is seen of it.
+
+    Parameters
+    ----------
+    stacks
+        ``(N, n, H, W)``, image units; NaN counts as dark.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (N, H, W): above `HEAD` in any modality, without specks of fewer than 20 pixels, holes filled, dilated by
+        one pixel.
+    """
+    return np.stack([_head(bright) for bright in (stacks > HEAD).any(axis=1)])
+
+
+def _head(bright: np.ndarray) -> np.ndarray:
+    parts, _ = label(bright, np.ones((3, 3)))
+    large = np.bincount(parts.ravel()) >= _SPECK
+    large[0] = False
+    return binary_dilation(binary_fill_holes(large[parts]))
 
 
 def region_table(

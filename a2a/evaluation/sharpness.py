@@ -94,7 +94,12 @@ def aliasing(target: Images, prediction: Images, acceleration: int, axis: int = 
 
 
 def sharpness_table(
-    target: Images, prediction: Images, subjects: Sequence[str], spec: StackSpec, acceleration: int | None = None
+    target: Images,
+    prediction: Images,
+    subjects: Sequence[str],
+    spec: StackSpec,
+    acceleration: int | None = None,
+    paired: bool = True,
 ) -> pd.DataFrame:
     """Sharpness, and aliasing, of each subject and modality: rows like those of `a2a.evaluation.metrics.subject_table`.
 
@@ -108,6 +113,8 @@ def sharpness_table(
         Names of the n modalities.
     acceleration
         Undersampling R of the rows, for ``aliasing``; None leaves it out.
+    paired
+        False if predictions show other heads than the targets: then the window lies on each image's own.
 
     Returns
     -------
@@ -128,7 +135,7 @@ def sharpness_table(
             f"got {x.shape}, {y.shape} and {ids.shape}."
         )
     measures = {"hfr": high_frequency_energy, "gradient": mean_gradient}
-    parts = {name: (measure(y, x), measure(x)) for name, measure in measures.items()}
+    parts = {name: (measure(y, x if paired else y), measure(x)) for name, measure in measures.items()}
     if acceleration is not None:
         folded = aliasing(x, y, acceleration)
         parts["aliasing"] = (folded, np.where(np.isfinite(folded), 1.0, np.nan))

@@ -6,10 +6,12 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import kurtosis, skew
 
 from a2a.common.errors import InputError
+from a2a.evaluation.frechet import frechet_distance, standardised
 from a2a.evaluation.radiomics import FEATURES, radiomic_distance, radiomic_features
+from a2a.evaluation.regions import heads
 
 
-def heads(seed: int, count: int = 40) -> np.ndarray:
+def discs(seed: int, count: int = 40) -> np.ndarray:
     """Textured discs (count, 32, 32) of varying size and brightness on black."""
     rng = np.random.default_rng(seed)
     i, j = np.mgrid[:32, :32]
@@ -20,17 +22,17 @@ def heads(seed: int, count: int = 40) -> np.ndarray:
 
 
 def named(image: np.ndarray) -> dict[str, float]:
-    return dict(zip(FEATURES, radiomic_features(image[None])[0][0], strict=True))
+    return dict(zip(FEATURES, radiomic_features(image[None], image[None] > 0.05)[0][0], strict=True))
 
 
 def test_ninety_named_features():
     assert len(FEATURES) == len(set(FEATURES)) == 90
-    features, kept = radiomic_features(heads(0, 5))
+    features, kept = radiomic_features(discs(0, 5))
     assert features.shape == (5, 90) and kept.all() and np.isfinite(features).all()
 
 
 def test_first_order_features_are_those_of_the_masked_values():
-    image = heads(1, 1)[0]
+    image = discs(1, 1)[0]
     v, found = image[image > 0.05], named(image)
     p10, p50, p90 = np.percentile(v, (10, 50, 90))
     middle = v[(v >= p10) & (v <= p90)]
@@ -45,7 +47,7 @@ def test_first_order_features_are_those_of_the_masked_values():
 
 
 def test_co_occurrence_by_brute_force():
-    image = heads(2, 1)[0]
+    image = discs(2, 1)[0]
     levels = np.where(image > 0.05, np.minimum(np.floor(32 * image), 31), 0).astype(int)
     counts = np.zeros((32, 32))
     for di, dj in ((0, 1), (1, 0), (1, 1), (1, -1)):
@@ -79,10 +81,10 @@ def test_a_flat_disc_has_features_too():
 
 
 def test_nearly_empty_slices_are_left_out():
-    images = heads(3, 4)
+    images = discs(3, 4)
     images[1] = 0
     images[2] = 0
-    images[2, :7, :7] = 0.5  # 49 pixels
+    images[2, :5, :5] = 0.5  # 36 pixels with the one around
     features, kept = radiomic_features(images)
     assert kept.tolist() == [True, False, False, True] and len(features) == 2
     none, kept = radiomic_features(np.zeros((3, 32, 32)))
@@ -90,15 +92,29 @@ def test_nearly_empty_slices_are_left_out():
 
 
 def test_mirroring_leaves_the_features_and_order_leaves_the_distance():
-    images = heads(4, 10)
+    images = discs(4, 10)
     np.testing.assert_allclose(radiomic_features(images[:, :, ::-1])[0], radiomic_features(images)[0], rtol=1e-9)
     assert radiomic_distance(images, images) == pytest.approx(0, abs=1e-8)
-    other = heads(5, 12)
+    other = discs(5, 12)
     assert radiomic_distance(images, other[::-1]) == pytest.approx(radiomic_distance(images, other), rel=1e-9)
 
 
+def test_noise_in_the_air_is_no_difference_inside_the_head():
+    real, rng = discs(8), np.random.default_rng(0)
+    head = heads(real[:, None])
+    noisy = real + np.where(head, 0, 0.02 * np.abs(rng.standard_normal(real.shape)))
+    (x, _), (y, _) = radiomic_features(real, head), radiomic_features(noisy, head)
+    assert frechet_distance(*standardised(x, y)) < 0.05 * radiomic_distance(real, gaussian_filter(real, (0, 0.5, 0.5)))
+    assert radiomic_distance(real, noisy) < 0.05 * radiomic_distance(real, gaussian_filter(real, (0, 0.5, 0.5)))
+
+
+def test_a_mask_of_another_shape_is_refused():
+    with pytest.raises(InputError, match=r"shape of the images, \(2, 32, 32\)"):
+        radiomic_features(discs(0, 2), np.ones((2, 16, 16), bool))
+
+
 def test_distance_grows_with_blur_noise_and_gain_beyond_the_noise_floor():
-    real, other, rng = heads(6, 60), heads(7, 60), np.random.default_rng(0)
+    real, other, rng = discs(6, 60), discs(7, 60), np.random.default_rng(0)
     floor = radiomic_distance(real, other)
     blurred = [radiomic_distance(real, gaussian_filter(other, (0, s, s))) for s in (0.4, 0.7, 1.2)]
     noisy = [radiomic_distance(real, other + s * rng.standard_normal(other.shape)) for s in (0.03, 0.1)]
@@ -114,9 +130,9 @@ def test_distance_grows_with_blur_noise_and_gain_beyond_the_noise_floor():
         (np.zeros((32, 32)), r"\(N, H, W\), got \(32, 32\)"),
         (np.full((2, 32, 32), np.nan), "NaN"),
         (np.zeros((5, 32, 32)), "found 0 real and 5 generated"),
-        (np.concatenate([np.zeros((5, 32, 32)), heads(0, 1)]), "found 1 real"),
+        (np.concatenate([np.zeros((5, 32, 32)), discs(0, 1)]), "found 1 real"),
     ],
 )
 def test_bad_images(images, says):
     with pytest.raises(InputError, match=says):
-        radiomic_distance(images, heads(0, 5))
+        radiomic_distance(images, discs(0, 5))

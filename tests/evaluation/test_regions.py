@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from a2a.common.errors import InputError
-from a2a.evaluation.regions import FEWEST, region_table
+from a2a.evaluation.regions import FEWEST, heads, region_table
 from a2a.forward.stack import StackSpec
 
 SPEC = StackSpec.of("T1", "T2")
@@ -34,3 +34,15 @@ def test_shapes_must_fit():
     with pytest.raises(InputError, match=r"a mask \(N, H, W\), got"):
         images = np.zeros((2, 2, 8, 8))
         region_table(images, images, images.astype(bool), np.array([1, 2]), SPEC, "x")
+
+
+def test_a_head_is_what_is_bright_with_its_holes_and_a_pixel_around():
+    i, j = np.mgrid[:32, :32]
+    away = np.hypot(i - 15, j - 15)
+    bone, brain = (away > 8) & (away < 10), away < 6
+    stacks = np.stack([0.3 * brain, 0.9 * bone])[None] + 0.02  # the air of every image is noisy
+    stacks[0, 0, 1, 1] = 1.0  # a speck
+    stacks[0, 1, 30] = np.nan
+    (found,) = heads(stacks)
+    assert found[away < 10].all() and not found[away > 11.5].any()
+    assert not heads(np.zeros((1, 2, 32, 32))).any()

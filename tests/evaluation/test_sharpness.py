@@ -110,6 +110,20 @@ def test_empty_slices_do_not_count_and_empty_subjects_have_no_row(head):
     assert set(table["subject"]) == {"a"} and set(table[table["metric"] == "hfr"]["value"]) == {1.0}
 
 
+def test_other_heads_of_the_same_sharpness_score_one_wherever_they_lie():
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal((24, 1, 64, 64)), (0, 0, 1, 1))
+    i, j = np.mgrid[:64, :64]
+    here, there = np.hypot(i - 20, j - 20) < 14, np.hypot(i - 42, j - 42) < 18
+    target, prediction = (
+        (0.5 + noise[part]).clip(0.1, 1) * where for part, where in ((slice(12), here), (slice(12, 24), there))
+    )
+    ids, spec = ["a"] * 12, StackSpec.of("T1")
+    own = sharpness_table(target, prediction, ids, spec, paired=False).set_index("metric")["value"]
+    assert own["hfr"] == pytest.approx(1, abs=0.25)
+    laid_on_the_other = sharpness_table(target, prediction, ids, spec).set_index("metric")["value"]
+    assert not 0.75 < laid_on_the_other["hfr"] < 1.25
+
+
 @pytest.mark.parametrize(
     "call, says",
     [
