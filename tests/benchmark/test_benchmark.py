@@ -6,6 +6,7 @@ import random
 import resource
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +251,28 @@ def test_values_that_do_not_have_their_digest_are_refused(tmp_path):
     pq.write_table(changed, path, write_page_checksum=True)
     with pytest.raises(InputError, match="t.parquet: damaged, its values have not the digest"):
         read_table(path)
+
+
+def test_the_number_of_processes_changes_no_value(prior, store, tmp_path):
+    experiment, varying = Experiment(name="e", jobs=JOBS), ["seconds", "finished"]
+    run(experiment, prior, store, tmp_path / "one.parquet")
+    run(experiment, prior, store, tmp_path / "two.parquet", workers=2)
+    one, two = (read_table(tmp_path / f"{name}.parquet").drop(columns=varying) for name in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two, rtol=1e-5)
+
+
+class Deadly:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_worker_that_dies_is_a_sentence(prior, store, tmp_path):
+    deadly = replace(prior, card={"note": Deadly()})
+    with pytest.raises(Failure, match="worker process died, .*; run again with fewer --workers"):
+        run(Experiment(name="e", jobs=JOBS), deadly, store, tmp_path / "t.parquet", workers=2)
+    assert not (tmp_path / "t.parquet").exists()
 
 
 def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(prior, store, tmp_path):

@@ -1,0 +1,74 @@
+"""One job of a benchmark: complete the slices of a split, and measure."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+
+from a2a.benchmark.experiment import Job
+from a2a.benchmark.measures import measured, of_slices
+from a2a.benchmark.runners import Runners
+from a2a.benchmark.table import NOISE_SEEDS
+from a2a.common.rng import spawn
+from a2a.data.store.read import SliceStore
+from a2a.forward.completion import Completion
+from a2a.forward.observation import Observation
+
+
+def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFrame:
+    """Complete the split of an experiment as a job says and measure single samples and, of several, their mean.
+
+    Parameters
+    ----------
+    job
+        Scenario, method and settings.
+    runners
+        The methods.
+    store
+        The slices.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `a2a.benchmark.table.SCHEMA` without the columns of `a2a.benchmark.table.origin`; a single one with a
+        `reason` if the method refuses the scenario.
+    """
+    split, spec, experiment = store.split(runners.experiment.split), store.spec, runners.experiment
+    chosen = split.thinned(job.every).tolist()
+    truth = torch.from_numpy(np.asarray(split.images[chosen], dtype=np.float32))
+    noise = spawn(experiment.seed + NOISE_SEEDS[experiment.split], chosen)
+    observation = Observation.simulate(truth, job.given, spec, experiment.undersampling, noise)
+    labels = {
+        "scenario": str(observation.scenario),
+        "method": job.label,
+        "settings": job.settings,
+        "slices": len(chosen),
+        "weights": runners.weights(job),
+        "precision": runners.precision(job),
+    }
+    method = runners.method(job)
+    if reason := method.accepts(observation):
+        return pd.DataFrame([labels | {"reason": reason}])
+    done = method.complete(observation, job.samples, spawn(experiment.seed, chosen, job.samples))
+    if lacking := [name for name in job.targets if done.samples[:, :, spec.index(name)].isnan().all()]:
+        return pd.DataFrame([labels | {"reason": f"it does not make {', '.join(lacking)}"}])
+    factor = experiment.undersampling.acceleration
+    folds = "measured" in observation.kinds and factor > 1 and truth.shape[-2] % factor == 0
+    lesion = split.labels[chosen].any(axis=1) if split.labels.shape[1] else None
+    estimates, measure = _estimates(done), partial(measured, acceleration=factor if folds else None, lesion=lesion)
+    tables = [
+        measure(truth, stacks, split.subjects[chosen], spec, job.targets).assign(**which)
+        for which, stacks in estimates[:: len(done.samples)]  # the first sample, and of several the mean
+    ]
+    for which, stacks in estimates:
+        single = of_slices(truth, stacks, chosen, spec, job.targets)
+        tables.append(single.assign(**which, subject=split.subjects[single["slice"]]))
+    return pd.concat(tables).assign(**labels, evaluations=done.evaluations, seconds=round(done.seconds, 3))
+
+
+def _estimates(done: Completion) -> list[tuple[dict, torch.Tensor]]:
+    """Each sample, and of several their mean, with the columns that name it."""
+    single = [({"estimate": "single sample", "sample": number}, stacks) for number, stacks in enumerate(done.samples)]
+    several = len(single)
+    return single if several == 1 else [*single, ({"estimate": f"mean of {several}"}, done.mean)]
