@@ -50,7 +50,9 @@ def finished(jobs: Mapping[str, Job], runners: Runners, store: SliceStore, worke
         try:
             yield ((waiting[done], done.result()) for done in as_completed(waiting))
         except BrokenProcessPool as error:
-            raise Failure("a worker process died, perhaps for lack of memory; run again with fewer --workers") from error
+            raise Failure(
+                "a worker process died, perhaps for lack of memory; run again with fewer --workers"
+            ) from error
 
 
 def _begin(runners: Runners, store: Path, threads: int) -> None:

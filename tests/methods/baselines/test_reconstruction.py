@@ -163,9 +163,8 @@ def test_weights_come_back_with_their_configuration(method, tmp_path):
     made(method).save(path)
     loaded = method.load(path, SPEC)
     assert loaded.config == made(method).config
-    assert torch.equal(
-        loaded.complete(observation).samples[0, :, 1], made(method).complete(observation).samples[0, :, 1]
-    )
+    again, before = (one.complete(observation).samples[0, :, 1] for one in (loaded, made(method)))
+    assert torch.allclose(again, before, atol=1e-5)
 
 
 @METHODS
