@@ -29,7 +29,7 @@ book: $(READY) ## execute the chapters that changed and build the HTML book
 
 test: $(READY) ## check the style and run all tests
 	@echo "make: checking the style and running the tests"
-	@failed=0; $(BIN)/ruff check . || failed=1; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rfEs --durations=10 -n auto --maxprocesses 4 --dist loadfile || failed=1; exit $$failed
+	@failed=0; $(BIN)/ruff check . || failed=1; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rfEs --durations=10 -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder || failed=1; exit $$failed
 
 test-fast: $(READY) ## run the tests of the core, a minute
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not slow and not law" --ignore tests/prior/test_engine.py $(CORE)
