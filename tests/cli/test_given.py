@@ -34,7 +34,7 @@ REFUSALS = [
     ([*COMPLETE, "--method", "mmgan", "--weights", "gone.safetensors"], "gone.safetensors: no such file; weights are"),
     ([*COMPLETE, "--method", "mmgan", "--prior", "phantom-any2all-64"], "Give either --prior with the weights of a pr"),
     ([*COMPLETE, "--method", "mmgam"], "--method mmgam: is no method; name one of adm, apt, "),
-    ([*COMPLETE, "--prior", "phantom-any2all-64", "--sampler", "MDS"], "--sampler MDS: is none of daps, ddnm, diffpir, mds, mps"),
+    ([*COMPLETE, "--prior", "phantom-any2all-64", "--sampler", "MDS"], "--sampler MDS: is none of daps, ddnm"),
     (["bench", "gone.yaml"], "gone.yaml: no such file; experiments are the YAML files in experiments/."),
     (["bench", "experiments/drift.yaml", "--data", "gone"], "gone is no slice store (no manifest.json)"),
     (["bench", "experiments/drift.yaml", "--prior", "gone.safetensors"], "gone.safetensors: no such file"),

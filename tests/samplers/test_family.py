@@ -15,7 +15,7 @@ from a2a.forward.stack import StackSpec
 from a2a.forward.undersampling import Undersampling
 from a2a.prior.gaussian import GaussianPrior
 from a2a.samplers import daps, ddnm, diffpir, pigdm, pnpdm, pula
-from a2a.samplers.draws import Draws, answered, fluctuation
+from a2a.samplers.draws import Draws, answered, fluctuation, noise_variance
 from a2a.samplers.passes import annealed
 from a2a.samplers.reverse import reverse
 from a2a.samplers.unconditional import DDIMStep
@@ -79,9 +79,9 @@ def test_pnpdm_comes_near_with_many_passes(toy):
 
 
 def test_pula_approaches_the_posterior_with_more_noise_levels(toy):
-    few, many = (errors(pula, toy, observed("T1"), 0.15, steps=n, gamma=1.0).loc["T2"] for n in (20, 150))
-    assert abs(many["bias"]) < 0.12 and abs(many["spread"]) < 0.13
-    assert abs(few["bias"]) > 2 * abs(many["bias"]) and few["spread"] > 1.5 * many["spread"]
+    few, many = (errors(pula, toy, observed("T1"), 0.15, steps=n).loc["T2"] for n in (20, 120))
+    assert abs(many["bias"]) < 0.07 and abs(many["spread"]) < 0.07
+    assert few["bias"] < 2 * many["bias"] and few["spread"] > 2 * many["spread"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,8 @@ def test_every_one_counts_repeats_and_ignores_the_batch(toy, name, monkeypatch):
     monkeypatch.setattr(GaussianPrior, "predict", lambda self, x, t: calls.append(t) or predict(self, x, t))
     alone = FAMILY[name](toy, data[1:2], steps=7, samples=2, generators=spawn(0, [1], 2))
     torch.testing.assert_close(alone.samples[:, 0], together[:, 1])
-    assert len(calls) == 7 == alone.evaluations and calls[0] == 999
+    assert len(calls) == 7 == alone.evaluations
+    assert calls[0] == 999 or name == "pula" and noise_variance(toy.schedule, calls[0]) <= 25
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILY if name != "pnpdm"])
