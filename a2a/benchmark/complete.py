@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from a2a.benchmark.experiment import Job
-from a2a.benchmark.measures import measured, of_slices
+from a2a.benchmark.measures import measured, of_samples, of_slices
 from a2a.benchmark.runners import Runners
 from a2a.benchmark.table import NOISE_SEEDS
 from a2a.common.rng import spawn
@@ -17,7 +17,7 @@ from a2a.forward.observation import Observation
 
 
 def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFrame:
-    """Complete the split of an experiment as a job says and measure single samples and, of several, their mean.
+    """Complete the split of an experiment as a job says and measure single samples and, of several, mean and spread.
 
     Parameters
     ----------
@@ -64,6 +64,9 @@ def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFram
     for which, stacks in estimates:
         single = of_slices(truth, stacks, chosen, spec, job.targets)
         tables.append(single.assign(**which, subject=split.subjects[single["slice"]]))
+    if len(done.samples) > 1:
+        spread = of_samples(truth, done.samples, split.subjects[chosen], spec, job.targets)
+        tables.append(spread.assign(estimate=f"{len(done.samples)} samples"))
     return pd.concat(tables).assign(**labels, evaluations=done.evaluations, seconds=round(done.seconds, 3))
 
 

@@ -110,6 +110,8 @@ class Profile(Strict):
         Slice store; None for that of the experiment.
     every
         Of each job.
+    evaluations
+        Most network evaluations of a sample; jobs that ask for more take these, and equal ones are done once.
     samplers
         Options and `samples` of the jobs of a sampler, by its name. In a YAML they stand beside the other fields:
         ``{every: 4, mds: {steps: 50}}``.
@@ -117,6 +119,7 @@ class Profile(Strict):
 
     data: Path | None = None
     every: int = Field(1, ge=1)
+    evaluations: int | None = Field(None, ge=1)
     samplers: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="before")
@@ -139,7 +142,10 @@ class Profile(Strict):
         samples = said.pop("samples", job.samples)
         open_fields = {"every": self.every, "samples": samples}
         update = {name: value for name, value in open_fields.items() if name not in job.model_fields_set}
-        return job.model_copy(update=update | {"options": said | job.options})
+        options = said | job.options
+        if self.evaluations is not None and job.method == ANY2ALL:
+            options |= {"steps": min(find_sampler(job.sampler).options(options)["steps"], self.evaluations)}
+        return job.model_copy(update=update | {"options": options})
 
 
 def gathered(content: object, cls: type[BaseModel], into: str) -> object:
@@ -241,8 +247,8 @@ class Experiment(Strict):
             known = ", ".join(self.profiles) or "none"
             raise InputError(f"The experiment {self.name} has no profile {name!r}; it has {known}.")
         chosen = self.profiles[name]
-        jobs = tuple(chosen.fill(job) for job in self.jobs)
-        return self.model_copy(update={"jobs": jobs, "data": chosen.data or self.data})
+        jobs = {filled.key: filled for filled in map(chosen.fill, self.jobs)}
+        return self.model_copy(update={"jobs": tuple(jobs.values()), "data": chosen.data or self.data})
 
     @classmethod
     def load(cls, path: Path) -> "Experiment":

@@ -5,6 +5,7 @@ import pandas as pd
 import torch
 
 from a2a.common.errors import InputError
+from a2a.evaluation.calibration import coverage, fair_crps
 from a2a.evaluation.frechet import frechet_distance, standardised
 from a2a.evaluation.metrics import mae, psnr, ssim, subject_table
 from a2a.evaluation.radiomics import radiomic_features
@@ -16,6 +17,10 @@ EVERYBODY = "all subjects"
 """In place of a subject where a number, such as a Fréchet distance, is one of the whole split."""
 
 HALVES = 40
+
+LEVELS = (0.5, 0.8, 0.9)
+INSIDE = 0.1
+"""Truth of any modality above which a pixel counts as one of the head, image units."""
 
 
 def measured(
@@ -82,6 +87,42 @@ def of_slices(
     values = {metric.__name__: metric(x, y) for metric in (psnr, ssim, mae)}
     index = pd.MultiIndex.from_product([values, numbers, targets], names=["metric", "slice", "modality"])
     return pd.Series(np.concatenate([*values.values()]).ravel(), index, name="value").reset_index()
+
+
+def of_samples(
+    truth: torch.Tensor, samples: torch.Tensor, subjects: np.ndarray, spec: StackSpec, targets: tuple[str, ...]
+) -> pd.DataFrame:
+    """Measure whether several completions of each slice spread as their errors do, over the pixels of the head.
+
+    Parameters
+    ----------
+    truth
+        Stacks ``(N, n, H, W)`` in image units; the head is where any modality of it is above `INSIDE`.
+    samples
+        ``(S, N, n, H, W)``, S >= 2.
+    subjects, spec, targets
+        As for `measured`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``subject, modality, metric, value``: for each subject ``crps``, see `a2a.evaluation.calibration.fair_crps`, and
+        ``covered_50``, ``covered_80`` and ``covered_90``, the share of true values in the central interval of this
+        probability, for those that S samples have exactly (9 have the second, 19 all).
+    """
+    channels = [spec.index(name) for name in targets]
+    only, head, tables = spec.only(channels), (truth > INSIDE).any(dim=1), []
+    for subject in np.unique(subjects):
+        rows = torch.from_numpy(subjects == subject)
+        if not bool(head[rows].any()):
+            continue
+        seen = truth[rows][:, channels], samples[:, rows][:, :, channels], only
+        scores = fair_crps(*seen, region=head[rows]).assign(metric="crps").rename(columns={"crps": "value"})
+        shares = coverage(*seen, LEVELS, region=head[rows]).rename(columns={"covered": "value"})
+        shares = shares[np.isclose(shares["level"], shares["nominal"])]
+        shares["metric"] = [f"covered_{100 * level:.0f}" for level in shares["level"]]
+        tables.append(pd.concat([scores, shares])[["modality", "metric", "value"]].assign(subject=subject))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def _distances(real: np.ndarray, made: np.ndarray, subjects: np.ndarray, modality: str) -> pd.DataFrame:

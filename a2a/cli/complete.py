@@ -55,7 +55,7 @@ def complete(
     weights: Annotated[
         Path | None, typer.Option(help="What --method is loaded from, where that is not its shipped weights.")
     ] = None,
-    sampler: Annotated[str, typer.Option(help="Sampler of the prior: mds or mps, see the book.")] = "mds",
+    sampler: Annotated[str, typer.Option(help="Sampler of the prior: mds, mps or a relative, see the book.")] = "mds",
     samples: Annotated[
         int | None,
         typer.Option(min=1, help="Completions for mean and deviation; by default 4, or 1 where all are equal."),

@@ -39,6 +39,13 @@ METHODS = {
     "any2all-mds-per-modality": Look("MDS, levels per modality", "#0b6e6e", "star-diamond", "solid"),
     "any2all-mds-cross-modal-per-modality": Look("MDS, coupled, levels per modality", "#00a3a3", "hexagram", "dot"),
     "any2all-mps-norm": Look("MPS, norm guidance", "#8c2d04", "hexagon", "dot"),
+    "any2all-daps": Look("DAPS", "#5b8c2a", "arrow-up", "dash"),
+    "any2all-ddnm": Look("DDNM", "#b5651d", "arrow-down", "dot"),
+    "any2all-diffpir": Look("DiffPIR", "#a3347a", "arrow-left", "dashdot"),
+    "any2all-pigdm": Look("ΠGDM, unit variance", "#3d4f8f", "arrow-right", "longdash"),
+    "any2all-pigdm-measured": Look("ΠGDM, measured variance", "#7f8fd1", "arrow-bar-right", "longdashdot"),
+    "any2all-pnpdm": Look("PnP-DM", "#c2453d", "circle-cross", "dot"),
+    "any2all-pula": Look("pULA", "#2f8f83", "diamond-wide", "dash"),
     "mmgan": Look("mmGAN", _GREEN, "square", "dot"),
     "mmresvit": Look("mmResViT", _PINK, "triangle-up", "dashdot"),
     "m2dn": Look("M2DN", _ORANGE, "cross", "longdash"),
@@ -99,6 +106,7 @@ METRICS = {
     "hfr": Scale("detail", "one", True),
     "gradient": Scale("gradients", "one", True),
     "aliasing": Scale("aliasing", "less"),
+    "crps": Scale("CRPS", "less"),
 }
 """Scale of each metric of the results tables."""
 

@@ -402,6 +402,14 @@ def test_a_profile_says_what_a_job_leaves_open():
         Experiment(name="e", jobs=JOBS).at("ci")
 
 
+def test_a_profile_bounds_evaluations_and_does_equal_jobs_once():
+    methods = [{"sampler": "mds", "steps": 9}, {"sampler": "mds", "steps": 25}, {"sampler": "mps"}, {"method": "mmgan"}]
+    settings = [{"given": "T1", "targets": ["T2"]}]
+    content = {"name": "e", "profiles": {"smoke": {"evaluations": 5}}, "settings": settings, "methods": methods}
+    jobs = Experiment.model_validate(content).at("smoke").jobs
+    assert [(job.label, job.evaluations) for job in jobs] == [("any2all-mds", 5), ("any2all-mps", 5), ("mmgan", None)]
+
+
 def test_one_table_is_not_given_to_several_experiments(tmp_path):
     names = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
     with pytest.raises(InputError, match="--out .*t.parquet is the table of one experiment"):
