@@ -10,10 +10,11 @@ from a2a.common.errors import InputError, UnsupportedObservation
 from a2a.common.paths import repository
 from a2a.common.rng import spawn
 from a2a.data.cards.collection import load_collection
+from a2a.data.store.datasets import identifiers, owner
 from a2a.data.store.read import SliceStore
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
-from a2a.methods.baselines.collections import collection_error, identifiers, owner, require_sources
+from a2a.methods.baselines.collections import collection_error, require_sources
 from a2a.methods.baselines.pmmsynth import PMMSynth, PMMSynthConfig, selective_error
 from a2a.methods.baselines.synthesis import scenario_vectors
 from a2a.methods.recipes import load_config, trained_methods
