@@ -41,7 +41,7 @@ class Job(Strict):
     every
         Use every n-th slice of each subject.
     dataset
-        Of a collection: whose subjects are completed, those that have what is given and measured; the method is told it.
+        Of a collection: whose subjects are completed, those that have what is given and measured; a method is told it.
     told
         Another identifier that the method is told in its place, to see what a wrong one costs.
     called

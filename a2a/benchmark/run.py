@@ -59,8 +59,8 @@ def run(
     Raises
     ------
     InputError
-        If the store has other modalities than the prior, a scenario, target or data set is unknown, weights are missing,
-        or `out` cannot be written, is no results table, or would lose rows.
+        If the store has other modalities than the prior, a scenario, target or data set is unknown, weights are
+        missing, or `out` cannot be written, is no results table, or would lose rows.
     Failure
         If another benchmark writes `out`, the disk is full, or a worker process died.
     """

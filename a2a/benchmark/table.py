@@ -77,9 +77,7 @@ def split_digest(store: SliceStore, split: str = "test") -> str:
     return store.manifest["sha256"][f"{split}.npy"][:16]
 
 
-def origin(
-    experiment: str, seed: int, store: SliceStore, split: str = "test", dataset: str = ""
-) -> dict[str, object]:
+def origin(experiment: str, seed: int, store: SliceStore, split: str = "test", dataset: str = "") -> dict[str, object]:
     """Columns that say where rows come from that were measured just now.
 
     Parameters

@@ -133,7 +133,8 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row for each method with its settings, estimate, scenario, modality and metric, and where there are several
-        for each data set: ``mean, low, high`` and ``subjects``. Of the distance rFD, which subjects have none of, ``mean`` is that of all slices together.
+        for each data set: ``mean, low, high`` and ``subjects``. Of the distance rFD, which subjects have none of,
+        ``mean`` is that of all slices together.
     """
     several = ["dataset"] if table["dataset"].nunique() > 1 else []
     groups = [*several, "scenario", "method", "settings", "evaluations", "estimate", "modality", "metric"]

@@ -61,8 +61,8 @@ class PriorObjective(Objective):
         c = self.config
         if c.plain is not None or c.precondition != "none" or c.predicts == "noise" or not c.given:
             raise InputError(
-                f"{self.store.path}: subjects of this collection lack modalities, and {c.name} needs complete stacks; set "
-                "predicts: velocity, network.noise_levels: per-modality and given, without plain and precondition."
+                f"{self.store.path}: subjects of this collection lack modalities, and {c.name} needs complete stacks; "
+                "set predicts: velocity, network.noise_levels: per-modality and given, without plain and precondition."
             )
 
     @cached_property

@@ -30,9 +30,7 @@ def _chosen(images: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def validation_loss(
-    network: nn.Module, images: np.ndarray, target: Target, owners: np.ndarray | None = None
-) -> float:
+def validation_loss(network: nn.Module, images: np.ndarray, target: Target, owners: np.ndarray | None = None) -> float:
     """Return the training loss on fixed slices, times (evenly spread) and noise, in float32.
 
     Parameters

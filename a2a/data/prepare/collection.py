@@ -166,7 +166,9 @@ def _manifest(card: CollectionCard, stores: Mapping[str, SliceStore], datasets: 
         "card": card.name,
         "profile": first.said("profile"),
         "preprocessing": first.said("preprocessing"),
-        "fingerprint": content_hash({"collection": card.model_dump(mode="json"), "stores": made_of, "version": VERSION}),
+        "fingerprint": content_hash(
+            {"collection": card.model_dump(mode="json"), "stores": made_of, "version": VERSION}
+        ),
         "made_of": made_of,
         "datasets": datasets,
         "subjects": {},
