@@ -38,12 +38,7 @@ def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFram
         `reason` if the method refuses the scenario.
     """
     split, spec, experiment = store.split(runners.experiment.split), store.spec, runners.experiment
-    chosen = _rows(job, store, split)
-    truth = torch.from_numpy(np.asarray(split.images[chosen], dtype=np.float32))
-    if store.datasets:
-        truth = truth.nan_to_num(0.0)  # of what the subjects lack, which is neither given nor measured
-    noise = spawn(experiment.seed + NOISE_SEEDS[experiment.split], chosen)
-    observation = Observation.simulate(truth, job.given, spec, experiment.undersampling, noise)
+    chosen, truth, observation, done = completion(job, runners, store)
     labels = {
         "scenario": str(observation.scenario),
         "method": job.label,
@@ -52,12 +47,8 @@ def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFram
         "weights": runners.weights(job),
         "precision": runners.precision(job),
     }
-    method = runners.method(job)
-    if reason := method.accepts(observation):
-        return pd.DataFrame([labels | {"reason": reason}])
-    with warnings.catch_warnings():  # no subject of a collection has all modalities, and those are not measured
-        warnings.filterwarnings("ignore", message="data set .* is a guess")
-        done = method.complete(observation, job.samples, spawn(experiment.seed, chosen, job.samples))
+    if isinstance(done, str):
+        return pd.DataFrame([labels | {"reason": done}])
     if lacking := [name for name in job.targets if done.samples[:, :, spec.index(name)].isnan().all()]:
         return pd.DataFrame([labels | {"reason": f"it does not make {', '.join(lacking)}"}])
     factor = experiment.undersampling.acceleration
@@ -72,6 +63,41 @@ def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFram
         single = of_slices(truth, stacks, chosen, spec, job.targets)
         tables.append(single.assign(**which, subject=split.subjects[single["slice"]]))
     return pd.concat(tables).assign(**labels, evaluations=done.evaluations, seconds=round(done.seconds, 3))
+
+
+def completion(
+    job: Job, runners: Runners, store: SliceStore
+) -> tuple[list[int], torch.Tensor, Observation, Completion | str]:
+    """Complete the split of an experiment as a job says.
+
+    Parameters
+    ----------
+    job
+        Scenario, method and settings.
+    runners
+        The methods.
+    store
+        The slices.
+
+    Returns
+    -------
+    tuple
+        Numbers of the slices, their stacks, what was given, and the completion or why the method refuses.
+    """
+    split, experiment = store.split(runners.experiment.split), runners.experiment
+    chosen = _rows(job, store, split)
+    truth = torch.from_numpy(np.asarray(split.images[chosen], dtype=np.float32))
+    if store.datasets:
+        truth = truth.nan_to_num(0.0)  # of what the subjects lack, which is neither given nor measured
+    noise = spawn(experiment.seed + NOISE_SEEDS[experiment.split], chosen)
+    observation = Observation.simulate(truth, job.given, store.spec, experiment.undersampling, noise)
+    method = runners.method(job)
+    if reason := method.accepts(observation):
+        return chosen, truth, observation, reason
+    with warnings.catch_warnings():  # no subject of a collection has all modalities, and those are not measured
+        warnings.filterwarnings("ignore", message="data set .* is a guess")
+        done = method.complete(observation, job.samples, spawn(experiment.seed, chosen, job.samples))
+    return chosen, truth, observation, done
 
 
 def _rows(job: Job, store: SliceStore, split: Split) -> list[int]:
