@@ -17,7 +17,7 @@ from a2a.training.incomplete import nearest_covariance
 from a2a.training.loader import Steps
 
 HAS = {"here": [0, 1], "there": [1, 2]}
-COVARIANCE = 0.01 * torch.tensor([[1.0, 0.8, 0.3], [0.8, 1.0, -0.6], [0.3, -0.6, 1.0]])
+COVARIANCE = 0.01 * torch.tensor([[1.0, 0.8, -0.2], [0.8, 1.0, -0.6], [-0.2, -0.6, 1.0]])
 CONFIG = PriorConfig(
     name="tiny", data="d", network={"width": 8, "multipliers": (1, 2), "attention": (), "noise_levels": "per-modality"},
     predicts="velocity", given=0.5, augmentation={"flip": 0.0}, steps=6, batch=4, ema=0.0, precision="float32",

@@ -75,8 +75,8 @@ def test_holes_in_an_image_and_slices_of_nothing_are_refused(tmp_path):
     spec = load_card("phantom-isles").spec
     hole, nothing = np.full((1, 3, 8, 8), 0.5), np.full((1, 3, 8, 8), np.nan)
     hole[0, 1, 2, 2] = np.nan
-    for images in (hole, nothing):
-        with StoreWriter(tmp_path / "s", spec, 8, incomplete=True) as writer, pytest.raises(InputError, match="leave"):
+    for images, said in ((hole, r"leave \[0, 1\]"), (nothing, "0 has slices without any modality; leave them out")):
+        with StoreWriter(tmp_path / "s", spec, 8, incomplete=True) as writer, pytest.raises(InputError, match=said):
             writer.add("train", "0", [0], [0.0], images)
     missing = np.full((1, 3, 8, 8), 0.5)
     missing[:, 1] = np.nan
