@@ -5,11 +5,12 @@ single slices, in turn; one thread::
 
     python benchmarks/consistent_batches.py --data runs/data/four-hospitals-64-full
 
-An epoch has as many steps as `a2a.training.batches.consistent_rows` cuts, or as there are slices. The paper reports 8724 s
-and 2078 s on an A100, a ratio of 4.2; a processor gains less from batches than a GPU.
+An epoch has as many steps as `a2a.training.batches.consistent_rows` cuts, or as there are slices. The paper reports
+8724 s and 2078 s on an A100, a ratio of 4.2; a processor gains less from batches than a GPU.
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,12 @@ class Training:
         self.objective, self.step = objective(config, store), 0
         self.state: State = build(self.objective)
         self.inputs = Steps(self.objective)
-        counts = np.unique(np.array([hash(key) for key in self.objective.keys]), return_counts=True)[1]
+        counts = np.array(list(Counter(self.objective.keys).values()))
         self.steps = len(self.objective.keys) if batch == 1 else int((-(-counts // batch)).sum())
 
     def __call__(self) -> None:
         networks, tensors = self.state.networks, self.inputs[self.step]
-        for name, network in networks.items():
+        for name in networks:
             for other, frozen in networks.items():
                 frozen.requires_grad_(other == name)
             self.objective.loss(name, networks, tensors).backward()

@@ -23,7 +23,8 @@ def known_datasets(method: Method) -> Mapping[str, Sequence[str]]:
         Any2all or a compared method.
     """
     source = method.prior if isinstance(method, Any2all) else method
-    return getattr(source, "datasets", {})
+    found: Mapping[str, Sequence[str]] = getattr(source, "datasets", {})
+    return found
 
 
 def dataset_of(method: Method) -> str:
@@ -80,7 +81,7 @@ class OfOneDataset:
         If the method has a modality that the collection has not.
     """
 
-    method: Any
+    method: Method
     spec: StackSpec
 
     def __post_init__(self) -> None:
@@ -101,7 +102,7 @@ class OfOneDataset:
     @property
     def digest(self) -> str:
         """SHA-256 of its weights."""
-        return self.method.digest
+        return str(getattr(self.method, "digest", self.name))
 
     @property
     def channels(self) -> list[int]:

@@ -62,8 +62,8 @@ def _monai_unet(channels: int, classes: int, widths: tuple[int, ...]) -> nn.Modu
         from monai.networks.nets import UNet
     except ImportError:
         raise InputError("Segmentation needs MONAI, which is not installed: pip install 'a2a[segment]'.") from None
-    sizes = {"channels": widths, "strides": (2, 2, 2), "num_res_units": 1}
-    return UNet(spatial_dims=2, in_channels=channels, out_channels=classes, **sizes)
+    network: nn.Module = UNet(2, channels, classes, channels=widths, strides=(2, 2, 2), num_res_units=1)
+    return network
 
 
 def seen_channels(spec: StackSpec, without: str) -> list[int]:
@@ -156,8 +156,9 @@ class SegmenterObjective(Objective):
     def _loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         from monai.losses import DiceCELoss
 
-        count = {"to_onehot_y": True, "softmax": True, "include_background": False, "batch": True}
-        return DiceCELoss(**count)(network(images).float(), labels[:, None])
+        measure = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        value: Tensor = measure(network(images).float(), labels[:, None])
+        return value
 
     @torch.no_grad()
     def validation(self, network: nn.Module) -> float:

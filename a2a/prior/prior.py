@@ -6,6 +6,7 @@ both. Explained in the chapter "The diffusion prior".
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -176,7 +177,8 @@ class Prior:
     @property
     def datasets(self) -> dict[str, list[str]]:
         """The data sets that it learned, each with the modalities that were seen there; none of most priors."""
-        return self.card.get("datasets", {}) if getattr(self.network.config, "datasets", 0) else {}
+        found: dict[str, list[str]] = self.card.get("datasets", {})
+        return found if isinstance(self.network, UNet) and self.network.config.datasets else {}
 
     @property
     def number(self) -> int:
@@ -256,7 +258,7 @@ class Prior:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
         if self.absent:
             last = self.schedule.length - 1
-            levels = [t] * len(self.spec) if isinstance(t, Integral) else t
+            levels = t if isinstance(t, Sequence) else [int(t)] * len(self.spec)
             t = [last if i in self.absent else int(level) for i, level in enumerate(levels)]
             gone = torch.tensor([i in self.absent for i in range(len(self.spec))], device=x.device)[:, None, None]
             x = torch.where(gone, self._nothing.to(x), x)
