@@ -102,8 +102,11 @@ def _place(
     rows, truth, stacks = _completed(place, jobs, runners, store)
     channels = [store.spec.index(name) for name in own.names]
     real, hidden, labels = truth[:, channels], own.index(target), _labels(split.labels[rows], store, segmenter)
-    mean = _mean(store, place.dataset, store.spec.index(target))
-    shown = {REAL: real, ZEROS: _with(real, hidden, torch.zeros(())), MEAN: _with(real, hidden, mean)}
+    shown = {
+        REAL: real,
+        ZEROS: _with(real, hidden, torch.zeros(())),
+        MEAN: _with(real, hidden, segmenter.network.mean[hidden]),
+    }
     shown |= {name: _with(real, hidden, made) for name, made in stacks.items()}
     outlined = {name: segmenter.outline(stack) for name, stack in shown.items()}
     if without is not None:
@@ -141,15 +144,6 @@ def _labels(labels: np.ndarray, store: SliceStore, segmenter: Segmenter) -> np.n
     if segmenter.config.labels not in names:
         raise InputError(f"labels: {store.path} has no label map {segmenter.config.labels!r}; prepare it again.")
     return labels[:, names.index(segmenter.config.labels)]
-
-
-def _mean(store: SliceStore, dataset: str, channel: int) -> torch.Tensor:
-    """Mean training image of a modality of one data set."""
-    train = store.split("train")
-    images = train.images[np.isin(train.subjects, store.datasets[dataset]) & train.available[:, channel], channel]
-    if not len(images):
-        raise InputError(f"{store.path}: no training subject of {dataset} has this modality, so it has no mean.")
-    return torch.from_numpy(images.astype(np.float32).mean(axis=0))
 
 
 def _with(stacks: torch.Tensor, channel: int, image: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -57,13 +57,41 @@ class SegmenterConfig(TrainConfig):
         return self
 
 
-def _monai_unet(channels: int, classes: int, widths: tuple[int, ...]) -> nn.Module:
-    try:
-        from monai.networks.nets import UNet
-    except ImportError:
-        raise InputError("Segmentation needs MONAI, which is not installed: pip install 'a2a[segment]'.") from None
-    network: nn.Module = UNet(2, channels, classes, channels=widths, strides=(2, 2, 2), num_res_units=1)
-    return network
+class Outliner(nn.Module):
+    """The U-Net of MONAI, and beside it the mean of the training stacks, with which a missing modality may be filled.
+
+    Parameters
+    ----------
+    seen
+        Modalities that it sees.
+    classes
+        Values of the labels.
+    widths
+        Channels of the levels.
+    shape
+        Of the mean, ``(n, H, W)``.
+
+    Raises
+    ------
+    InputError
+        If MONAI is not installed.
+    """
+
+    mean: Tensor
+
+    def __init__(self, seen: int, classes: int, widths: tuple[int, ...], shape: tuple[int, int, int]):
+        super().__init__()
+        try:
+            from monai.networks.nets import UNet
+        except ImportError:
+            raise InputError("Segmentation needs MONAI, which is not installed: pip install 'a2a[segment]'.") from None
+        self.unet = UNet(2, seen, classes, channels=widths, strides=(2, 2, 2), num_res_units=1)
+        self.register_buffer("mean", torch.zeros(shape))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores of each value, ``(B, classes, H, W)``, of images ``(B, seen, H, W)`` in [-1, 1]."""
+        scores: Tensor = self.unet(images)
+        return scores
 
 
 def seen_channels(spec: StackSpec, without: str) -> list[int]:
@@ -133,7 +161,10 @@ class SegmenterObjective(Objective):
         """
         if self.store.size % STRIDE:
             raise InputError(f"slices of side {self.store.size} do not fit, {STRIDE} must divide the side.")
-        return {self.product: _monai_unet(len(self.seen), self.classes, self.config.widths)}
+        shape = (len(self.store.spec), self.store.size, self.store.size)
+        network = Outliner(len(self.seen), self.classes, self.config.widths, shape)
+        network.mean += torch.from_numpy(np.mean(self.store.split("train").images, axis=0, dtype=np.float64)).float()
+        return {self.product: network}
 
     def _labels(self, split: str, rows: list[int]) -> Tensor:
         """Of some slices, int64 ``(B, H, W)``."""
@@ -172,7 +203,7 @@ class SegmenterObjective(Objective):
     def finished(self, network: nn.Module, card: dict[str, Any]) -> "Segmenter":
         """Wrap the network."""
         spec, size = self.store.spec, self.store.size
-        return Segmenter(network.eval(), self.config, spec, size, self.classes, card)
+        return Segmenter(cast(Outliner, network.eval()), self.config, spec, size, self.classes, card)
 
 
 class SegmenterDescription(Description):
@@ -201,7 +232,7 @@ class Segmenter:
         Model card.
     """
 
-    network: nn.Module
+    network: Outliner
     config: SegmenterConfig
     spec: StackSpec
     size: int
@@ -250,7 +281,7 @@ class Segmenter:
         said, tensors = read_weights(path, SegmenterDescription, "a segmenter")
         config = validated(path.with_suffix(".json"), said.config, SegmenterConfig)
         spec = StackSpec(said.spec)
-        channels = len(spec) - bool(config.without)
-        network = filled(path, lambda: _monai_unet(channels, said.classes, config.widths), tensors, "segmenter")
+        seen, shape = len(spec) - bool(config.without), (len(spec), said.size, said.size)
+        network = filled(path, lambda: Outliner(seen, said.classes, config.widths, shape), tensors, "segmenter")
         card = said.card.model_dump(mode="json", exclude_unset=True)
         return cls(network, config, spec, said.size, said.classes, card)
