@@ -40,6 +40,12 @@ class Job(Strict):
         Completions of each slice.
     every
         Use every n-th slice of each subject.
+    dataset
+        Of a collection: whose subjects are completed, those that have what is given and measured; a method is told it.
+    told
+        Another identifier that the method is told in its place, to see what a wrong one costs.
+    called
+        Name in tables, and in `weights`, of a method that comes with several weights.
     options
         Of the sampler, or of the method, see `a2a.methods.options`. In a YAML they stand beside the other fields:
         ``{sampler: mds, steps: 10, eta: 0.85}``.
@@ -51,6 +57,9 @@ class Job(Strict):
     sampler: str = "mds"
     samples: int = Field(1, ge=1, le=10_000)
     every: int = Field(1, ge=1)
+    dataset: Name = ""
+    told: Name = ""
+    called: Name = ""
     options: dict[str, Any] = {}
 
     @model_validator(mode="before")
@@ -68,7 +77,11 @@ class Job(Strict):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        """Refuse options that the sampler or the method does not have."""
+        """Refuse options that the sampler or the method does not have, and an identifier of nobody's."""
+        if self.told and not self.dataset:
+            raise ValueError(f"told: {self.told!r} is told of whose subjects? set dataset, too")
+        if self.called and self.method == ANY2ALL:
+            raise ValueError(f"called: {ANY2ALL} has the weights of prior and the name of its sampler; leave it out")
         if self.method == ANY2ALL:
             checked(self.sampler, self.options)
             return self
@@ -82,8 +95,10 @@ class Job(Strict):
     def label(self) -> str:
         """Name of the method in a table."""
         if self.method == ANY2ALL:
-            return find_sampler(self.sampler).label(self.options)
-        return label(self.method, self.options)
+            named = find_sampler(self.sampler).label(self.options)
+        else:
+            named = label(self.called or self.method, self.options)
+        return f"{named}-told-{self.told}" if self.told else named
 
     @property
     def settings(self) -> str:
@@ -192,7 +207,8 @@ class Experiment(Strict):
     seed
         Of noise and samples.
     weights
-        Weights of compared methods; by default those in ``weights/``, called ``METHOD-64.safetensors``.
+        Weights of compared methods; by default those in ``weights/``, called ``METHOD-64.safetensors``. A method that
+        learns one data set of a collection has one file for each, by identifier.
     profiles
         By name; `at` chooses one.
     jobs
@@ -207,7 +223,7 @@ class Experiment(Strict):
     split: Literal["test", "val"] = "test"
     undersampling: Undersampling = Undersampling()
     seed: int = Field(0, ge=0, lt=2**31)
-    weights: dict[str, Path] = {}
+    weights: dict[str, Path | dict[str, Path]] = {}
     profiles: dict[str, Profile] = {}
     jobs: tuple[Job, ...] = Field(min_length=1, max_length=MOST)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from a2a.benchmark.experiment import Experiment
+from a2a.benchmark.experiment import Experiment, Job
 from a2a.benchmark.partial import PartialResults
 from a2a.benchmark.runners import Runners
 from a2a.benchmark.table import origin, split_digest, tables
@@ -59,8 +59,8 @@ def run(
     Raises
     ------
     InputError
-        If the store has other modalities than the prior, a scenario or target is unknown, weights are missing, or
-        `out` cannot be written, is no results table, or would lose rows.
+        If the store has other modalities than the prior, a scenario, target or data set is unknown, weights are
+        missing, or `out` cannot be written, is no results table, or would lose rows.
     Failure
         If another benchmark writes `out`, the disk is full, or a worker process died.
     """
@@ -68,6 +68,7 @@ def run(
         raise InputError(f"{store.path} has {', '.join(store.spec.names)}, the prior {', '.join(prior.spec.names)}.")
     for job in experiment.jobs:
         Scenario.parse(job.given, prior.spec).require_open(job.targets, prior.spec)
+        _check_dataset(job, store)
     runners = Runners(experiment, prior, batch)
     jobs = {runners.key(job, split_digest(store, experiment.split)): job for job in experiment.jobs}
     with PartialResults(out, jobs, overwrite) as kept:
@@ -75,7 +76,17 @@ def run(
         missing = {key: job for key, job in jobs.items() if key not in done}
         with finished(missing, runners, store, workers) as results:
             for key, rows in progress(results, experiment.name, len(missing)):
-                done[key] = rows.assign(job=key, **origin(experiment.name, experiment.seed, store, experiment.split))
+                whence = origin(experiment.name, experiment.seed, store, experiment.split, jobs[key].dataset)
+                done[key] = rows.assign(job=key, **whence)
                 kept.add(key, done[key])
         kept.join(pd.concat([done[key] for key in jobs]))
     return tables([out])
+
+
+def _check_dataset(job: Job, store: SliceStore) -> None:
+    """Refuse a data set that a store has not, and none where it has several."""
+    known = ", ".join(sorted(store.datasets)) or "none"
+    if store.datasets and not job.dataset:
+        raise InputError(f"dataset: {job.given} is completed of whose subjects? name one of {known}.")
+    if job.dataset and job.dataset not in store.datasets:
+        raise InputError(f"dataset: {job.dataset!r} is none of the data sets of {store.path}; it has {known}.")

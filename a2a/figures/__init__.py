@@ -15,7 +15,7 @@ from a2a.figures.reconstruction import answers_grid, methods_grid, reconstructio
 from a2a.figures.show import show
 from a2a.figures.sorting import sortable_table
 from a2a.figures.source import live_source, sourced, table_source
-from a2a.figures.stacks import completion_panel, completion_sheet, realism_sheet, stack_grid
+from a2a.figures.stacks import completion_panel, completion_sheet, incomplete_grid, realism_sheet, stack_grid
 from a2a.figures.static import contact_sheet
 from a2a.figures.tradeoff import cost_ratios, quality_curves
 from a2a.figures.trajectory import trajectory
@@ -40,6 +40,7 @@ __all__ = [
     "forward_process_strip",
     "gaussian_posterior",
     "idea_sheet",
+    "incomplete_grid",
     "joint_histograms",
     "labelled_stacks",
     "linear_ratios",

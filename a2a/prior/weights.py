@@ -189,6 +189,7 @@ def modest(config: UNetConfig) -> UNetConfig:
         Naming the size that is not.
     """
     highest = {"channels": 1024, "width": 4096, "blocks": 64, "head_width": 4096, "patch": 64}
+    whole("datasets", config.datasets, 0, 1024)
     for name, high in highest.items():
         whole(name, getattr(config, name), 1, high)
     whole("the number of multipliers", len(config.multipliers), 1, 10)
