@@ -155,10 +155,13 @@ def part(observation: Observation, channels: Sequence[int], spec: StackSpec) -> 
     spec
         Their stack.
     """
-    scenario = observation.scenario
-    kinds, labels = (tuple(each[i] for i in channels) for each in (scenario.kinds, scenario.labels))
-    blocks = tuple(observation.operator.blocks[i] for i in channels)
-    data, noise = (tuple(each[i] for i in channels) for each in (observation.data, observation.noise_std))
-    support = None if observation.support is None else observation.support[:, list(channels)]
-    operator = type(observation.operator)(blocks)
-    return Observation(spec, Scenario(spec.names, kinds, labels), operator, data, noise, support)
+    scenario, support = observation.scenario, observation.support
+    kinds, labels = tuple(scenario.kinds[i] for i in channels), tuple(scenario.labels[i] for i in channels)
+    return Observation(
+        spec,
+        Scenario(spec.names, kinds, labels),
+        type(observation.operator)(tuple(observation.operator.blocks[i] for i in channels)),
+        tuple(observation.data[i] for i in channels),
+        tuple(observation.noise_std[i] for i in channels),
+        None if support is None else support[:, list(channels)],
+    )

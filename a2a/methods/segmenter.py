@@ -82,7 +82,7 @@ class Outliner(nn.Module):
     def __init__(self, seen: int, classes: int, widths: tuple[int, ...], shape: tuple[int, int, int]):
         super().__init__()
         try:
-            from monai.networks.nets import UNet
+            from monai.networks.nets.unet import UNet
         except ImportError:
             raise InputError("Segmentation needs MONAI, which is not installed: pip install 'a2a[segment]'.") from None
         self.unet = UNet(2, seen, classes, channels=widths, strides=(2, 2, 2), num_res_units=1)
@@ -185,7 +185,7 @@ class SegmenterObjective(Objective):
         return self._loss(networks[name], *inputs)
 
     def _loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        from monai.losses import DiceCELoss
+        from monai.losses.dice import DiceCELoss
 
         measure = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
         value: Tensor = measure(network(images).float(), labels[:, None])
