@@ -20,7 +20,7 @@ ROOT = repository()
 SOURCES = sorted((ROOT / "a2a").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ROUND = "2026-11-25"  # since when a file of weights may come once more
-LOCKED = {"test", "book", "fid", "kspace", "onnx", "png"}  # extras in requirements.txt
+LOCKED = {"test", "book", "fid", "kspace", "onnx", "png", "segment"}  # extras in requirements.txt
 UNLOCKED = {"bench", "register", "workflow"}  # and those outside
 MODULES = pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
 
@@ -100,7 +100,7 @@ def test_no_file_names_a_private_path():
 
 def test_the_clone_stays_small():
     sizes = {p.relative_to(ROOT).as_posix(): p.stat().st_size / 2**20 for p in tracked()}
-    assert sum(size for name, size in sizes.items() if name.startswith("weights/")) < 60
+    assert sum(size for name, size in sizes.items() if name.startswith("weights/")) < 85
     assert {name: size for name, size in sizes.items() if size > 2 and not name.startswith("weights/")} == {}
 
 
