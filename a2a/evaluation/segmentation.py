@@ -20,7 +20,9 @@ REGIONS: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 
 
 def dice(predicted: np.ndarray, true: np.ndarray) -> float:
-    """Overlap 2 |P and T| / (|P| + |T|) of two masks; NaN where both are empty, which is no agreement to be proud of.
+    r"""Dice overlap of two masks; NaN where both are empty.
+
+    .. math:: D(P, T) = \frac{2\, |P \cap T|}{|P| + |T|}
 
     Parameters
     ----------
