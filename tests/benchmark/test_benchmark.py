@@ -254,6 +254,7 @@ def test_values_that_do_not_have_their_digest_are_refused(tmp_path):
         read_table(path)
 
 
+@pytest.mark.long
 def test_the_number_of_processes_changes_no_value(prior, store, tmp_path):
     experiment, varying = Experiment(name="e", jobs=JOBS), ["seconds", "finished"]
     run(experiment, prior, store, tmp_path / "one.parquet")
@@ -269,6 +270,7 @@ class Deadly:
         return os._exit, (1,)
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_is_a_sentence(prior, store, tmp_path):
     deadly = replace(prior, card={"note": Deadly()})
     with pytest.raises(Failure, match="worker process died, .*; run again with fewer --workers"):
