@@ -1,10 +1,16 @@
 """A prior of subjects that lack modalities: what it learns, what it cannot know, and that it goes on bit for bit."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from safetensors.torch import load_file
 from torch import nn
 
 from a2a.common.errors import InputError
@@ -93,6 +99,22 @@ def test_such_a_prior_is_trained_resumed_bit_for_bit_and_calibrated(store, tmp_p
     assert prior.datasets == {"here": ["T1", "T2FLAIR"], "there": ["T2FLAIR", "CT"]}
     error = prior.error_covariance(500)
     assert (torch.linalg.eigvalsh(error) > -1e-7).all() and (error.diagonal(dim1=1, dim2=2) > 0).all()
+
+
+@pytest.mark.long
+def test_two_processes_train_on_batches_of_one_kind_what_one_trains(store, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(CONFIG.model_dump(mode="json")))
+    train(PriorObjective(CONFIG, store), tmp_path / "one", stop_after=1)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    one = load_file(train(PriorObjective(CONFIG, store), tmp_path / "one", resume=True))
+    words = "-m a2a train recipe.yaml --data store --out two --resume --devices 2"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "A2A_QUIET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, *words.split()], capture_output=True, text=True, timeout=600, env=environment, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    two = load_file(tmp_path / "two" / "prior.safetensors")
+    assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5
 
 
 @pytest.mark.parametrize(
