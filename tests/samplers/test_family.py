@@ -13,16 +13,22 @@ from a2a.evaluation.exactness import against_exact
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.forward.undersampling import Undersampling
+from a2a.prior.frequency_bands import white
 from a2a.prior.gaussian import GaussianPrior
-from a2a.samplers import daps, ddnm, diffpir, pigdm, pnpdm, pula
+from a2a.samplers import daps, ddnm, diffpir, freehunch, pigdm, pnpdm, pula
 from a2a.samplers.draws import Draws, answered, fluctuation, noise_variance
+from a2a.samplers.freehunch import Hunch, HunchStep
 from a2a.samplers.passes import annealed
 from a2a.samplers.reverse import reverse
 from a2a.samplers.unconditional import DDIMStep
 
 SPEC, SIDE, SAMPLES = StackSpec.of("T1", "T2"), 8, 100
 TWO_COILS = {"acceleration": 2, "coils": 2}
-FAMILY = {"daps": daps, "ddnm": ddnm, "diffpir": diffpir, "pigdm": pigdm, "pnpdm": pnpdm, "pula": pula}
+FAMILY = {
+    "daps": daps, "ddnm": ddnm, "diffpir": diffpir, "freehunch": freehunch, "pigdm": pigdm, "pnpdm": pnpdm,
+    "pula": pula,
+}  # fmt: skip
+APPROACHES = {"freehunch", "pigdm"}  # given images come back nearly as they are
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +71,48 @@ def test_draws_have_mean_and_covariance_of_the_posterior():
 def test_pigdm_is_exact_for_independent_pixels_of_variance_one():
     found = errors(pigdm, prior_of(0.5, 0.0), observed("y(T1)"), 0.5, steps=150)
     assert found["bias"].abs().max() < 0.04 and found["spread"].abs().max() < 0.05
+
+
+@pytest.mark.parametrize("text", ["T1", "T1 + y(T2)", "y(T1)"])
+def test_free_hunch_is_exact_where_its_bands_say_all(toy, text):
+    found = errors(freehunch, toy, observed(text), 0.15, steps=100)
+    assert found["bias"].abs().max() < 0.02 and found["spread"].abs().max() < 0.07
+
+
+def changed(toy, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """Two steps of some rows: what each saw, and the exact clean estimates of it, image units."""
+    draw, found = torch.Generator().manual_seed(seed), []
+    for t in (400, 300):
+        abar = toy.schedule.abar(t)
+        noise = torch.randn(2, 3, 2, SIDE, SIDE, dtype=torch.float64, generator=draw)
+        x = abar**0.5 * (2 * (toy.mean + 0.15 * noise[0]) - 1) + (1 - abar) ** 0.5 * noise[1]
+        found += [(x / abar**0.5 + 1) / 2, (toy.predict(x, t) + 1) / 2]
+    return tuple(found)
+
+
+def test_what_free_hunch_learned_explains_the_change_and_can_be_inverted(toy):
+    step = HunchStep(toy, observed("T1"), 8, 10)
+    before, now = step._at(400), step._at(300)
+    wrong = white([0.02, 0.02], SIDE, SIDE)  # blind to what T1 says of T2
+    before, now = (Hunch(wrong, h.less, h.t, toy) for h in (before, now))
+    seen, image, seen_now, image_now = changed(toy)
+    directions, weights = now.learn(before, seen, image, seen_now, image_now)
+    assert all((w != 0).all() for w in weights)
+    learned = Hunch(wrong, now.less, 300, toy, directions, weights)
+    expected = now.covariance(before.precision(image) + (now.less - before.less) * seen)
+    q = float(noise_variance(toy.schedule, 300)) * (image_now - expected)
+    torch.testing.assert_close(learned.covariance(seen_now - seen), q)
+    torch.testing.assert_close(learned.precision(learned.covariance(q)), q)
+    assert not torch.allclose(now.covariance(seen_now - seen), q, rtol=0.05)
+
+
+def test_free_hunch_learns_nothing_new_where_its_covariance_is_right(toy):
+    step = HunchStep(toy, observed("T1"), 8, 10)
+    before, now = step._at(400), step._at(300)
+    seen, image, seen_now, image_now = changed(toy)
+    expected = now.covariance(before.precision(image) + (now.less - before.less) * seen)
+    q = float(noise_variance(toy.schedule, 300)) * (image_now - expected)
+    torch.testing.assert_close(now.covariance(seen_now - seen), q, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("std", [0.15, 0.5])
@@ -113,7 +161,7 @@ def test_every_one_counts_repeats_and_ignores_the_batch(toy, name, monkeypatch):
     data = Observation.simulate(x, "T1 + y(T2)", SPEC, Undersampling(noise_std=0.0 if name == "ddnm" else 0.01))
     together = FAMILY[name](toy, data, steps=7, samples=2).samples
     assert not torch.equal(together[0], together[1])
-    assert torch.equal(together[:, :, 0], data.adjoint[:, 0].expand(2, -1, -1, -1)) or name == "pigdm"
+    assert torch.equal(together[:, :, 0], data.adjoint[:, 0].expand(2, -1, -1, -1)) or name in APPROACHES
     torch.testing.assert_close(FAMILY[name](toy, data, steps=7, samples=2, batch=1).samples, together)
     monkeypatch.setattr(GaussianPrior, "predict", lambda self, x, t: calls.append(t) or predict(self, x, t))
     alone = FAMILY[name](toy, data[1:2], steps=7, samples=2, generators=spawn(0, [1], 2))
@@ -126,7 +174,7 @@ def test_every_one_counts_repeats_and_ignores_the_batch(toy, name, monkeypatch):
 def test_data_without_noise_are_met(toy, name):
     data = observed("T1 + y(T2)", noise_std=0.0)
     done = FAMILY[name](toy, data, steps=20).samples[0]
-    assert data.residual_norm2(done).sqrt().max() < (0.02 if name == "pigdm" else 1e-6)
+    assert data.residual_norm2(done).sqrt().max() < (0.02 if name in APPROACHES else 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +189,8 @@ def test_data_without_noise_are_met(toy, name):
         ("pigdm", {"variance": "guessed"}, "variance: .*'measured' or 'unit'"),
         ("diffpir", {"trust": 0.0}, "trust: .* got 0.0"),
         ("diffpir", {"zeta": 1.1}, "zeta: .* got 1.1"),
+        ("freehunch", {"updates": -1}, "updates: .* got -1"),
+        ("freehunch", {"cg_steps": 0}, "cg_steps: .* got 0"),
         ("pula", {"gamma": 0.0}, "gamma: .* got 0.0"),
         ("pula", {"gamma": 1.5}, "gamma: .* got 1.5"),
     ],
