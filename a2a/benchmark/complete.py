@@ -9,6 +9,7 @@ import torch
 
 from a2a.benchmark.experiment import Job
 from a2a.benchmark.measures import measured, of_samples, of_slices
+from a2a.benchmark.mismatch import acquired
 from a2a.benchmark.runners import Runners
 from a2a.benchmark.table import NOISE_SEEDS
 from a2a.common.errors import InputError
@@ -92,8 +93,8 @@ def completion(
     truth = torch.from_numpy(np.asarray(split.images[chosen], dtype=np.float32))
     if store.datasets:
         truth = truth.nan_to_num(0.0)  # of what the subjects lack, which is neither given nor measured
-    noise = spawn(experiment.seed + NOISE_SEEDS[experiment.split], chosen)
-    observation = Observation.simulate(truth, job.given, store.spec, experiment.undersampling, noise)
+    noise = partial(spawn, experiment.seed + NOISE_SEEDS[experiment.split], chosen)
+    observation = acquired(truth, job.given, store.spec, experiment.undersampling, noise, job.mismatch)
     method = runners.method(job)
     if reason := method.accepts(observation):
         return chosen, truth, observation, reason

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from a2a.benchmark.mismatch import Mismatch
 from a2a.benchmark.settings import MOST, combinations, statuses
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError, whole
@@ -46,6 +47,8 @@ class Job(Strict):
         Another identifier that the method is told in its place, to see what a wrong one costs.
     called
         Name in tables, and in `weights`, of a method that comes with several weights.
+    mismatch
+        What the method is told that is not so.
     options
         Of the sampler, or of the method, see `a2a.methods.options`. In a YAML they stand beside the other fields:
         ``{sampler: mds, steps: 10, eta: 0.85}``.
@@ -60,6 +63,7 @@ class Job(Strict):
     dataset: Name = ""
     told: Name = ""
     called: Name = ""
+    mismatch: Mismatch = Mismatch()
     options: dict[str, Any] = {}
 
     @model_validator(mode="before")
@@ -102,8 +106,9 @@ class Job(Strict):
 
     @property
     def settings(self) -> str:
-        """Unusual settings of the sampler, in words."""
-        return find_sampler(self.sampler).unusual(self.options) if self.method == ANY2ALL else ""
+        """Unusual settings of the sampler, and what is not as the method is told, in words."""
+        unusual = find_sampler(self.sampler).unusual(self.options) if self.method == ANY2ALL else ""
+        return ", ".join(words for words in (unusual, str(self.mismatch)) if words)
 
     @property
     def evaluations(self) -> int | None:
