@@ -6,12 +6,15 @@ import subprocess
 import tomllib
 from collections import Counter
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
+from docutils.core import publish_doctree
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from sphinx.ext.napoleon import Config, NumpyDocstring
 
 import a2a
 from a2a.common.paths import repository
@@ -20,7 +23,7 @@ ROOT = repository()
 SOURCES = sorted((ROOT / "a2a").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ROUND = "2026-11-25"  # since when a file of weights may come once more
-LOCKED = {"test", "book", "fid", "kspace", "onnx", "png"}  # extras in requirements.txt
+LOCKED = {"test", "book", "fid", "kspace", "onnx", "png", "segment"}  # extras in requirements.txt
 UNLOCKED = {"bench", "register", "workflow"}  # and those outside
 MODULES = pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
 
@@ -100,7 +103,7 @@ def test_no_file_names_a_private_path():
 
 def test_the_clone_stays_small():
     sizes = {p.relative_to(ROOT).as_posix(): p.stat().st_size / 2**20 for p in tracked()}
-    assert sum(size for name, size in sizes.items() if name.startswith("weights/")) < 60
+    assert sum(size for name, size in sizes.items() if name.startswith("weights/")) < 80
     assert {name: size for name, size in sizes.items() if size > 2 and not name.startswith("weights/")} == {}
 
 
@@ -138,6 +141,21 @@ def test_everything_public_is_documented(path):
     tree = ast.parse(text)
     assert ast.get_docstring(tree) or not text.strip(), "the module has no docstring"
     assert [node.name for node in public(tree) if not ast.get_docstring(node)] == []
+
+
+@MODULES
+def test_docstrings_can_be_rendered(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = [ast.get_docstring(node) or "" for node in [tree, *public(tree)]]
+    assert {text: faults for text in docstrings if (faults := markup_faults(text))} == {}
+
+
+def markup_faults(docstring: str) -> list[str]:
+    """What docutils has against a docstring; roles and directives of Sphinx, which it does not know, apart."""
+    text, said = str(NumpyDocstring(docstring, Config(napoleon_use_rtype=False))), StringIO()
+    publish_doctree(text, settings_overrides={"halt_level": 5, "warning_stream": said, "_disable_config": True})
+    faults = re.findall(r"\((?:WARNING|ERROR|SEVERE)/\d\) (.*)", said.getvalue())
+    return [f for f in faults if "role" not in f and "directive" not in f]
 
 
 INHERITED = {"noisy", "fill_in", "inputs", "loss", "build", "reconstruct", "complete", "step"}

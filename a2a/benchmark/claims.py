@@ -102,9 +102,9 @@ def _comparisons(test: object, claims: Claims, table: Table) -> Iterator[dict]:
     elif isinstance(test, Order | Rank):
         for metric, (key, setting) in product(test.metrics, settings.items()):
             for modality in setting.targets:
-                yield from _ordered(test, names, table, key, Place(setting.given, modality), metric)
+                yield from _ordered(test, names, table, key, Place(setting.given, modality, setting.dataset), metric)
     else:
-        places = [Place(setting.given, setting.targets[0]) for setting in settings.values()]
+        places = [Place(one.given, one.targets[0], one.dataset) for one in settings.values()]
         for metric, method in product(test.metrics, test.methods):
             yield from _stepwise(test, table, places, names[method], metric, method)
 

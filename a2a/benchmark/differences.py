@@ -20,10 +20,16 @@ _ONE_IS_BEST = {"hfr", "gradient"}
 
 
 class Place(NamedTuple):
-    """A scenario and the modality that is judged."""
+    """A scenario, the modality that is judged and, of a collection, the data set."""
 
     scenario: str
     modality: str
+    dataset: str = ""
+
+
+def _identifiers(results: pd.DataFrame) -> pd.Series | str:
+    """Of each row the data set of a collection, which ends the column ``dataset``; empty without one."""
+    return results["dataset"].str.split("/").str.get(2).fillna("") if "dataset" in results else ""
 
 
 class Table:
@@ -50,9 +56,10 @@ class Table:
     def __init__(self, results: pd.DataFrame, refused: Mapping[str, str], confidence: float = 0.95):
         self._confidence = confidence
         single = results[results["estimate"] == "single sample"] if "estimate" in results else results
-        key = ["slices", "scenario", "modality", "method", "metric"]
+        single = single.assign(of=_identifiers(single))
+        key = ["slices", "scenario", "modality", "of", "method", "metric"]
         self._values = {name: part.set_index("subject")["value"] for name, part in single.groupby(key)}
-        self._costs = single.groupby(key[:4])[["seconds", "evaluations"]].first().to_dict("index")
+        self._costs = single.groupby(key[:5])[["seconds", "evaluations"]].first().to_dict("index")
         self._sizes = sorted({size for size, *_ in self._values}, reverse=True)
         self._tried = set(single[["method", "scenario"]].itertuples(index=False, name=None))
         self._refused = refused

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from a2a.benchmark.mismatch import Mismatch
 from a2a.benchmark.settings import MOST, combinations, statuses
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError, whole
@@ -40,6 +41,14 @@ class Job(Strict):
         Completions of each slice.
     every
         Use every n-th slice of each subject.
+    dataset
+        Of a collection: whose subjects are completed, those that have what is given and measured; a method is told it.
+    told
+        Another identifier that the method is told in its place, to see what a wrong one costs.
+    called
+        Name in tables, and in `weights`, of a method that comes with several weights.
+    mismatch
+        What the method is told that is not so.
     options
         Of the sampler, or of the method, see `a2a.methods.options`. In a YAML they stand beside the other fields:
         ``{sampler: mds, steps: 10, eta: 0.85}``.
@@ -51,6 +60,10 @@ class Job(Strict):
     sampler: str = "mds"
     samples: int = Field(1, ge=1, le=10_000)
     every: int = Field(1, ge=1)
+    dataset: Name = ""
+    told: Name = ""
+    called: Name = ""
+    mismatch: Mismatch = Mismatch()
     options: dict[str, Any] = {}
 
     @model_validator(mode="before")
@@ -68,7 +81,11 @@ class Job(Strict):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        """Refuse options that the sampler or the method does not have."""
+        """Refuse options that the sampler or the method does not have, and an identifier of nobody's."""
+        if self.told and not self.dataset:
+            raise ValueError(f"told: {self.told!r} is told of whose subjects? set dataset, too")
+        if self.called and self.method == ANY2ALL:
+            raise ValueError(f"called: {ANY2ALL} has the weights of prior and the name of its sampler; leave it out")
         if self.method == ANY2ALL:
             checked(self.sampler, self.options)
             return self
@@ -82,13 +99,16 @@ class Job(Strict):
     def label(self) -> str:
         """Name of the method in a table."""
         if self.method == ANY2ALL:
-            return find_sampler(self.sampler).label(self.options)
-        return label(self.method, self.options)
+            named = find_sampler(self.sampler).label(self.options)
+        else:
+            named = label(self.called or self.method, self.options)
+        return f"{named}-told-{self.told}" if self.told else named
 
     @property
     def settings(self) -> str:
-        """Unusual settings of the sampler, in words."""
-        return find_sampler(self.sampler).unusual(self.options) if self.method == ANY2ALL else ""
+        """Unusual settings of the sampler, and what is not as the method is told, in words."""
+        unusual = find_sampler(self.sampler).unusual(self.options) if self.method == ANY2ALL else ""
+        return ", ".join(words for words in (unusual, str(self.mismatch)) if words)
 
     @property
     def evaluations(self) -> int | None:
@@ -110,6 +130,8 @@ class Profile(Strict):
         Slice store; None for that of the experiment.
     every
         Of each job.
+    evaluations
+        Most network evaluations of a sample; jobs that ask for more take these, and equal ones are done once.
     samplers
         Options and `samples` of the jobs of a sampler, by its name. In a YAML they stand beside the other fields:
         ``{every: 4, mds: {steps: 50}}``.
@@ -117,6 +139,7 @@ class Profile(Strict):
 
     data: Path | None = None
     every: int = Field(1, ge=1)
+    evaluations: int | None = Field(None, ge=1)
     samplers: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="before")
@@ -139,7 +162,10 @@ class Profile(Strict):
         samples = said.pop("samples", job.samples)
         open_fields = {"every": self.every, "samples": samples}
         update = {name: value for name, value in open_fields.items() if name not in job.model_fields_set}
-        return job.model_copy(update=update | {"options": said | job.options})
+        options = said | job.options
+        if self.evaluations is not None and job.method == ANY2ALL:
+            options |= {"steps": min(find_sampler(job.sampler).options(options)["steps"], self.evaluations)}
+        return job.model_copy(update=update | {"options": options})
 
 
 def gathered(content: object, cls: type[BaseModel], into: str) -> object:
@@ -186,7 +212,8 @@ class Experiment(Strict):
     seed
         Of noise and samples.
     weights
-        Weights of compared methods; by default those in ``weights/``, called ``METHOD-64.safetensors``.
+        Weights of compared methods; by default those in ``weights/``, called ``METHOD-64.safetensors``. A method that
+        learns one data set of a collection has one file for each, by identifier.
     profiles
         By name; `at` chooses one.
     jobs
@@ -201,7 +228,7 @@ class Experiment(Strict):
     split: Literal["test", "val"] = "test"
     undersampling: Undersampling = Undersampling()
     seed: int = Field(0, ge=0, lt=2**31)
-    weights: dict[str, Path] = {}
+    weights: dict[str, Path | dict[str, Path]] = {}
     profiles: dict[str, Profile] = {}
     jobs: tuple[Job, ...] = Field(min_length=1, max_length=MOST)
 
@@ -241,8 +268,8 @@ class Experiment(Strict):
             known = ", ".join(self.profiles) or "none"
             raise InputError(f"The experiment {self.name} has no profile {name!r}; it has {known}.")
         chosen = self.profiles[name]
-        jobs = tuple(chosen.fill(job) for job in self.jobs)
-        return self.model_copy(update={"jobs": jobs, "data": chosen.data or self.data})
+        jobs = {filled.key: filled for filled in map(chosen.fill, self.jobs)}
+        return self.model_copy(update={"jobs": tuple(jobs.values()), "data": chosen.data or self.data})
 
     @classmethod
     def load(cls, path: Path) -> "Experiment":

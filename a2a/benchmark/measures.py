@@ -5,10 +5,12 @@ import pandas as pd
 import torch
 
 from a2a.common.errors import InputError
+from a2a.evaluation.calibration import coverage, fair_crps
 from a2a.evaluation.frechet import frechet_distance, standardised
 from a2a.evaluation.metrics import mae, psnr, ssim, subject_table
+from a2a.evaluation.physical import physical_table
 from a2a.evaluation.radiomics import radiomic_features
-from a2a.evaluation.regions import heads, region_table
+from a2a.evaluation.regions import HEAD, heads, region_table
 from a2a.evaluation.sharpness import sharpness_table
 from a2a.forward.stack import StackSpec
 
@@ -17,6 +19,8 @@ EVERYBODY = "all subjects"
 
 HALVES = 40
 Features = tuple[np.ndarray, np.ndarray]
+
+LEVELS = (0.5, 0.8, 0.9)
 
 
 def measured(
@@ -50,9 +54,10 @@ def measured(
     -------
     pandas.DataFrame
         ``subject, modality, metric, value``: for each subject those of `a2a.evaluation.metrics.subject_table` and
-        `a2a.evaluation.sharpness.sharpness_table`, and ``psnr_air, mae_air`` outside of the head; for all slices
-        ``rfd``, the radiomic Fréchet distance inside the head of the truth (of each stack where they are not paired),
-        and ``rfd_half``, the same of random halves of the subjects, the same halves for all methods, whose spread is the
+        `a2a.evaluation.sharpness.sharpness_table`; where they are paired also ``psnr``, ``ssim`` and ``mae`` with the
+        ends ``_head`` and ``_air``, and what `a2a.evaluation.physical.physical_table` says; for all slices ``rfd``, the
+        radiomic Fréchet distance inside the head of the truth (of each stack where they are not paired), and
+        ``rfd_half``, the same of random halves of the subjects, the same halves for all methods, whose spread is the
         standard error of rfd (`a2a.evaluation.finite_sample.subsampled`).
     """
     channels = [spec.index(name) for name in targets]
@@ -61,10 +66,9 @@ def measured(
     looked = inside if paired else heads(completed.numpy())
     tables = [subject_table(x, y, subjects, only)]
     tables.append(sharpness_table(x, y.clip(0, 1), subjects, only, acceleration, paired))
-    if lesion is not None:
-        tables.append(region_table(x, y, lesion, subjects, only, "lesion"))
     if paired:
-        tables.append(region_table(x, y, ~inside, subjects, only, "air"))
+        regions = {"head": inside, "air": ~inside} | ({} if lesion is None else {"lesion": lesion})
+        tables += [region_table(x, y, regions, subjects, only), physical_table(x, y, inside, subjects, only)]
     for channel, name in enumerate(only.names):
         features = radiomic_features(x[:, channel], inside), radiomic_features(y[:, channel].clip(0, 1), looked)
         tables.append(_distances(*features, subjects, name))
@@ -93,6 +97,43 @@ def of_slices(
     values = {metric.__name__: metric(x, y) for metric in (psnr, ssim, mae)}
     index = pd.MultiIndex.from_product([values, numbers, targets], names=["metric", "slice", "modality"])
     return pd.Series(np.concatenate([*values.values()]).ravel(), index, name="value").reset_index()
+
+
+def of_samples(
+    truth: torch.Tensor, samples: torch.Tensor, subjects: np.ndarray, spec: StackSpec, targets: tuple[str, ...]
+) -> pd.DataFrame:
+    """Measure whether several completions of each slice spread as their errors do, over the pixels of the head.
+
+    Parameters
+    ----------
+    truth
+        Stacks ``(N, n, H, W)`` in image units; the head is where any modality of it is above
+        `a2a.evaluation.regions.HEAD`.
+    samples
+        ``(S, N, n, H, W)``, S >= 2.
+    subjects, spec, targets
+        As for `measured`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``subject, modality, metric, value``: for each subject ``crps``, see `a2a.evaluation.calibration.fair_crps`, and
+        ``covered_50``, ``covered_80`` and ``covered_90``, the share of true values in the central interval of this
+        probability, for those that S samples have exactly (9 have the second, 19 all).
+    """
+    channels = [spec.index(name) for name in targets]
+    only, head, tables = spec.only(channels), (truth > HEAD).any(dim=1), []
+    for subject in np.unique(subjects):
+        rows = torch.from_numpy(subjects == subject)
+        if not bool(head[rows].any()):
+            continue
+        seen = truth[rows][:, channels], samples[:, rows][:, :, channels], only
+        scores = fair_crps(*seen, region=head[rows]).assign(metric="crps").rename(columns={"crps": "value"})
+        shares = coverage(*seen, LEVELS, region=head[rows]).rename(columns={"covered": "value"})
+        shares = shares[np.isclose(shares["level"], shares["nominal"])]
+        shares["metric"] = [f"covered_{100 * level:.0f}" for level in shares["level"]]
+        tables.append(pd.concat([scores, shares])[["modality", "metric", "value"]].assign(subject=subject))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def _distances(real: Features, made: Features, subjects: np.ndarray, modality: str) -> pd.DataFrame:

@@ -15,10 +15,11 @@ from a2a.common.errors import InputError
 
 
 class Setting(Strict):
-    """A scenario and its targets."""
+    """A scenario and its targets, of a collection those of a data set."""
 
     given: str
     targets: tuple[str, ...] = Field(min_length=1)
+    dataset: str = ""
 
 
 class _Comparison(Strict):

@@ -77,7 +77,7 @@ def split_digest(store: SliceStore, split: str = "test") -> str:
     return store.manifest["sha256"][f"{split}.npy"][:16]
 
 
-def origin(experiment: str, seed: int, store: SliceStore, split: str = "test") -> dict[str, object]:
+def origin(experiment: str, seed: int, store: SliceStore, split: str = "test", dataset: str = "") -> dict[str, object]:
     """Columns that say where rows come from that were measured just now.
 
     Parameters
@@ -90,9 +90,12 @@ def origin(experiment: str, seed: int, store: SliceStore, split: str = "test") -
         Where the slices that were measured are.
     split
         Which of them; another one than ``test`` is named in ``dataset``, so that its rows are never taken for results.
+    dataset
+        Identifier of a data set of a collection; it ends the column ``dataset``.
     """
+    parts = [store.said("card"), store.said("profile"), *([] if split == "test" else [split])]
     return {
-        "dataset": f"{store.said('card')}/{store.said('profile')}" + ("" if split == "test" else f"/{split}"),
+        "dataset": "/".join([*parts, *([dataset] if dataset else [])]),
         "store": split_digest(store, split),
         "experiment": experiment,
         "seed": seed,

@@ -22,6 +22,7 @@ from a2a.common.escaping import markdown
 from a2a.common.files import write_text
 from a2a.common.paths import repository
 from a2a.data.cards.card import DataCard, load_card
+from a2a.data.cards.collection import load_collection
 from a2a.data.cards.parts import PhantomSource
 from a2a.evaluation.metrics import summary
 from a2a.figures.looks import METRICS, look
@@ -60,12 +61,36 @@ def model_card(path: Path, root: Path, rows: pd.DataFrame) -> str:
     """
     said, found = read_description(path), measured(rows, digest(path))
     spec = StackSpec(tuple(Modality(**modality) for modality in said["spec"]))
-    data = load_card(root / "data_cards" / f"{said['card']['data']['card']}.yaml")
+    data = learned(root / "data_cards", said["card"]["data"]["card"])
     about = read_yaml(root / "CITATION.cff", dict[str, Any])
     head = yaml.safe_dump(_head(path.stem, said, about, data, found), sort_keys=False, allow_unicode=True, width=120)
     parts = [f"---\n{head}---", f"# {path.stem}", _what(said, spec), USE, _use(path.stem, said)]
     parts += [_data(data, said["card"]), *_results(found), _limits(data), _citation(about, data)]
     return "\n\n".join(parts) + "\n"
+
+
+def learned(folder: Path, name: str) -> DataCard:
+    """Return the data card of a name; of a collection one that says of all its data sets what is the same of all.
+
+    Parameters
+    ----------
+    folder
+        ``data_cards/``.
+    name
+        Of a card or a collection.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if not (folder / "collections" / f"{name}.yaml").is_file():
+        return load_card(folder / f"{name}.yaml")
+    collection = load_collection(folder / "collections" / f"{name}.yaml")
+    cards = [load_card(folder / f"{member.card}.yaml") for member in collection.members]
+    faults = tuple(dict.fromkeys(fault for card in cards for fault in card.known_faults))
+    said = {"name": f"collections/{name}", "title": collection.title, "stands_in_for": collection.description}
+    return cards[0].model_copy(update=said | {"known_faults": faults})
 
 
 def digest(path: Path) -> str:

@@ -28,6 +28,7 @@ COMMANDS = {
     "prepare": "Make a data set ready for training: orient, scale, slice, and write a slice store.",
     "train": "Train a prior or a method; writes checkpoint, log.csv and finally the weights with their model card.",
     "complete": "Complete one patient: every modality of the weights, as NIfTI on the grid of the given images.",
+    "plan": "Rank what could be acquired next by how much of a target's uncertainty it would take away.",
     "bench": "Measure methods: every job of the experiments that their tables lack for these weights and data.",
     "drift": "Say whether results are still what they were; ends with 1 if a value left its tolerance.",
     "book": "Execute the chapters whose code, parameters or data changed, and build the HTML book.",

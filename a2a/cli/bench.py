@@ -1,5 +1,6 @@
 """``a2a bench``: run experiments on the test split of a slice store."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,9 @@ def bench(
         ),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Slices computed together.")] = 16,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share the cores.", show_default="one per core, at most 4")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Drop rows of other jobs, weights or data that a table holds.")
     ] = False,
@@ -56,7 +60,7 @@ def bench(
     for place, one in zip(places, asked, strict=True):
         store = SliceStore.open(slices or one.data, verify=True)
         network = Prior.load(weights or located(one.prior), bf16=one.precision == "bfloat16")
-        table = run(one, network, store, place, batch, overwrite)
+        table = run(one, network, store, place, batch, overwrite, workers or min(os.cpu_count() or 1, 4))
         typer.echo(intervals(table).round(3).to_string(index=False))
 
 

@@ -55,7 +55,10 @@ def complete(
     weights: Annotated[
         Path | None, typer.Option(help="What --method is loaded from, where that is not its shipped weights.")
     ] = None,
-    sampler: Annotated[str, typer.Option(help="Sampler of the prior: mds or mps, see the book.")] = "mds",
+    dataset: Annotated[
+        str, typer.Option(help="Of weights that learned a collection: from which of its data sets the patient is.")
+    ] = "",
+    sampler: Annotated[str, typer.Option(help="Sampler of the prior: mds, mps or a relative, see the book.")] = "mds",
     samples: Annotated[
         int | None,
         typer.Option(min=1, help="Completions for mean and deviation; by default 4, or 1 where all are equal."),
@@ -113,13 +116,14 @@ def complete(
     paths.place(out)
     check_engine(engine, prior, sampler, precision)
     from a2a.forward.undersampling import Undersampling
+    from a2a.methods.datasets import told
     from a2a.patient.read import read_patient
     from a2a.patient.write import complete_patient, output_folder
 
     output_folder(out, overwrite).check()
     words, options = split_options(words, sampler)
     completes = load_completer(trained, method, weights, sampler, options, batch, checkpointing, engine)
-    completes, usual = at_quality(completes, quality)
+    completes, usual = at_quality(told(completes, dataset), quality)
     files, maps = parse_files(words, completes.spec)
     undersampling = Undersampling(acceleration=acceleration, acs=acs, noise_std=noise_std)
     acquisition = read_patient(given, files, completes, undersampling, seed, maps=maps, axes=kspace_axes)

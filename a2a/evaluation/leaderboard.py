@@ -132,10 +132,12 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row for each method with its settings, estimate, scenario, modality and metric: ``mean, low, high`` and
-        ``subjects``. Of the distance rFD, which subjects have none of, ``mean`` is that of all slices together.
+        One row for each method with its settings, estimate, scenario, modality and metric, and where there are several
+        for each data set: ``mean, low, high`` and ``subjects``. Of the distance rFD, which subjects have none of,
+        ``mean`` is that of all slices together.
     """
-    groups = ["scenario", "method", "settings", "evaluations", "estimate", "modality", "metric"]
+    several = ["dataset"] if table["dataset"].nunique() > 1 else []
+    groups = [*several, "scenario", "method", "settings", "evaluations", "estimate", "modality", "metric"]
     means = summary(table.loc[table["metric"].isin(["psnr", "ssim"]), [*groups, "subject", "value"]])
     distance = distances(table, groups[:-1]).reset_index().assign(metric="rfd")
     together = pd.concat([part for part in (means, distance) if len(part)], ignore_index=True)

@@ -83,13 +83,26 @@ def ssim(target: ArrayLike | torch.Tensor, prediction: ArrayLike | torch.Tensor)
     Wang et al., "Image quality assessment: from error visibility to structural similarity",
     IEEE Transactions on Image Processing 13, 2004, equation 13.
     """
+    return ssim_maps(target, prediction)[..., _BORDER:-_BORDER, _BORDER:-_BORDER].mean(axis=(-2, -1))
+
+
+def ssim_maps(target: ArrayLike | torch.Tensor, prediction: ArrayLike | torch.Tensor) -> np.ndarray:
+    """Structural similarity at each pixel, of which `ssim` is the mean.
+
+    Parameters and errors as in `ssim`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (..., H, W), in [-1, 1]; on the border of 5 pixels it depends on how images are padded.
+    """
     x, y = _pair(target, prediction)
     shape = x.shape
     if min(shape[-2:]) < WINDOW:
         raise InputError(f"SSIM needs images of at least {WINDOW} x {WINDOW} pixels, got {shape[-2]} x {shape[-1]}.")
     flat_x, flat_y = (torch.from_numpy(a.reshape(-1, 1, *shape[-2:])) for a in (x, y))
-    values = [_ssim_interior(a, b) for a, b in zip(flat_x.split(_CHUNK), flat_y.split(_CHUNK), strict=True)]
-    return torch.cat(values).numpy().reshape(shape[:-2])
+    values = [_ssim_map(a, b) for a, b in zip(flat_x.split(_CHUNK), flat_y.split(_CHUNK), strict=True)]
+    return torch.cat(values).numpy().reshape(shape)
 
 
 def subject_table(
@@ -220,12 +233,12 @@ def _decibel(mse: np.ndarray) -> np.ndarray:
     return -10.0 * np.log10(np.maximum(mse, 10.0 ** (-IDENTICAL_DB / 10.0)))
 
 
-def _ssim_interior(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Mean of the SSIM map without its border, for images (B, 1, H, W)."""
+def _ssim_map(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """SSIM at each pixel of images (B, 1, H, W)."""
     ensure_torchvision()
     # Here rather than at the top: the import takes seconds, and most commands measure nothing.
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     options = {"gaussian_kernel": True, "sigma": 1.5, "data_range": 1.0, "k1": 0.01, "k2": 0.03}
     _, full = structural_similarity_index_measure(y, x, reduction="none", return_full_image=True, **options)
-    return full[..., _BORDER:-_BORDER, _BORDER:-_BORDER].mean(dim=(1, 2, 3))
+    return full

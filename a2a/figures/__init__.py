@@ -10,11 +10,12 @@ from a2a.figures.idea import Example, idea_sheet, one_picture
 from a2a.figures.learning import error_curves, linear_ratios, training_curves, unet_diagram
 from a2a.figures.observations import modality_gains, modality_worth, observation_map, open_targets
 from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and_coils
+from a2a.figures.planning import scan_forecasts
 from a2a.figures.reconstruction import answers_grid, methods_grid, reconstruction_grid
 from a2a.figures.show import show
 from a2a.figures.sorting import sortable_table
 from a2a.figures.source import live_source, sourced, table_source
-from a2a.figures.stacks import completion_panel, completion_sheet, realism_sheet, stack_grid
+from a2a.figures.stacks import completion_panel, completion_sheet, incomplete_grid, realism_sheet, stack_grid
 from a2a.figures.static import contact_sheet
 from a2a.figures.tradeoff import cost_ratios, quality_curves
 from a2a.figures.trajectory import trajectory
@@ -39,6 +40,7 @@ __all__ = [
     "forward_process_strip",
     "gaussian_posterior",
     "idea_sheet",
+    "incomplete_grid",
     "joint_histograms",
     "labelled_stacks",
     "linear_ratios",
@@ -57,6 +59,7 @@ __all__ = [
     "quality_curves",
     "realism_sheet",
     "reconstruction_grid",
+    "scan_forecasts",
     "scenario_ladder",
     "schedule_curves",
     "show",

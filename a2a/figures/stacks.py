@@ -59,6 +59,39 @@ def stack_grid(
     return image_grid(Sheet(rows, row_titles, spec.names), description, width)
 
 
+def incomplete_grid(
+    stacks: ArrayLike | torch.Tensor,
+    spec: StackSpec,
+    row_titles: Sequence[str] = (),
+    width: int = theme.WIDTH,
+) -> go.Figure:
+    """Show stacks that lack modalities as rows of images; what is missing is an empty box.
+
+    Parameters
+    ----------
+    stacks
+        Shape (R, n, H, W), image units; NaN at every pixel of what is missing.
+    spec
+        The n modalities.
+    row_titles
+        R texts, or none.
+    width
+        Pixels.
+
+    Raises
+    ------
+    InputError
+        If the shapes or titles do not fit.
+    """
+    found = torch.as_tensor(np.asarray(stacks))
+    images = stack_of(found.nan_to_num(0.0), spec, 4, "stacks")
+    kinds = [["missing" if bool(image.isnan().all()) else "clean" for image in stack] for stack in found]
+    rows = [given_panels(stack, each, spec) for stack, each in zip(images, kinds, strict=True)]
+    names = ", ".join(spec.names)
+    description = f"{len(images)} stacks, one a row, with the modalities {names} as columns; some are missing."
+    return image_grid(Sheet(rows, row_titles, spec.names), description, width)
+
+
 def realism_sheet(generated: ArrayLike | torch.Tensor, real: ArrayLike | torch.Tensor, spec: StackSpec) -> Sheet:
     """Lay out samples of a prior beside real slices, one stack a column, one modality a row.
 

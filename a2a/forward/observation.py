@@ -154,6 +154,23 @@ class Observation:
         support = None if self.support is None else self.support.repeat(samples, 1, 1, 1)
         return replace(self, operator=self.operator.repeat(samples), data=data, support=support)
 
+    def joined(self, more: "Observation") -> "Observation":
+        """Add what another observation gives of the same stacks; of a modality that both give, `more` is kept.
+
+        Raises
+        ------
+        InputError
+            If it is of other modalities, or of another batch or size.
+        """
+        if (more.spec.names, more.shape) != (self.spec.names, self.shape):
+            raise InputError(f"joined: {more!r} of {more.spec.names} is not of the stacks of {self!r}.")
+        parts = list(enumerate(self if kind == "missing" else more for kind in more.kinds))
+        kinds, labels = (tuple(getattr(o.scenario, each)[i] for i, o in parts) for each in ("kinds", "labels"))
+        data, noise_std = (tuple(getattr(o, each)[i] for i, o in parts) for each in ("data", "noise_std"))
+        operator = StackOperator(tuple(o.operator.blocks[i] for i, o in parts))
+        scenario = Scenario(self.spec.names, kinds, labels)
+        return replace(self, scenario=scenario, operator=operator, data=data, noise_std=noise_std)
+
     def __repr__(self) -> str:
         return f"Observation({str(self.scenario)!r}, shape={self.shape})"
 

@@ -1,12 +1,13 @@
 """One interface for everything that completes a stack: Any2all and what it is compared with."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
 
-from a2a.common.errors import UnsupportedObservation
+from a2a.common.errors import InputError, UnsupportedObservation
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
@@ -104,6 +105,18 @@ class Any2all:
         """``"any2all-mds"`` and what was chosen, see `a2a.samplers.table.Sampler.label`."""
         return find_sampler(self.sampler).label(self.options)
 
+    def told(self, dataset: str) -> "Any2all":
+        """Return the method for one of the data sets that the prior learned, see `a2a.prior.prior.Prior.told`.
+
+        Raises
+        ------
+        InputError
+            If the prior does not know it, or is one in ONNX Runtime.
+        """
+        if not isinstance(self.prior, Prior):
+            raise InputError("engine: ONNX Runtime is not told the data set; take the engine torch.")
+        return replace(self, prior=self.prior.told(dataset))
+
     @property
     def spec(self) -> StackSpec:
         """The modalities of the prior."""
@@ -150,7 +163,16 @@ class Any2all:
         """
         require(self, observation)
         much = {"samples": samples, "generators": generators, "batch": self.batch}
-        return find_sampler(self.sampler).function(self.prior, observation, **self.options, **much)
+        return find_sampler(self.sampler).function(self._asked(observation), observation, **self.options, **much)
+
+    def _asked(self, observation: Observation) -> Prior | OnnxPrior:
+        """The prior for what is given; it warns of modalities that its data set never had."""
+        if not (isinstance(self.prior, Prior) and self.prior.absent):
+            return self.prior
+        absent, names = self.prior.absent, self.spec.names
+        said = f"data set {self.prior.dataset} had no {' and no '.join(names[i] for i in absent)}"
+        warnings.warn(f"{said}; what {self.name} makes with or of it is a guess.", stacklevel=3)
+        return replace(self.prior, absent=tuple(i for i in absent if observation.kinds[i] == "missing"))
 
 
 def require(method: Method, observation: Observation) -> None:

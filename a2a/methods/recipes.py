@@ -13,11 +13,15 @@ from a2a.data.store.read import SliceStore
 from a2a.methods.baselines.apt.fusion import FusionConfig, FusionObjective
 from a2a.methods.baselines.base import Baseline
 from a2a.methods.registry import methods, shipped
+from a2a.methods.segmenter import SegmenterConfig, SegmenterObjective
 from a2a.training import PriorConfig, PriorObjective, TrainConfig
 from a2a.training.objective import Objective
 
-PARTS: dict[str, tuple[type[TrainConfig], type[Objective]]] = {"apt-fusion": (FusionConfig, FusionObjective)}
-"""What is trained before a method of which it is a part."""
+PARTS: dict[str, tuple[type[TrainConfig], type[Objective]]] = {
+    "apt-fusion": (FusionConfig, FusionObjective),
+    "segmenter": (SegmenterConfig, SegmenterObjective),
+}
+"""What is trained and is no method: a part of one, and the network that outlines lesions in what methods complete."""
 
 
 def trained_methods() -> dict[str, type[Baseline[Any]]]:

@@ -96,7 +96,7 @@ class SourceClassifier(nn.Module):
     inside
         Channels of the maps.
     modalities
-        n.
+        Number of modalities n.
     widths
         Channels after each halving of the size.
     """

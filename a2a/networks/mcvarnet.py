@@ -51,7 +51,7 @@ class PriorNet(nn.Module):
     Parameters
     ----------
     features
-        C.
+        Number of channels C.
     residual
         Whether the input is added to the output.
 

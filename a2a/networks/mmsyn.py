@@ -74,7 +74,7 @@ class MMSyn(nn.Module):
     Parameters
     ----------
     modalities
-        n.
+        Number of modalities n.
     width, latent
         Channels at full resolution and of the common space; published 32 and 16.
     ending

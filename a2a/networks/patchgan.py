@@ -40,7 +40,7 @@ class PatchDiscriminator(nn.Module):
     Parameters
     ----------
     modalities
-        n.
+        Number of modalities n.
     widths
         Channels after each halving of the size; published (64, 128, 256, 512).
     """

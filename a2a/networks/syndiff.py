@@ -168,7 +168,7 @@ class TimeDiscriminator(nn.Module):
     Parameters
     ----------
     modalities
-        n.
+        Number of modalities n.
     widths
         Channels after each halving; published (256, 512, 512, 512, 512, 512).
     time

@@ -39,7 +39,7 @@ class Translator(nn.Module):
     Parameters
     ----------
     modalities
-        n.
+        Number of modalities n.
     width
         Channels at full resolution; the features have four times as many, at a quarter of the size.
     blocks
@@ -78,7 +78,7 @@ def told(target: Tensor, modalities: int, like: Tensor) -> Tensor:
     target
         Channels ``(B,)``.
     modalities
-        n.
+        Number of modalities n.
     like
         Gives height, width, dtype and device.
     """

@@ -45,6 +45,8 @@ class UNetConfig:
         The noise levels that the network is told: one that all modalities share, or the own level of each.
     stacks
         How many stacks of n channels it is shown: the noisy one, and what else `a2a.prior.target.Target` shows.
+    datasets
+        How many data sets it is told apart; 0: it is not told any.
     """
 
     channels: int
@@ -57,6 +59,7 @@ class UNetConfig:
     dropout: float = 0.0
     noise_levels: Literal["joint", "per-modality"] = "joint"
     stacks: int = 1
+    datasets: int = 0
 
     @property
     def stride(self) -> int:
@@ -70,6 +73,14 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
     frequencies = torch.exp(-math.log(10000.0) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
     angles = t.float()[..., None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1).flatten(1)
+
+
+def told_mlp(width: int) -> nn.Sequential:
+    """Layers from the code of a data set, `width` numbers, to what is added to that of the time; zero at first.
+
+    The blocks make their scales and shifts of the sum: personalised feature modulation (Zhang et al. 2026).
+    """
+    return nn.Sequential(nn.Linear(width, width), nn.SiLU(), zeroed(nn.Linear(width, 4 * width)))
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -245,6 +256,7 @@ class UNet(nn.Module):
         self.outputs = config.channels * config.patch**2
         self.times = 1 if config.noise_levels == "joint" else config.channels
         self.embed = time_mlp(config.width, self.times)
+        self.told = told_mlp(config.width) if config.datasets else None
         self.head = Convolution(config.stacks * self.outputs, config.width, 3, padding=1)
         self.down, kept = descent(config, lambda channels: Convolution(channels, channels, 3, stride=2, padding=1))
         coarsest = middle(config)
@@ -253,8 +265,17 @@ class UNet(nn.Module):
         self.tail = tail(config.width * config.multipliers[0], self.outputs)
         self.bypass = Bypass(config.channels, config.patch, 4 * config.width) if config.patch > 1 else None
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, dataset: Tensor | None = None) -> Tensor:
         """Return the prediction of each modality, `(B, n, H, W)`.
+
+        Parameters
+        ----------
+        x
+            What it is shown.
+        t
+            Times.
+        dataset
+            Number of the data set of each row, `(B,)`, where the network is told it.
 
         Raises
         ------
@@ -269,6 +290,9 @@ class UNet(nn.Module):
             )
         times = t.reshape(t.shape[0], -1).expand(-1, self.times)
         embedding = self.embed(timestep_embedding(times, c.width))
+        if self.told is not None:
+            assert dataset is not None  # a prior of a collection always tells it
+            embedding = embedding + self.told(timestep_embedding(dataset, c.width))
         folded = F.pixel_unshuffle(x, c.patch)
         h = self.head(folded)
         skips = [h]

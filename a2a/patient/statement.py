@@ -10,6 +10,7 @@ import numpy as np
 
 from a2a.common.errors import InputError
 from a2a.data.cards.card import load_card
+from a2a.data.cards.collection import find_collection, load_collection
 from a2a.data.cards.parts import PhantomSource
 from a2a.data.volumes.brightness import UNLIKE, brightness, distance
 from a2a.data.volumes.slices import SliceGeometry
@@ -137,9 +138,10 @@ def _in_words(trained: Mapping[str, Any]) -> str:
 def _heads(card: str | None) -> str:
     """Whether the training heads were simulated, as far as a card of this name is known."""
     try:
-        source = load_card(card).source if card else None
+        members = [m.card for m in load_collection(card).members] if card and find_collection(card) else [card]
+        sources = [load_card(one).source for one in members if one]
     except InputError:
-        source = None
-    if source is None:
+        sources = []
+    if not sources:
         return "not known whether real heads"
-    return "simulated heads" if isinstance(source, PhantomSource) else "real heads"
+    return "simulated heads" if all(isinstance(one, PhantomSource) for one in sources) else "real heads"

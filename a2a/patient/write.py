@@ -23,6 +23,7 @@ from a2a.figures.static import contact_sheet
 from a2a.figures.views import views_png
 from a2a.forward.completion import Completion
 from a2a.forward.stack import Modality
+from a2a.methods.datasets import dataset_of
 from a2a.methods.interface import Any2all, Method
 from a2a.patient.read import Acquisition
 from a2a.patient.statement import doubts, simulated, statement
@@ -96,12 +97,13 @@ def complete_patient(
 
 
 def _options(method: Method) -> dict:
-    """How a prior was sampled, as JSON values; nothing of another method."""
+    """How a prior was sampled, and which data set was told, as JSON values; nothing of most other methods."""
+    told = {"dataset": dataset} if (dataset := dataset_of(method)) else {}
     if not isinstance(method, Any2all):
-        return {}
+        return told
     engine = "onnx" if isinstance(method.prior, OnnxPrior) else "torch"
     half = isinstance(method.prior, Prior) and method.prior.bf16
-    return {"options": dict(method.options), "precision": "bf16" if half else "float32", "engine": engine}
+    return told | {"options": dict(method.options), "precision": "bf16" if half else "float32", "engine": engine}
 
 
 def output_folder(out: Path, overwrite: bool) -> OutputFolder:

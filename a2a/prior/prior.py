@@ -6,6 +6,7 @@ both. Explained in the chapter "The diffusion prior".
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from torch import Tensor
 from a2a.common.errors import InputError
 from a2a.common.escaping import shown
 from a2a.common.files import write_atomically, write_json
+from a2a.common.rng import randn, spawn
 from a2a.common.units import to_model
 from a2a.forward.stack import StackSpec
 from a2a.networks.plain import PlainConfig, PlainUNet, places
@@ -72,10 +74,7 @@ class PlainDescription(PriorDescription):
 
 
 def _network(config: UNetConfig | PlainConfig) -> Network:
-    """Make the network; the plain one takes half the time in this layout of memory, which was measured."""
-    if isinstance(config, PlainConfig):
-        return PlainUNet(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return UNet(config)
+    return PlainUNet(config) if isinstance(config, PlainConfig) else UNet(config)
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,11 @@ class Prior:
         The linear estimate that the network corrects, or None.
     window
         Rows and columns at which a plain network looks, see `within`; None for all.
+    dataset
+        Identifier of the data set that the network is told, where it learned several, see `told`.
+    absent
+        Modalities that nothing is known of and that nobody asks for: the network is shown noise at the last level in
+        their place, whatever the time of the others.
 
     Raises
     ------
@@ -128,6 +132,8 @@ class Prior:
     predicts: Predicts = "noise"
     linear: LinearEstimate | None = None
     window: tuple[slice, slice] | None = None
+    dataset: str = ""
+    absent: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         config, stacks = self.network.config, self.target.stacks
@@ -168,10 +174,50 @@ class Prior:
         """Empty float32 tensor on the device of the network."""
         return torch.empty(0, device=next(self.network.parameters()).device)
 
+    @property
+    def datasets(self) -> dict[str, list[str]]:
+        """The data sets that it learned, each with the modalities that were seen there; none of most priors."""
+        found: dict[str, list[str]] = self.card.get("datasets", {})
+        return found if isinstance(self.network, UNet) and self.network.config.datasets else {}
+
+    @property
+    def number(self) -> int:
+        """What the network is told of the data set.
+
+        Raises
+        ------
+        InputError
+            If the prior learned several and none is chosen.
+        """
+        known = sorted(self.datasets)
+        if self.dataset not in known:
+            raise InputError(f"dataset: this prior learned several data sets; choose one of {', '.join(known)}.")
+        return known.index(self.dataset)
+
+    def told(self, dataset: str) -> "Prior":
+        """Return the prior of one of its data sets; modalities that were never seen there are `absent`.
+
+        Raises
+        ------
+        InputError
+            If the weights do not know it; the message lists those they know.
+        """
+        known = self.datasets
+        if dataset not in known:
+            raise InputError(f"dataset: these weights know {', '.join(sorted(known)) or 'none'}, not {dataset!r}.")
+        unseen = tuple(i for i, name in enumerate(self.spec.names) if name not in known[dataset])
+        return replace(self, dataset=dataset, absent=unseen)
+
+    @cached_property
+    def _nothing(self) -> Tensor:
+        """What stands in the place of an absent modality: noise, always the same."""
+        return randn(self._shape, spawn(0, 1), self.like)
+
     def _answer(self, x: Tensor, t: Times) -> Tensor:
         times = x.new_full((1, 1), int(t)) if isinstance(t, Integral) else x.new_tensor([t])
+        told = (x.new_full((len(x),), self.number),) if self.datasets else ()
         with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
-            return self.network(x, times.expand(len(x), -1)).float()
+            return self.network(x, times.expand(len(x), -1), *told).float()
 
     def within(self, mask: Tensor) -> "Prior":
         """Return the same prior that looks only where it matters, which is faster; elsewhere it is not to be asked.
@@ -210,6 +256,12 @@ class Prior:
         """
         if x.shape[1:] != self._shape:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
+        if self.absent:
+            last = self.schedule.length - 1
+            levels = t if isinstance(t, Sequence) else [int(t)] * len(self.spec)
+            t = [last if i in self.absent else int(level) for i, level in enumerate(levels)]
+            gone = torch.tensor([i in self.absent for i in range(len(self.spec))], device=x.device)[:, None, None]
+            x = torch.where(gone, self._nothing.to(x), x)
         shown, (offset, slope) = self.target.shown(x, t)
         return self.shrunk(self.clamp(offset + slope * self._looked(shown, t)), t)
 

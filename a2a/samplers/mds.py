@@ -15,6 +15,7 @@ from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
 from a2a.samplers.background import bounded
 from a2a.samplers.cross_modal import cross_modal_estimate
+from a2a.samplers.draws import Draws
 from a2a.samplers.noise_levels import NoiseLevels, prediction
 from a2a.samplers.prior_weight import corrected, fixed_weight
 from a2a.samplers.reverse import OnStep, reverse
@@ -94,7 +95,7 @@ def mds(
     if covariance == "cross-modal" and weight is not None:
         raise InputError("weight: a cross-modal covariance has no single weight; leave it out, or use 'independent'.")
 
-    def step_for(part: Observation) -> "MDSStep":
+    def step_for(part: Observation, draws: Draws) -> "MDSStep":
         told = part.scenario.indices("clean") if "joint" != noise_levels or covariance == "cross-modal" else ()
         level, noise = noise_of_a_step(prior, eta, list(part.scenario.indices("missing")), list(told))
         known = bounded(prior, part)

@@ -14,6 +14,7 @@ from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
 from a2a.samplers.background import bounded
+from a2a.samplers.draws import Draws
 from a2a.samplers.matched import posterior_shift
 from a2a.samplers.reverse import OnStep, Step, reverse
 from a2a.samplers.table import Restarts, Rho, Spacing, Steps, sampler
@@ -79,7 +80,7 @@ def mps(
         If an option is out of its range.
     """
 
-    def step_for(part: Observation) -> Step:
+    def step_for(part: Observation, draws: Draws) -> Step:
         told = bounded(prior, part)
         return NormStep(told, part, scale) if guidance == "norm" else MatchedStep(told, part, cg_steps)
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import count
+from itertools import zip_longest
 from typing import Protocol
 
 import numpy as np
@@ -12,17 +12,21 @@ from torch import Tensor
 
 from a2a.common.errors import InputError, whole
 from a2a.common.progress import progress
-from a2a.common.rng import randn, spawn
+from a2a.common.rng import spawn
 from a2a.common.units import to_image
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
-from a2a.prior.schedule import NoiseSchedule, Spacing
+from a2a.prior.schedule import END, NoiseSchedule, Spacing
+from a2a.samplers.draws import Draws
 from a2a.samplers.neighbours import Neighbours
 
 RESTART = 0.85  # share of the T times at which a restart begins: outlines are still open, the size of the head is not
 
 _ALLOCATOR = "DefaultCPUAllocator"  # what PyTorch says where the memory of a processor ends
+
+Passes = list[list[tuple[int, int]]]
+"""Transitions (t, s) of one pass from noise to the clean stack after the other."""
 
 OnStep = Callable[[int, Tensor, Tensor], None]
 """``on_step(t, x, x0)`` is called after every step with the time that it began at, its result and the clean estimate
@@ -51,17 +55,24 @@ class Step(Protocol):
         """
 
 
+Again = Callable[[Observation, Tensor, int, int, Draws], Tensor]
+"""``again(part, x0, t, s, draws)`` begins another pass at time s with x0, `(B, n, H, W)` in the model's range, where
+the pass that began at t has ended; after the last pass s is `a2a.prior.schedule.END`."""
+
+
 @torch.inference_mode(False)
 @torch.enable_grad()
 def reverse(
     prior: Denoiser,
     observation: Observation,
-    step_for: Callable[[Observation], Step],
+    step_for: Callable[[Observation, Draws], Step],
     label: str,
     *,
     steps: int,
     spacing: Spacing = 1.0,
     restarts: int = 0,
+    passes: Passes | None = None,
+    again: Again | None = None,
     rho: float = 0.0,
     samples: int,
     generators: Sequence[torch.Generator] | None,
@@ -77,7 +88,8 @@ def reverse(
     observation
         B observed stacks (all modalities missing: unconditional).
     step_for
-        Makes the step for a part of the (sample, item) rows.
+        Makes the step for a part of the (sample, item) rows; a step that needs more noise than it is given takes it
+        from their draws.
     label
         Text of the progress bar.
     steps
@@ -88,6 +100,11 @@ def reverse(
         How often a finished sample is noised again to t = 0.85 T and brought back (Xu et al. 2023). The evaluations are
         shared by all passes. A pass forgets part of what earlier ones decided too early, such as the brightness of a
         missing modality, and leaves the posterior as it is if the step is exact.
+    passes
+        All transitions, `steps` in all, in place of those that `steps`, `spacing` and `restarts` say; see
+        `a2a.samplers.passes.annealed`.
+    again
+        How every pass but the first begins; by default with x0 noised again, whatever the data say of it.
     rho
         Correlation of the noise of neighbouring items, slices of one volume, see `a2a.samplers.neighbours`. With 0 a
         row's result depends on its own generator alone, else on those of the items before it, too.
@@ -124,14 +141,17 @@ def reverse(
         wanted = f"samples * items = {samples * items} different generators"
         raise InputError(f"generators: must hold {wanted}, got {len(draws)}.")
     everything, shape = observation.repeat(samples), (len(prior.spec), height, width)
-    passes, parts = _passes(prior.schedule, steps, spacing, restarts), range(0, len(draws), batch)
+    passes = passes or _passes(prior.schedule, steps, spacing, restarts)
+    parts = range(0, len(draws), batch)
     bar, done, neighbours = iter(progress(range(len(parts) * steps), label)), [], Neighbours(rho, items)
     for first in parts:
         part = slice(first, first + batch)
         try:
-            step = step_for(everything[part].to(prior.like))
-            noise = _noise(shape, draws[part], prior.like, partial(neighbours, first=first))
-            done.append(to_image(prior.clamp(_walk(prior.schedule, passes, step, noise, on_step, bar))).cpu())
+            rows = everything[part].to(prior.like)
+            fresh = Draws(draws[part], shape, prior.like, partial(neighbours, first=first))
+            begin = partial(again or partial(_noised, prior.schedule), rows)
+            x = _walk(passes, step_for(rows, fresh), begin, fresh, on_step, bar)
+            done.append(to_image(prior.clamp(x)).cpu())
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
                 if _ALLOCATOR not in str(error):
@@ -147,42 +167,38 @@ def reverse(
     return Completion(stacks, prior.spec, time.perf_counter() - started, steps)
 
 
-def _noise(
-    shape: tuple[int, ...], draws: Sequence[torch.Generator], like: Tensor, correlate: Callable[..., Tensor]
-) -> Callable[[], Tensor]:
-    """Return what draws the noise of some rows, one draw after the other."""
-    number = count()
-    return lambda: correlate(randn(shape, draws, like), draw=next(number))
-
-
 def _too_large(rows: int) -> str:
     advice = f"try batch = {rows // 2}" if rows > 1 else "use smaller slices, or a network with checkpointing"
     return f"batch: {rows} rows do not fit the memory of the device; {advice}."
 
 
+def _noised(schedule: NoiseSchedule, part: Observation, x0: Tensor, t: int, s: int, draws: Draws) -> Tensor:
+    """Begin another pass with x0 as it is: a restart."""
+    abar = schedule.abar(s)
+    return x0 if s == END else abar**0.5 * x0 + (1 - abar) ** 0.5 * draws.images()
+
+
 def _walk(
-    schedule: NoiseSchedule,
-    passes: list[list[tuple[int, int]]],
+    passes: Passes,
     step: Step,
-    noise: Callable[[], Tensor],
+    begin: Callable[[Tensor, int, int, Draws], Tensor],
+    draws: Draws,
     on_step: OnStep | None,
     bar: Iterator[int],
 ) -> Tensor:
     """Take some rows from noise to the clean stack, in one pass or several."""
-    x = noise()
-    for number, transitions in enumerate(passes):
-        if number:
-            abar = schedule.abar(transitions[0][0])
-            x = abar**0.5 * x + (1 - abar) ** 0.5 * noise()
+    x = draws.images()
+    for transitions, following in zip_longest(passes, passes[1:]):
         for t, s in transitions:
             next(bar)
-            x, x0 = step.step(x, noise(), t, s)
+            x, x0 = step.step(x, draws.images(), t, s)
             if on_step is not None:
                 on_step(t, x.detach().clone(), x0.detach().clone())
+        x = begin(x, transitions[0][0], following[0][0] if following else END, draws)
     return x
 
 
-def _passes(schedule: NoiseSchedule, steps: int, spacing: Spacing, restarts: int) -> list[list[tuple[int, int]]]:
+def _passes(schedule: NoiseSchedule, steps: int, spacing: Spacing, restarts: int) -> Passes:
     """The transitions of the first pass and of the restarts, which share the steps."""
     whole("steps", steps, 1, schedule.length)
     whole("restarts", restarts, 0, steps - 1)

@@ -44,7 +44,7 @@ def ddim(
     level, noise = noise_of_a_step(prior, eta, list(range(len(prior.spec))), [])
     step = DDIMStep(prior, level, noise)
     return reverse(
-        prior, nothing, lambda _: step, f"sampling, {steps} steps", steps=steps, spacing=spacing,
+        prior, nothing, lambda part, draws: step, f"sampling, {steps} steps", steps=steps, spacing=spacing,
         samples=samples, generators=generators, batch=batch, on_step=on_step,
     )  # fmt: skip
 

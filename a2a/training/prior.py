@@ -5,8 +5,9 @@ Explained in the chapter "The diffusion prior".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from a2a.common.errors import InputError
 from a2a.common.rng import generator, randn
 from a2a.common.units import to_model
+from a2a.data.store.datasets import keys_of, owner, seen_modalities
 from a2a.forward.stack import Modality
 from a2a.networks.blocks import zeroed
 from a2a.networks.plain import PlainConfig, PlainUNet, places
@@ -24,8 +26,9 @@ from a2a.prior.prior import Prior
 from a2a.prior.schedule import NoiseSchedule
 from a2a.prior.target import Target
 from a2a.prior.weights import read_card, trainings
-from a2a.training.batches import CROP
+from a2a.training.batches import CROP, consistent_rows
 from a2a.training.config import PriorConfig
+from a2a.training.incomplete import calibrated_in_part
 from a2a.training.objective import Objective
 from a2a.training.validation import calibrated, validation_loss
 
@@ -40,6 +43,27 @@ class PriorObjective(Objective):
     config: PriorConfig
 
     file = "prior.safetensors"
+    incomplete: ClassVar[bool] = True
+
+    @cached_property
+    def keys(self) -> tuple[tuple[int, tuple[bool, ...]], ...]:
+        """Data set and available modalities of each training slice of a collection."""
+        return keys_of(self.store, self.store.split("train"))
+
+    def rows(self, step: int, slices: int) -> list[int]:
+        """Training slices of a step; of a collection all of one data set, with the same modalities (MCBS)."""
+        if not self.store.datasets:
+            return super().rows(step, slices)
+        return consistent_rows(self.keys, self.config.seed, step, self.config.batch)
+
+    def _check_collection(self) -> None:
+        """Refuse a run that cannot learn from stacks that lack modalities."""
+        c = self.config
+        if c.plain is not None or c.precondition != "none" or c.predicts == "noise" or not c.given:
+            raise InputError(
+                f"{self.store.path}: subjects of this collection lack modalities, and {c.name} needs complete stacks; "
+                "set predicts: velocity, network.noise_levels: per-modality and given, without plain and precondition."
+            )
 
     @cached_property
     def schedule(self) -> NoiseSchedule:
@@ -62,11 +86,14 @@ class PriorObjective(Objective):
             If the slices do not fit the network, or the named weights are of another network, schedule or stack.
         """
         side, n, plain = self.store.size, len(self.store.spec), self.config.plain
+        if self.store.datasets:
+            self._check_collection()
         if plain is not None:
             size = PlainConfig(n, **plain.model_dump(), stacks=self.target.stacks)
             wrong = [crop for crop in self.config.crops if crop % size.stride or crop > side]
         else:
-            size, wrong = UNetConfig(n, **self.config.network.model_dump(), stacks=self.target.stacks), []
+            said = self.config.network.model_dump() | {"datasets": len(self.store.datasets)}
+            size, wrong = UNetConfig(n, **said, stacks=self.target.stacks), []
         if wrong:
             raise InputError(f"crops: {wrong[0]} must be a multiple of {size.stride}, and at most {side}.")
         if self.config.given and size.channels < 2:
@@ -82,15 +109,23 @@ class PriorObjective(Objective):
         return {self.product: network}
 
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
-        """Diffuse each slice to a time of its own, or but for the modalities that are given."""
+        """Diffuse each slice to a time of its own, or but for the modalities that are given.
+
+        A modality that a slice lacks is at the last time, nothing but noise, and is not asked for.
+        """
         clean, place = self._cropped(clean, draws, step)
-        drawn = [self._times(clean.shape[1], draw) for draw in draws]
+        available = ~clean.isnan().flatten(2).any(dim=2)
+        drawn = [self._times(there, draw) for there, draw in zip(available, draws, strict=True)]
         times, asked = (torch.stack(part) for part in zip(*drawn, strict=True))
-        noise, stack = randn(clean.shape[1:], draws), to_model(clean)
+        noise, stack = randn(clean.shape[1:], draws), to_model(clean.nan_to_num(0.5))
         shown, line = self.target.shown(self.schedule.diffuse(stack, times, noise), times)
         truth, weight = self.target.truth(stack, noise, times, line), self.target.weight(times, line, stack)
         shown = torch.cat([shown, place], dim=1) if place is not None else shown
-        return shown, times, truth, asked, weight
+        inputs = shown, times, truth, asked, weight
+        if not self.store.datasets:
+            return inputs
+        number = self.keys[self.rows(step, len(self.keys))[0]][0]
+        return *inputs, torch.full((len(clean),), number)
 
     def _cropped(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, Tensor | None]:
         """Cut squares of one size out of slices, which show some of the head if they can, and say where they lie."""
@@ -110,13 +145,15 @@ class PriorObjective(Objective):
 
     def loss(self, name: str, networks: Mapping[str, nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
         """Return the mean squared error of the prediction, in the modalities that are not given."""
-        shown, times, truth, asked, weight = inputs
-        error = (weight * (networks[name](shown, times).float() - truth).square()).mean(dim=(2, 3))
+        shown, times, truth, asked, weight, *told = inputs
+        error = (weight * (networks[name](shown, times, *told).float() - truth).square()).mean(dim=(2, 3))
         return ((error * asked).sum(dim=1) / asked.sum(dim=1)).mean()
 
     def validation(self, network: nn.Module) -> float:
         """See `a2a.training.validation.validation_loss`."""
-        return validation_loss(network, self.store.split("val").images, self.target)
+        split = self.store.split("val")
+        owners = owner(self.store, split) if self.store.datasets else None
+        return validation_loss(network, split.images, self.target, owners)
 
     def finished(self, network: nn.Module, card: dict) -> Prior:
         """Calibrate the network on the validation split; the card also lists the trainings that it went on from."""
@@ -124,9 +161,21 @@ class PriorObjective(Objective):
             card = card | {"before": trainings(read_card(*self.config.files))}
         what = {"predicts": self.config.predicts, "linear": self.target.linear}
         prior = Prior(network, self.schedule, self.store.spec, self.store.size, card=card, **what)
+        if self.store.datasets:
+            prior = replace(prior, card=card | {"datasets": seen_modalities(self.store)})
+            return calibrated_in_part(prior, self.store)
         return calibrated(prior, self.store.split("train").images, self.store.split("val").images)
 
-    def _times(self, modalities: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _times(self, available: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw the times of a slice, and which modalities are asked for; of what it lacks the last one, and not."""
+        if bool(available.all()):
+            return self._times_of_all(len(available), draw)
+        times = torch.full((len(available),), self.schedule.length - 1)
+        asked = torch.zeros_like(available)
+        times[available], asked[available] = self._times_of_all(int(available.sum()), draw)
+        return times, asked
+
+    def _times_of_all(self, modalities: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw one time, or one and low ones of a random choice of modalities, `(1,)` or `(n,)`; and the others."""
         time, length = torch.randint(self.schedule.length, (1,), generator=draw), self.schedule.length
         if self.config.noisy and torch.rand((), generator=draw) < self.config.noisy:
@@ -134,7 +183,7 @@ class PriorObjective(Objective):
         if not self.config.given:
             levels = 1 if self.config.plain is None else modalities
             return time.expand(levels), torch.ones(modalities, dtype=torch.bool)
-        number = int(torch.randint(1, modalities, (), generator=draw))
+        number = int(torch.randint(1, modalities, (), generator=draw)) if modalities > 1 else 0
         if torch.rand((), generator=draw) >= self.config.given:
             number = 0
         if number and self.config.last and torch.rand((), generator=draw) < self.config.last:

@@ -19,14 +19,18 @@ from a2a.prior.target import Target
 SLICES, BATCH = 48, 16
 
 
+def chosen_rows(count: int) -> np.ndarray:
+    """Return the numbers of at most `SLICES` of `count` slices, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(SLICES, count)).round().astype(int))
+
+
 def _chosen(images: np.ndarray) -> torch.Tensor:
     """At most `SLICES` slices, evenly spread over the split."""
-    rows = np.unique(np.linspace(0, len(images) - 1, min(SLICES, len(images))).round().astype(int))
-    return torch.from_numpy(np.asarray(images[rows], dtype=np.float32))
+    return torch.from_numpy(np.asarray(images[chosen_rows(len(images))], dtype=np.float32))
 
 
 @torch.no_grad()
-def validation_loss(network: nn.Module, images: np.ndarray, target: Target) -> float:
+def validation_loss(network: nn.Module, images: np.ndarray, target: Target, owners: np.ndarray | None = None) -> float:
     """Return the training loss on fixed slices, times (evenly spread) and noise, in float32.
 
     Parameters
@@ -34,19 +38,27 @@ def validation_loss(network: nn.Module, images: np.ndarray, target: Target) -> f
     network
         Predictor.
     images
-        ``(N, n, H, W)`` in [0, 1].
+        ``(N, n, H, W)`` in [0, 1]; what is missing is NaN, is shown as noise and does not count.
     target
         What it is shown, and what it should answer.
+    owners
+        Number of the data set of each slice, where the network is told it.
     """
+    rows_of = chosen_rows(len(images))
     clean, schedule = to_model(_chosen(images)), target.schedule
     times = torch.linspace(0, schedule.length - 1, len(clean)).round().long()
+    there, told = ~clean.isnan().flatten(2).any(dim=2), None if owners is None else torch.from_numpy(owners[rows_of])
+    if not bool(there.all()):
+        clean, times = clean.nan_to_num(0.0), torch.where(there, times[:, None], schedule.length - 1)
     noise = randn(clean.shape[1:], spawn(0, len(clean)))
     device, total = next(network.parameters()).device, 0.0
     for rows in torch.arange(len(clean)).split(BATCH):
         shown, line = target.shown(schedule.diffuse(clean[rows], times[rows], noise[rows]), times[rows])
-        predicted = network(shown.to(device), times[rows].to(device)).cpu()
+        own = () if told is None else (told[rows].to(device),)
+        predicted = network(shown.to(device), times[rows].to(device), *own).cpu()
         errors = (predicted - target.truth(clean[rows], noise[rows], times[rows], line)).square()
-        total += float((target.weight(times[rows], line, errors) * errors).mean(dim=(1, 2, 3)).sum())
+        each, counted = (target.weight(times[rows], line, errors) * errors).mean(dim=(2, 3)), there[rows]
+        total += float(((each * counted).sum(dim=1) / counted.sum(dim=1)).sum())
     return total / len(clean)
 
 

@@ -6,6 +6,7 @@ import random
 import resource
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from a2a.cli import bench
 from a2a.common.errors import Failure, InputError
 from a2a.common.paths import repository
 from a2a.data.cards.card import find_card, load_card
+from a2a.data.cards.collection import find_collection, load_collection
 from a2a.data.store.read import SliceStore
 from a2a.data.store.write import StoreWriter
 from a2a.forward.completion import Completion
@@ -97,7 +99,7 @@ def test_tuning_reads_the_validation_split_and_nothing_else_does():
     read = {}
     for path in repository("experiments").rglob("*.yaml"):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if "jobs" in content or "methods" in content and "claims" not in content:
+        if "jobs" in content or "methods" in content and not {"claims", "segmenter"} & set(content):
             read[path.relative_to(repository("experiments")).parts[0], path.stem] = Experiment.load(path).split
     assert {name for name, split in read.items() if split == "val"} == {name for name in read if name[0] == "tuning"}
 
@@ -252,6 +254,30 @@ def test_values_that_do_not_have_their_digest_are_refused(tmp_path):
         read_table(path)
 
 
+@pytest.mark.long
+def test_the_number_of_processes_changes_no_value(prior, store, tmp_path):
+    experiment, varying = Experiment(name="e", jobs=JOBS), ["seconds", "finished"]
+    run(experiment, prior, store, tmp_path / "one.parquet")
+    run(experiment, prior, store, tmp_path / "two.parquet", workers=2)
+    one, two = (read_table(tmp_path / f"{name}.parquet").drop(columns=varying) for name in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two, rtol=1e-5)
+
+
+class Deadly:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+@pytest.mark.long
+def test_a_worker_that_dies_is_a_sentence(prior, store, tmp_path):
+    deadly = replace(prior, card={"note": Deadly()})
+    with pytest.raises(Failure, match="worker process died, .*; run again with fewer --workers"):
+        run(Experiment(name="e", jobs=JOBS), deadly, store, tmp_path / "t.parquet", workers=2)
+    assert not (tmp_path / "t.parquet").exists()
+
+
 def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(prior, store, tmp_path):
     out, former = tmp_path / "t.parquet", resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, former[1]))
@@ -323,13 +349,14 @@ TABLES = sorted(repository("experiments", "tables").glob("*.yaml"))
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_the_tables_of_other_papers_are_valid_and_have_three_profiles(path):
     experiment = Experiment.load(path)
-    spec = load_card(find_card(experiment.data.name.removesuffix("-64-ci"))).spec
+    name = experiment.data.name.removesuffix("-64-ci").removesuffix("-64-tables")
+    spec = load_collection(name).spec if find_collection(name) else load_card(find_card(name)).spec
     assert set(experiment.profiles) == {"smoke", "ci", "full"} and experiment.name == path.stem
     for job in experiment.jobs:
         given = Scenario.parse(job.given, spec)
         given.require_open(job.targets, spec)
         assert str(given) == job.given  # as tables and claims write it
-    assert all(job.method in (*experiment.weights, "any2all") for job in experiment.jobs)
+    assert all((job.called or job.method) in (*experiment.weights, "any2all") for job in experiment.jobs)
 
 
 def test_an_option_of_a_method_has_a_row_of_its_own_and_wrong_ones_are_refused():
@@ -377,6 +404,14 @@ def test_a_profile_says_what_a_job_leaves_open():
         experiment.at("cy")
     with pytest.raises(InputError, match="has no profile 'ci'; it has none"):
         Experiment(name="e", jobs=JOBS).at("ci")
+
+
+def test_a_profile_bounds_evaluations_and_does_equal_jobs_once():
+    methods = [{"sampler": "mds", "steps": 9}, {"sampler": "mds", "steps": 25}, {"sampler": "mps"}, {"method": "mmgan"}]
+    settings = [{"given": "T1", "targets": ["T2"]}]
+    content = {"name": "e", "profiles": {"smoke": {"evaluations": 5}}, "settings": settings, "methods": methods}
+    jobs = Experiment.model_validate(content).at("smoke").jobs
+    assert [(job.label, job.evaluations) for job in jobs] == [("any2all-mds", 5), ("any2all-mps", 5), ("mmgan", None)]
 
 
 def test_one_table_is_not_given_to_several_experiments(tmp_path):

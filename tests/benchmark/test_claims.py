@@ -148,7 +148,7 @@ def test_a_claim_made_of_others():
     assert verdicts.to_dict() == {"X": "supported", "Y": "contradicted", "Z": "contradicted"}
 
 
-@pytest.mark.parametrize(("name", "number"), [("any2all", 30), ("umm-csgm", 10), ("apt", 19)])
+@pytest.mark.parametrize(("name", "number"), [("any2all", 30), ("umm-csgm", 10), ("apt", 19), ("pmm-synth", 12)])
 def test_the_claims_of_the_repository_are_valid_and_complete(name, number):
     claims = Claims.load(repository("experiments", "claims", f"{name}.yaml"))
     assert len(claims.claims) == number
@@ -156,16 +156,26 @@ def test_the_claims_of_the_repository_are_valid_and_complete(name, number):
     assert set(verdicts.verdict) == {"not measured"} and verdicts.claim.is_unique
 
 
-@pytest.mark.parametrize("name", ["umm-csgm", "apt"])
-def test_what_tables_measure_is_what_claims_ask_of_our_methods(name):
-    claims = Claims.load(repository("experiments", "claims", f"{name}.yaml"))
+@pytest.mark.parametrize(("paper", "name"), [("umm-csgm", "umm-csgm"), ("apt", "apt"), ("pmm-synth", "pmmsynth")])
+def test_what_tables_measure_is_what_claims_ask_of_our_methods(paper, name):
+    claims = Claims.load(repository("experiments", "claims", f"{paper}.yaml"))
     tables = [Experiment.load(path) for path in repository("experiments", "tables").glob("*.yaml")]
-    jobs = {(job.given, target, job.label) for one in tables if one.name in claims.experiments for job in one.jobs
-            for target in job.targets}  # fmt: skip
+    jobs = {(job.dataset, job.given, target, job.label) for one in tables if one.name in claims.experiments
+            for job in one.jobs for target in job.targets}  # fmt: skip
     for setting in claims.settings.values():
-        assert all((setting.given, target, name) in jobs for target in setting.targets)
+        assert all((setting.dataset, setting.given, target, name) in jobs for target in setting.targets)
     ours = {label for label in claims.methods.values() if label.startswith(name)}
-    assert ours <= {label for _, _, label in jobs}
+    assert ours <= {label for *_, label in jobs}
+
+
+def test_data_sets_of_a_collection_are_judged_apart():
+    claim = {"id": "X", "where": "here", "says": "so", "test": order(settings=["here", "there"])}
+    settings = {name: {"given": "one", "targets": ["CT"], "dataset": name} for name in ("here", "there")}
+    claims = Claims(paper="p", experiments=("e",), methods=METHODS, settings=settings, claims=[claim])
+    parts = [table({("a", "one"): a, ("b", "one"): 20}).assign(dataset=f"card/ci/{name}")
+             for name, a in (("here", 25), ("there", 15))]  # fmt: skip
+    found = evaluate(claims, pd.concat(parts), {}).set_index("setting").verdict
+    assert found.to_dict() == {"here": "supported", "there": "contradicted"}
 
 
 @pytest.mark.parametrize(

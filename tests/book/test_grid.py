@@ -28,7 +28,8 @@ def written(tmp_path):
     return write
 
 
-def test_every_combination_is_run_once_and_shown(written, mini):
+@pytest.mark.long
+def test_every_combination_is_run_once_and_shown(written, mini, browser):
     grid, book, lines = Grid.load(written()), Book.read(mini), []
     tasks = grid_tasks(grid, book)
     run_one(tasks, tasks[1].key[:12], mini, lines.append)
@@ -45,19 +46,19 @@ def test_every_combination_is_run_once_and_shown(written, mini):
     for key, count in (("none", 0), ("", 2)):
         with pytest.raises(InputError, match=f"fits {count} combinations"):
             run_one(tasks, key, mini, lines.append)
+    shows_figures_and_hides_what_is_not_asked_for(browser, folder / "index.html")
 
 
-def test_the_gallery_shows_figures_and_hides_what_is_not_asked_for(written, mini, browser):
-    grid, book = Grid.load(written()), Book.read(mini)
-    run_grid(grid, book, 1, lambda line: None)
+def shows_figures_and_hides_what_is_not_asked_for(browser, gallery):
     page = browser.new_context(offline=True).new_page()
-    page.goto((mini / "runs" / "grid" / "circles" / "index.html").as_uri())
+    page.goto(gallery.as_uri())
     page.frame_locator("iframe").first.locator("svg.main-svg").first.wait_for()
     assert page.locator(".row:visible").count() == 2
     page.select_option("select[data-name=points]", "4")
     assert page.locator(".row:visible h2").all_text_contents() == ["chapter = 01-mini, points = 4, radius = 1.0"]
 
 
+@pytest.mark.long
 def test_neither_an_error_nor_a_killed_kernel_stops_the_rest(written, mini):
     chapter = mini / "book" / "01-mini.md"
     fault = "import os, signal\nassert points != 3, 'no triangle'\npoints == 4 and os.kill(os.getpid(), signal.SIGKILL)"

@@ -1,12 +1,16 @@
 """Pages: built without a warning, complete, and seen by a browser as a reader sees them, offline."""
 
+import io
 import re
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
+from playwright.sync_api import Browser
 
 from a2a.bookmaking.book import Book, BuildFailed
 from a2a.bookmaking.chapters import pages
@@ -63,6 +67,7 @@ def test_nothing_is_done_twice(built):
     assert told == ["unchanged: 01-mini", "HTML: unchanged"]
 
 
+@pytest.mark.long
 def test_a_failed_build_keeps_the_former_pages(mini):
     (mini / "book" / "_toc.yml").write_text("format: jb-book\nroot: intro\n")
     (mini / "book" / "profiles.yml").write_text("ci: {}\n")
@@ -75,6 +80,7 @@ def test_a_failed_build_keeps_the_former_pages(mini):
     assert (mini / "_build" / "html" / "index.html").read_text() == "the former book"
 
 
+@pytest.mark.long
 def test_a_chapter_that_failed_has_a_page_that_says_so(mini, browse):
     chapter = mini / "book" / "01-mini.md"
     chapter.write_text(chapter.read_text().replace("assert np", "assert points > 40, 'too | <few>'\nassert np"))
@@ -103,6 +109,24 @@ def test_a_browser_shows_the_small_book(built, browse, page):
 def test_a_search_needs_no_network(built, browse):
     found = browse((built / "_build" / "html" / "search.html").as_uri() + "?q=circle")
     assert found.console == () and found.complaints == () and '<a href="01-mini.html' in found.document
+
+
+def test_readers_without_javascript_see_the_picture(built, browser: Browser):
+    page_file = built / "_build" / "html" / "01-mini.html"
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(page_file.as_uri())
+        picture = page.locator("noscript img")
+        if not picture.count():
+            pytest.skip("the book was built without pictures: Kaleido is missing")
+        assert picture.get_attribute("alt") == "Points at equal distances on a circle around zero."
+        shown = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("RGB"))
+        assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 10
+        assert not page.locator(".plotly-graph-div").is_visible()
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(page_file.as_uri())
+        assert page.locator(".plotly-graph-div").is_visible() and not page.locator("noscript img").count()
 
 
 def broken_links(html: Path) -> list[str]:

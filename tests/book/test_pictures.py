@@ -9,7 +9,6 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
 
 from a2a.bookmaking.pictures import PLOTLY, PNG, add_pictures, bundles, draw
 from a2a.figures import theme
@@ -49,6 +48,7 @@ def test_every_figure_gets_its_picture_once(notebook, chromium):
     assert len(lines) == 1 and notebook.read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_figure_that_cannot_be_drawn_stops_no_other_and_equal_figures_give_equal_bytes(notebook, chromium):
     bar, bitmap = (data[PLOTLY] for data in bundles(nbformat.read(notebook, as_version=4)))
     broken = bar | {"data": [{"type": "bar", "y": {"dtype": "f8", "bdata": "AAAA"}}]}
@@ -67,21 +67,3 @@ def test_without_a_browser_nothing_changes_and_the_reason_is_said(notebook, monk
     add_pictures([notebook], lines.append)
     assert notebook.read_bytes() == before
     assert len(lines) == 1 and "0 of 2" in lines[0] and "install Chromium or run kaleido_get_chrome" in lines[0]
-
-
-def test_readers_without_javascript_see_the_picture(built, browser: Browser):
-    page_file = built / "_build" / "html" / "01-mini.html"
-    with browser.new_context(java_script_enabled=False) as context:
-        page = context.new_page()
-        page.goto(page_file.as_uri())
-        picture = page.locator("noscript img")
-        if not picture.count():
-            pytest.skip("the book was built without pictures: Kaleido is missing")
-        assert picture.get_attribute("alt") == "Points at equal distances on a circle around zero."
-        shown = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("RGB"))
-        assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 10
-        assert not page.locator(".plotly-graph-div").is_visible()
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.goto(page_file.as_uri())
-        assert page.locator(".plotly-graph-div").is_visible() and not page.locator("noscript img").count()

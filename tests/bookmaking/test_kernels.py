@@ -55,6 +55,7 @@ def test_a_kernel_of_another_environment_on_the_path_of_jupyter_is_not_taken(tmp
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.long
 def test_a_kernel_at_full_load_ends_with_the_book(tmp_path, number):
     (tmp_path / "program.py").write_text(PROGRAM.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
     process = subprocess.Popen([sys.executable, tmp_path / "program.py"], env=os.environ | {"A2A_QUIET": "1"})

@@ -102,6 +102,7 @@ def test_one_word_stands_for_settings_and_named_ones_count_more(complete, t1, tm
     assert (report["evaluations"], report["samples"], report["method"]) == (10, 4, "any2all-mds")
 
 
+@pytest.mark.long
 def test_onnx_runtime_completes_as_torch_does_and_other_weights_are_refused(complete, t1, tmp_path, tiny_prior_of):
     pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
     words, exported = ("T1", "--t1", t1, "--planes", "3-4", "--overwrite"), tmp_path / "tiny.onnx"

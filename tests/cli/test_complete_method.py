@@ -72,7 +72,7 @@ def test_a_reconstruction_method_writes_what_it_gives_and_nothing_else(call, sav
         ("--method mmgan.safetensors --steps 5 --given T1 --t1 $T1", "--steps is for --prior, not for mmgan"),
         ("--method mmgan.safetensors --covariance cross-modal --given T1 --t1 $T1", "--covariance is for --prior, not"),
         ("--prior prior.safetensors --sampler mps --noise-levels joint --given T1 --t1 $T1", "mps has no such option"),
-        ("--prior prior.safetensors --sampler MDS --given T1 --t1 $T1", "--sampler MDS: is none of mds, mps"),
+        ("--prior prior.safetensors --sampler MDS --given T1 --t1 $T1", "--sampler MDS: is none of daps, ddnm"),
         ("--prior prior.safetensors --eta 2 --given T1 --t1 $T1", "eta: Input should be less than or equal to 1"),
         ("--prior prior.safetensors --noise-levels per-modality --given T1 --t1 $T1", "this prior knows one for all"),
         ("--method mmgan.safetensors --samples 2 --given T1 --t1 $T1", "mmgan gives one answer to T1; ask for 1"),

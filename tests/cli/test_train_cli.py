@@ -151,6 +151,7 @@ def test_divergence_is_one_sentence_and_exit_code_1(workplace, a2a):
     assert err.splitlines()[-1].startswith("a2a: RuntimeError: training diverged at step ") and "Traceback" not in err
 
 
+@pytest.mark.long
 def test_two_processes_train_what_one_trains_with_the_whole_batch(workplace, a2a):
     a2a("train blocks.yaml --data store --out one --stop-after 1")
     shutil.copytree("one", "two")

@@ -132,6 +132,21 @@ def test_slices_and_repeats_of_the_batch():
         observation[1]
 
 
+def test_joined_observations_give_what_either_gives_and_the_newer_of_both():
+    x, newer = stacks(), simulated(text="T2FLAIR + y(CT)", undersampling=Undersampling(acceleration=2))
+    joined = simulated(x).joined(newer)
+    assert str(joined.scenario) == "T1 + T2FLAIR + y(T2star) + y(CT)" and joined.noise_std == (0.0, 0.0, 0.01, 0.01)
+    assert torch.equal(joined.data[0], x[:, 0]) and torch.equal(joined.data[3], newer.data[3])
+    assert torch.equal(joined.adjoint[:, 1], newer.adjoint[:, 1])
+    assert joined.operator.blocks[3] is newer.operator.blocks[3]
+    assert str(joined.joined(simulated(x, "nothing")).scenario) == str(joined.scenario)
+
+
+def test_observations_of_other_stacks_are_not_joined():
+    with pytest.raises(InputError, match="joined: .* is not of the stacks of"):
+        simulated().joined(simulated()[0:2])
+
+
 def test_moving_keeps_everything():
     observation = simulated()
     moved = observation.to(torch.empty(0, device="meta"))

@@ -74,6 +74,7 @@ def store(plugin: Path) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_the_pages_method_completes_a_patient_on_the_command_line(plugin, store):
     made = a2a(plugin, "phantom", "--size", 64, "--dz", 16, "--subject", 205, "--workers", 1, "--out", plugin / "files")
     assert made.returncode == 0, made.stderr
@@ -88,6 +89,7 @@ def test_the_pages_method_completes_a_patient_on_the_command_line(plugin, store)
     assert refused.returncode == 2 and "--steps is for --prior, not for nearest" in refused.stderr
 
 
+@pytest.mark.long
 def test_the_pages_method_is_measured_by_the_benchmark(plugin, store):
     experiment = {"name": "plug-in", "data": str(store), "weights": {"nearest": str(store)}, "jobs": [
         {"given": given, "targets": ["PET"], "method": "nearest"} for given in ("T1", "y(T1)")]}  # fmt: skip

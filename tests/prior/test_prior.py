@@ -43,7 +43,7 @@ def test_round_trip(prior, tmp_path):
     prior.save(tmp_path / "p.safetensors")
     again = Prior.load(tmp_path / "p.safetensors", SPEC)
     x = torch.randn(2, 2, 16, 16)
-    assert torch.equal(prior.predict(x, 400), again.predict(x, 400))
+    assert again.digest == prior.digest and torch.allclose(prior.predict(x, 400), again.predict(x, 400), atol=1e-5)
     assert (
         again.spec == SPEC
         and again.size == 16

@@ -29,7 +29,7 @@ def test_a_restart_begins_with_the_noised_sample():
     prior = GaussianPrior.correlated(SPEC, torch.full((2, 32, 32), 0.4), 0.1, 0.5, 0.0)
     seen = Observation.simulate(torch.rand(1, 2, 32, 32), "nothing", SPEC)
     step = Watched()
-    reverse(prior, seen, lambda part: step, "", steps=4, restarts=1, samples=1, generators=spawn(0, 1), batch=1)
+    reverse(prior, seen, lambda part, draws: step, "", steps=4, restarts=1, samples=1, generators=spawn(0, 1), batch=1)
     (_, first), _, (t, again), _ = step.begun
     abar = prior.schedule.abar(t)
     assert t == 850 and abs(first.mean().item()) < 0.1

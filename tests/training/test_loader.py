@@ -65,6 +65,7 @@ def test_a_copy_for_another_process_does_not_carry_the_slices(large, config):
     assert equal(pickle.loads(packed)[3], steps[3])
 
 
+@pytest.mark.long
 def test_several_processes_read_at_once(store, config):
     whole, *ranks = (Steps(PriorObjective(config, store), *share) for share in ((0, 1), (0, 2), (1, 2)))
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:

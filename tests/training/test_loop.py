@@ -83,8 +83,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(config, store, prepared, nume
     assert [bool(row["validation_loss"]) for row in rows(straight)] == [False, True, False, True, False, True]
 
 
+@pytest.mark.long
 def test_a_run_killed_ten_times_at_random_moments_equals_an_uninterrupted_one(config, store, tmp_path):
-    longer = config.model_copy(update={"steps": 150, "log_every": 7, "checkpoint_every": 2})
+    longer = config.model_copy(update={"steps": 100, "log_every": 7, "checkpoint_every": 2})
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     train(PriorObjective(longer, store), straight, stop_after=0)
     shutil.copytree(straight, killed)

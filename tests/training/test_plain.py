@@ -66,7 +66,10 @@ def test_crops_show_some_of_the_head(plain, store):
 
 def test_a_third_of_what_is_asked_for_is_nothing_but_noise_and_what_is_given_is_clean(plain, store):
     objective = PriorObjective(plain, store)
-    times, asked = (torch.stack(each) for each in zip(*(objective._times(2, d) for d in draws(3000)), strict=True))
+    times, asked = (
+        torch.stack(each)
+        for each in zip(*(objective._times(torch.ones(2, dtype=torch.bool), d) for d in draws(3000)), strict=True)
+    )
     given = ~asked.all(dim=1)
     assert abs(float(given.float().mean()) - 0.8) < 0.03 and not times[~asked].any()
     last = times[asked & given[:, None]] == 999

@@ -3,6 +3,7 @@
 import csv
 
 import numpy as np
+import pytest
 
 from a2a.common.paths import repository
 from a2a.methods.recipes import load_config
@@ -19,6 +20,7 @@ def test_it_is_the_network_of_adm_at_256():
     assert {256 // factor for factor in size.attention} == {32, 16, 8}
 
 
+@pytest.mark.long
 def test_shrunk_it_learns_four_slices_by_heart(make_store, tmp_path):
     recipe, side = load_config(RECIPE), np.linspace(0, 1, 16)
     slices = np.stack(

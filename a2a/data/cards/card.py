@@ -45,7 +45,7 @@ class DataCard(Strict):
     labels: tuple[LabelCard, ...] = ()
     source: Annotated[PhantomSource | FileSource | KspaceSource | PrivateSource, Field(discriminator="kind")]
     preprocessing: Preprocessing | None = None
-    profiles: dict[Literal["smoke", "ci", "full"], Profile] = {}
+    profiles: dict[Literal["smoke", "tables", "ci", "full"], Profile] = {}
     download: Download | None = None
     known_faults: tuple[str, ...] = ()
 

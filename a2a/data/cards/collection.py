@@ -45,7 +45,8 @@ class Member(Strict):
         Who its subjects are: sets with the same word share their names. By default those of one generator's seed are
         the same people, and those of other cards its own.
     at_least
-        Keep only a random subset of its modalities for each subject, of at least so many; None keeps all.
+        Keep only a random subset of its modalities for each subject of training and validation, of at least so many;
+        None keeps all. Test subjects keep all: a scenario says what of them is given.
     """
 
     id: Name
@@ -130,7 +131,7 @@ class CollectionCard(Strict):
         return places
 
     def kept(self, member: Member, subject: str, channels: list[int]) -> list[int]:
-        """Which channels of the collection a subject keeps: all that its data set has, or a subset drawn by its name.
+        """Which channels of the collection a subject of training keeps: all of its data set, or some by its name.
 
         Parameters
         ----------

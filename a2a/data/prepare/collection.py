@@ -7,17 +7,23 @@ import numpy as np
 
 from a2a.common.errors import InputError
 from a2a.data.cards.card import DataCard, content_hash, load_card
-from a2a.data.cards.collection import CollectionCard, people
+from a2a.data.cards.collection import CollectionCard, Member, people
 from a2a.data.cards.profiles import SPLITS
 from a2a.data.prepare.prepare import prepare
-from a2a.data.store.read import SliceStore
-from a2a.data.store.write import StoreWriter
+from a2a.data.store.read import SliceStore, read_manifest
+from a2a.data.store.write import StoreWriter, is_store
+
+VERSION = 2
+"""Of the joined store's form."""
 
 
 def collect(
     card: CollectionCard, out: Path | str, profile: str = "ci", workers: int = 1, overwrite: bool = False
 ) -> SliceStore:
     """Prepare the phantoms of a collection beside `out`, each in a store of its own, and join them.
+
+    Where subjects of a data set lack modalities there is a further store, ``OUT-ID-complete``, of those who do not: all
+    that a method can learn from which needs complete stacks of one data set.
 
     Parameters
     ----------
@@ -41,6 +47,8 @@ def collect(
     for member in card.members:
         stores[member.id] = out.with_name(f"{out.name}-{member.id}")
         prepare(member.card, stores[member.id], profile=profile, workers=workers, overwrite=overwrite)
+        if member.at_least is not None:
+            complete_subjects(card, member, SliceStore.open(stores[member.id]), out, overwrite)
     return join(card, {name: SliceStore.open(path) for name, path in stores.items()}, out, overwrite)
 
 
@@ -48,6 +56,8 @@ def join(
     card: CollectionCard, stores: Mapping[str, SliceStore], out: Path | str, overwrite: bool = False
 ) -> SliceStore:
     """Join the stores of a collection's data sets; a modality that a subject lacks is NaN, which no sum survives.
+
+    Label maps of one name are one; a data set without it has 0 there.
 
     Parameters
     ----------
@@ -69,21 +79,83 @@ def join(
     """
     cards = {member.id: load_card(member.card) for member in card.members}
     _check(card, cards, stores)
-    places, sizes = card.places(cards), {store.size for store in stores.values()}
+    places, sizes, maps = card.places(cards), {store.size for store in stores.values()}, _label_maps(card, stores)
     datasets: dict[str, list[str]] = {member.id: [] for member in card.members}
-    with StoreWriter(out, card.spec, sizes.pop(), overwrite, incomplete=True) as writer:
+    if kept := _there(Path(out), _manifest(card, stores, datasets)["fingerprint"]):
+        return kept
+    with StoreWriter(out, card.spec, sizes.pop(), overwrite, list(maps.values()), incomplete=True) as writer:
         for member in card.members:
             for split in SPLITS:
                 part = stores[member.id].split(split)
                 for subject in dict.fromkeys(part.subjects.tolist()):
                     rows, name = part.rows(subject), f"{member.id}-{subject}"
                     images = np.full((len(rows), len(card.modalities), writer.size, writer.size), np.nan, np.float16)
-                    for place in card.kept(member, subject, sorted(places[member.id])):
+                    has = sorted(places[member.id])
+                    for place in has if split == "test" else card.kept(member, subject, has):
                         images[:, place] = part.images[rows, places[member.id][place]]
-                    writer.add(split, name, part.planes[rows].tolist(), part.z_mm[rows].tolist(), images)
+                    labels = np.zeros((len(rows), len(maps), writer.size, writer.size), np.uint8)
+                    for channel, found in enumerate(stores[member.id].label_maps):
+                        labels[:, list(maps).index(found["name"])] = part.labels[rows, channel]
+                    planes, z_mm = part.planes[rows].tolist(), part.z_mm[rows].tolist()
+                    writer.add(split, name, planes, z_mm, images, labels if maps else None)
                     datasets[member.id] += [name] if name not in datasets[member.id] else []
         writer.finish(_manifest(card, stores, datasets))
     return SliceStore.open(out)
+
+
+def complete_subjects(
+    card: CollectionCard, member: Member, store: SliceStore, out: Path, overwrite: bool = False
+) -> SliceStore:
+    """Write the store of a data set's subjects that keep all its modalities, see `collect`.
+
+    Parameters
+    ----------
+    card, member, store
+        The collection, one of its data sets and the store of that.
+    out
+        Folder of the collection; that of the subjects is named after it.
+    overwrite
+        Replace a store that is there.
+    """
+    path = out.with_name(f"{out.name}-{member.id}-complete")
+    places = sorted(card.places({each.id: load_card(each.card) for each in card.members})[member.id])
+    own = {key: store.said(key) for key in ("card", "profile", "preprocessing", "fingerprint")}
+    own["fingerprint"] = content_hash([own["fingerprint"], card.name, member.model_dump(mode="json")])
+    if kept := _there(path, own["fingerprint"]):
+        return kept
+    with StoreWriter(path, store.spec, store.size, overwrite, store.label_maps) as writer:
+        for split in SPLITS:
+            part = store.split(split)
+            for subject in dict.fromkeys(part.subjects.tolist()):
+                if split != "test" and card.kept(member, subject, places) != places:
+                    continue
+                rows = part.rows(subject)
+                labels = part.labels[rows] if store.label_maps else None
+                planes, z_mm = part.planes[rows].tolist(), part.z_mm[rows].tolist()
+                writer.add(split, subject, planes, z_mm, part.images[rows], labels)
+        writer.finish(own | {"skipped": []})
+    return SliceStore.open(path)
+
+
+def _there(path: Path, fingerprint: str) -> SliceStore | None:
+    """The store that is already there, if it was made from the same stores by the same card."""
+    if not is_store(path) or read_manifest(path).get("fingerprint") != fingerprint:
+        return None
+    return SliceStore.open(path, verify=True)
+
+
+def _label_maps(card: CollectionCard, stores: Mapping[str, SliceStore]) -> dict[str, dict]:
+    """All label maps by name; one that means two things is refused."""
+    maps: dict[str, dict] = {}
+    for name, store in stores.items():
+        for found in store.label_maps:
+            known = maps.setdefault(found["name"], {key: found[key] for key in ("name", "values")})
+            if known["values"] != found["values"]:
+                raise InputError(
+                    f"{card.name}: the label map {found['name']} of data set {name} means {found['values']}, but that "
+                    f"of another {known['values']}; name them differently."
+                )
+    return maps
 
 
 def _manifest(card: CollectionCard, stores: Mapping[str, SliceStore], datasets: dict[str, list[str]]) -> dict:
@@ -94,7 +166,9 @@ def _manifest(card: CollectionCard, stores: Mapping[str, SliceStore], datasets: 
         "card": card.name,
         "profile": first.said("profile"),
         "preprocessing": first.said("preprocessing"),
-        "fingerprint": content_hash({"collection": card.model_dump(mode="json"), "stores": made_of}),
+        "fingerprint": content_hash(
+            {"collection": card.model_dump(mode="json"), "stores": made_of, "version": VERSION}
+        ),
         "made_of": made_of,
         "datasets": datasets,
         "subjects": {},

@@ -105,7 +105,8 @@ class StoreWriter:
         Raises
         ------
         InputError
-            If their shape does not fit the store, values leave [0, 1], or labels are missing or too many.
+            If their shape does not fit the store, values leave [0, 1], a slice has no modality at all, or labels are
+            missing or too many.
         """
         arrays = {"": images} | ({} if labels is None else {LABELS: labels})
         wanted = {kind: (len(planes), *shape) for kind, (_, shape) in self._kinds.items()}
@@ -113,6 +114,8 @@ class StoreWriter:
         if found != wanted:
             shapes, expected = (", ".join(map(str, s.values())) for s in (found, wanted))
             raise InputError(f"Slices (and labels) of {subject} have shape {shapes}; the store needs {expected}.")
+        if self.incomplete and np.isnan(images).all(axis=(1, 2, 3)).any():
+            raise InputError(f"{subject} has slices without any modality; leave them out.")
         if not in_image_units(images, self.incomplete):
             raise InputError(f"Slices of {subject} leave [0, 1].")
         for kind, array in arrays.items():

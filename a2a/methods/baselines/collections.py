@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from a2a.common.errors import InputError
 from a2a.common.rng import generator, spawn
-from a2a.data.store.read import SliceStore, Split
+from a2a.data.store.datasets import identifiers, keys_of, owner, seen_modalities
+from a2a.data.store.read import SliceStore
 from a2a.forward.completion import Completion
 from a2a.forward.observation import Observation
 from a2a.methods.baselines.adversarial import GanObjective
@@ -53,27 +54,6 @@ class CollectionConfig(GivenConfig):
         if self.batches == "shuffled" and self.batch > 1:
             raise ValueError(f"batches: shuffled shows one slice a step, but batch is {self.batch}; set it to 1")
         return self
-
-
-def seen_modalities(store: SliceStore) -> dict[str, list[str]]:
-    """Return the data sets of a store by identifier, each with the modalities that its training subjects have."""
-    train = store.split("train")
-    owners, available = owner(store, train), train.available
-    names = np.array(store.spec.names)
-    return {
-        name: names[available[owners == number].any(axis=0)].tolist() for number, name in enumerate(identifiers(store))
-    }
-
-
-def identifiers(store: SliceStore) -> list[str]:
-    """Return the data sets of a store in the order of their numbers; a store of one card is that card's."""
-    return sorted(store.datasets) or [store.said("card")]
-
-
-def owner(store: SliceStore, split: Split) -> np.ndarray:
-    """Return the number of the data set of each slice, ``int (N,)``."""
-    numbers = {subject: n for n, name in enumerate(sorted(store.datasets)) for subject in store.datasets[name]}
-    return np.array([numbers.get(subject, 0) for subject in split.subjects.tolist()], dtype=np.int64)
 
 
 def require_sources(available: Tensor, sources: Tensor) -> None:
@@ -217,9 +197,7 @@ class CollectionObjective(GanObjective):
     @cached_property
     def keys(self) -> tuple[tuple[int, tuple[bool, ...]], ...]:
         """Data set and available modalities of each training slice."""
-        train = self.store.split("train")
-        available = [tuple(row) for row in train.available.tolist()]
-        return tuple(zip(owner(self.store, train).tolist(), available, strict=True))
+        return keys_of(self.store, self.store.split("train"))
 
     def networks(self) -> dict[str, nn.Module]:
         """Generator and discriminators."""

@@ -65,6 +65,8 @@ def test_a_subject_may_keep_a_subset_of_its_own_and_always_the_same(stores, tmp_
     joined = join(card, stores, tmp_path / "joined").split("train").available[:80]
     assert not joined[:, 4:].any() and (joined[::2] == joined[1::2]).all()
     counts = joined.sum(axis=1)
+    test = SliceStore.open(tmp_path / "joined").split("test").available
+    assert test[:2, :4].all()  # a test subject keeps all
     assert set(counts) == {2, 3, 4} and len({tuple(row) for row in joined.tolist()}) > 6
     assert card.kept(card.members[0], "7", [0, 1, 2, 3]) == card.kept(card.members[0], "7", [0, 1, 2, 3])
 
@@ -73,8 +75,8 @@ def test_holes_in_an_image_and_slices_of_nothing_are_refused(tmp_path):
     spec = load_card("phantom-isles").spec
     hole, nothing = np.full((1, 3, 8, 8), 0.5), np.full((1, 3, 8, 8), np.nan)
     hole[0, 1, 2, 2] = np.nan
-    for images in (hole, nothing):
-        with StoreWriter(tmp_path / "s", spec, 8, incomplete=True) as writer, pytest.raises(InputError, match="leave"):
+    for images, said in ((hole, r"leave \[0, 1\]"), (nothing, "0 has slices without any modality; leave them out")):
+        with StoreWriter(tmp_path / "s", spec, 8, incomplete=True) as writer, pytest.raises(InputError, match=said):
             writer.add("train", "0", [0], [0.0], images)
     missing = np.full((1, 3, 8, 8), 0.5)
     missing[:, 1] = np.nan
@@ -168,7 +170,13 @@ def test_a_collection_is_prepared_on_the_command_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as done:
         main([*words, "--out", str(tmp_path / "out")])
     assert not done.value.code
-    train = SliceStore.open(tmp_path / "out", verify=True).split("train")
+    store = SliceStore.open(tmp_path / "out", verify=True)
+    train = store.split("train")
+    own = SliceStore.open(tmp_path / "out-isles").split("train").labels
+    assert [found["name"] for found in store.label_maps] == ["lesions", "infarct"]
+    assert np.array_equal(train.labels[4:, 1], own[:, 0]) and not train.labels[:4, 1].any()
+    complete = SliceStore.open(tmp_path / "out-tti-complete")
+    assert complete.spec.names == ("T1SE", "T2", "T2FLAIR", "ADC") and len(complete.split("test")) == 2
     assert len(train) == 8 and train.available[4:].tolist() == [[False] * 3 + [True] * 3] * 4
     assert "4 test, 8 train, 4 val slices of isles, tti" in capsys.readouterr().out
     with pytest.raises(SystemExit) as refused:
@@ -177,7 +185,9 @@ def test_a_collection_is_prepared_on_the_command_line(tmp_path, capsys):
 
 
 def test_an_unknown_collection_is_refused_with_those_there_are():
-    with pytest.raises(InputError, match="There is no collection 'six'; .* one of: four-hospitals, two-hospitals"):
+    with pytest.raises(
+        InputError, match="There is no collection 'six'; .* one of: four-hospitals, three-hospitals, two-hospitals"
+    ):
         load_collection("six")
     assert load_collection("four-hospitals").spec.names[3] == "T2FLAIR"
     cards = {member.id: load_card(member.card) for member in load_collection("four-hospitals").members}

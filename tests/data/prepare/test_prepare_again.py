@@ -69,6 +69,7 @@ def _wait(process: subprocess.Popen, reached: Callable[[], bool]) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_bytes(
     five: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_bytes(
     assert os.listdir(out.parent) == ["store"]
 
 
+@pytest.mark.long
 def test_random_kills_of_several_workers_leave_neither_orphans_nor_other_bytes(
     five: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_data_of_any_shape_are_observed_and_known_by_their_operator():
 
 
 @pytest.mark.law
+@pytest.mark.long
 def test_both_samplers_are_exact_through_such_an_operator():
     mean = torch.full((2, SIDE, SIDE), 0.5, dtype=torch.float64)
     toy, given = GaussianPrior.correlated(SPEC, mean, 0.2, correlation=0.6, length=0.0), observe()

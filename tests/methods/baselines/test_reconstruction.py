@@ -141,6 +141,7 @@ def test_validation_is_the_error_of_the_target_on_held_out_slices(method, config
     assert task.validation(network) == pytest.approx(float((found - clean)[:, 1].abs().mean()), rel=1e-6)
 
 
+@pytest.mark.long
 @CASES
 def test_four_images_are_learned_by_heart(method, config, make_store, tmp_path):
     config = type(config).model_validate(config.model_dump() | NOISELESS | {"log_every": 5})
@@ -163,9 +164,8 @@ def test_weights_come_back_with_their_configuration(method, tmp_path):
     made(method).save(path)
     loaded = method.load(path, SPEC)
     assert loaded.config == made(method).config
-    assert torch.equal(
-        loaded.complete(observation).samples[0, :, 1], made(method).complete(observation).samples[0, :, 1]
-    )
+    again, before = (one.complete(observation).samples[0, :, 1] for one in (loaded, made(method)))
+    assert torch.allclose(again, before, atol=1e-5)
 
 
 @METHODS
