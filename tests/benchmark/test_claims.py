@@ -48,6 +48,27 @@ def test_an_order_is_judged_by_its_interval(a, b, spread, found):
     assert judged(order(), table({("a", "one"): a, ("b", "one"): b}, spread=spread)) == found
 
 
+@pytest.mark.parametrize(("gap", "found"), [(0.3, "supported"), (3.0, "contradicted"), (-0.3, "contradicted")])
+def test_slightly_better_is_better_and_not_by_more_than_said(gap, found):
+    results = table({("a", "one"): 20 + gap, ("b", "one"): 20}, spread=0.02)
+    assert judged(order(slightly={"psnr": 0.5}), results) == found
+
+
+def test_a_method_of_several_rows_is_judged_by_the_one_for_the_metric():
+    psnr = table({("a", "one"): 30, ("b", "one"): 20, ("b-slow", "one"): 40})
+    hfr = table({("a", "one"): 0.9, ("b", "one"): 0.1, ("b-slow", "one"): 0.95}, metric="hfr", spread=0.001)
+    results = pd.concat([psnr, hfr[hfr.metric == "hfr"]])
+    several = METHODS | {"B": {"hfr": "b-slow", "else": "b"}}
+    claim = {"id": "X", "where": "here", "says": "so", "test": order(metrics=["psnr", "hfr"])}
+    claims = Claims(paper="p", experiments=("e",), methods=several, settings=SETTINGS, claims=[claim])
+    assert evaluate(claims, results, {}).set_index("metric").verdict.to_dict() == {
+        "psnr": "supported",
+        "hfr": "contradicted",
+    }
+    with pytest.raises(ValueError, match="B has rows for hfr only; say which one stands for everything else"):
+        Claims(paper="p", experiments=("e",), methods=METHODS | {"B": {"hfr": "b"}}, settings=SETTINGS, claims=[claim])
+
+
 @pytest.mark.parametrize("metric", ["mae", "aliasing", "rfd", "seconds", "evaluations"])
 def test_of_errors_distances_and_costs_less_is_better(metric):
     results = table({("a", "one"): 2.0, ("b", "one"): 5.0}, metric="psnr" if metric == "rfd" else metric)
