@@ -180,9 +180,9 @@ def test_the_claims_of_the_repository_are_valid_and_complete(name, number):
 @pytest.mark.parametrize(("paper", "name"), [("umm-csgm", "umm-csgm"), ("apt", "apt"), ("pmm-synth", "pmmsynth")])
 def test_what_tables_measure_is_what_claims_ask_of_our_methods(paper, name):
     claims = Claims.load(repository("experiments", "claims", f"{paper}.yaml"))
-    tables = [Experiment.load(path) for path in repository("experiments", "tables").glob("*.yaml")]
-    jobs = {(job.dataset, job.given, target, job.label) for one in tables if one.name in claims.experiments
-            for job in one.jobs for target in job.targets}  # fmt: skip
+    paths = [path for name in claims.experiments for path in repository("experiments").rglob(f"{name}.yaml")]
+    jobs = {(job.dataset, job.given, target, job.label) for path in paths for job in Experiment.load(path).jobs
+            for target in job.targets}  # fmt: skip
     for setting in claims.settings.values():
         assert all((setting.dataset, setting.given, target, name) in jobs for target in setting.targets)
     ours = {label for label in claims.methods.values() if label.startswith(name)}
