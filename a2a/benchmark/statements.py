@@ -99,8 +99,8 @@ class Claims(Strict):
     experiments
         Names of the experiments whose tables they are set against.
     methods
-        The paper's names of methods, and those of the table; a method that has several rows, one for each of some metrics
-        and one for everything ``else``.
+        The paper's names of methods, and those of the table; of a method that has several rows one for each of some
+        metrics, and one for everything ``else``.
     settings, claims
         By name, and in the paper's order.
     """
