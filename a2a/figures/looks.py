@@ -59,6 +59,7 @@ METHODS = {
     "cocagan": Look("CocaGAN, ours", "#93617a", "triangle-right", "dashdot"),
     "syndiff": Look("SynDiff, paired", "#c77700", "star-square", "longdashdot"),
     "pmmsynth": Look("PMM-Synth", "#2b6f77", "diamond-tall", "solid"),
+    "pmmsynth-plain": Look("PMM-Synth, not told", "#6aa5a9", "diamond-tall-open", "dash"),
     "pflsynth": Look("pFLSynth", "#6d6a1f", "star-triangle-up", "dash"),
     "adm": Look("ADM", "#3b5b92", "circle-x", "dash"),
     "umm-csgm": Look("UMM-CSGM", "#8a3f5c", "diamond-cross", "dot"),
@@ -108,6 +109,10 @@ METRICS = {
     "gradient": Scale("gradients", "one", True),
     "aliasing": Scale("aliasing", "less"),
     "crps": Scale("CRPS", "less"),
+    "dice_wt": Scale("Dice of the whole tumour", "more"),
+    "dice_tc": Scale("Dice of the tumour core", "more"),
+    "dice_et": Scale("Dice of the enhancing tumour", "more"),
+    "dice_infarct": Scale("Dice of the infarct", "more"),
 }
 """Scale of each metric of the results tables."""
 
