@@ -42,7 +42,7 @@ METHODS = {
     "any2all-daps": Look("DAPS", "#5b8c2a", "arrow-up", "dash"),
     "any2all-ddnm": Look("DDNM", "#b5651d", "arrow-down", "dot"),
     "any2all-diffpir": Look("DiffPIR", "#a3347a", "arrow-left", "dashdot"),
-    "any2all-freehunch": Look("Free Hunch", "#6f4fa0", "star-triangle-up", "dashdot"),
+    "any2all-freehunch": Look("Free Hunch", "#6f4fa0", "octagon", "dashdot"),
     "any2all-pigdm": Look("ΠGDM, unit variance", "#3d4f8f", "arrow-right", "longdash"),
     "any2all-pigdm-measured": Look("ΠGDM, measured variance", "#7f8fd1", "arrow-bar-right", "longdashdot"),
     "any2all-pnpdm": Look("PnP-DM", "#c2453d", "circle-cross", "dot"),
