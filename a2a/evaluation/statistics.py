@@ -69,7 +69,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, f
     r"""Student's interval of the mean over subjects, :math:`\bar d \pm t_{n-1} s / \sqrt n`.
 
     With 8 subjects it covers the mean as often as it says where a bootstrap interval covers it in 89 of 100 cases
-    instead of 95 (``python benchmarks/coverage.py``).
+    instead of 95 (``python benchmarks/interval_coverage.py``).
 
     Parameters
     ----------

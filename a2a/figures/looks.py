@@ -42,7 +42,7 @@ METHODS = {
     "any2all-daps": Look("DAPS", "#5b8c2a", "arrow-up", "dash"),
     "any2all-ddnm": Look("DDNM", "#b5651d", "arrow-down", "dot"),
     "any2all-diffpir": Look("DiffPIR", "#a3347a", "arrow-left", "dashdot"),
-    "any2all-freehunch": Look("Free Hunch", "#6f4fa0", "star-triangle-up", "dashdot"),
+    "any2all-freehunch": Look("Free Hunch", "#6f4fa0", "octagon", "dashdot"),
     "any2all-pigdm": Look("ΠGDM, unit variance", "#3d4f8f", "arrow-right", "longdash"),
     "any2all-pigdm-measured": Look("ΠGDM, measured variance", "#7f8fd1", "arrow-bar-right", "longdashdot"),
     "any2all-pnpdm": Look("PnP-DM", "#c2453d", "circle-cross", "dot"),
@@ -59,6 +59,7 @@ METHODS = {
     "cocagan": Look("CocaGAN, ours", "#93617a", "triangle-right", "dashdot"),
     "syndiff": Look("SynDiff, paired", "#c77700", "star-square", "longdashdot"),
     "pmmsynth": Look("PMM-Synth", "#2b6f77", "diamond-tall", "solid"),
+    "pmmsynth-plain": Look("PMM-Synth, not told", "#6aa5a9", "diamond-tall-open", "dash"),
     "pflsynth": Look("pFLSynth", "#6d6a1f", "star-triangle-up", "dash"),
     "adm": Look("ADM", "#3b5b92", "circle-x", "dash"),
     "umm-csgm": Look("UMM-CSGM", "#8a3f5c", "diamond-cross", "dot"),
@@ -108,6 +109,10 @@ METRICS = {
     "gradient": Scale("gradients", "one", True),
     "aliasing": Scale("aliasing", "less"),
     "crps": Scale("CRPS", "less"),
+    "dice_wt": Scale("Dice of the whole tumour", "more"),
+    "dice_tc": Scale("Dice of the tumour core", "more"),
+    "dice_et": Scale("Dice of the enhancing tumour", "more"),
+    "dice_infarct": Scale("Dice of the infarct", "more"),
 }
 """Scale of each metric of the results tables."""
 

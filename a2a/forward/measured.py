@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from a2a.common.errors import InputError
-from a2a.forward.operators import CartesianSense, LinearOperator, LineSense, PerItem
+from a2a.forward.operators import CartesianSense, LinearOperator, LineSense, PerItem, PlaneSense
 from a2a.forward.operators.iterative import adjoint_error
 
+Sense = CartesianSense | LineSense | PlaneSense
 _PLAUSIBLE = (-1.0, 2.0)
 
 ADJOINT_TOLERANCE = 1e-4
@@ -51,7 +52,7 @@ class KSpace:
     def __repr__(self) -> str:
         return f"KSpace(shape={tuple(self.data.shape)}, lines={tuple(self.mask.shape)}, noise_std={self.noise_std})"
 
-    def measurement(self, name: str) -> tuple[CartesianSense | LineSense | PerItem, torch.Tensor]:
+    def measurement(self, name: str) -> tuple[Sense | PerItem, torch.Tensor]:
         """Return the operator and the data inside the mask; `name` is the modality's, for messages.
 
         Raises
@@ -99,7 +100,7 @@ class KSpaceLines:
     def __repr__(self) -> str:
         return f"KSpaceLines(shape={tuple(self.data.shape)}, noise_std={self.noise_std})"
 
-    def measurement(self, name: str) -> tuple[CartesianSense | LineSense | PerItem, torch.Tensor]:
+    def measurement(self, name: str) -> tuple[Sense | PerItem, torch.Tensor]:
         """Return the operator and the data that were measured; see `KSpace.measurement`.
 
         Raises
@@ -116,9 +117,57 @@ class KSpaceLines:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class KSpacePlane:
+    """Multi-coil k-space of one modality, undersampled along both axes, off the grid of its image, see `PlaneSense`.
+
+    Parameters
+    ----------
+    data
+        complex64 ``(B, coils, L, K)``. What lies outside the mask is ignored.
+    mask
+        Boolean ``(L, K)``.
+    rows, columns
+        Frequencies along H and W, float64 ``(L,)`` and ``(K,)`` in cycles per pixel.
+    maps
+        Coil sensitivity maps, complex: ``(coils, H, W)`` for all slices, or ``(B, coils, H, W)`` for each.
+    noise_std
+        Noise standard deviation of each real and each imaginary part, in image units.
+    """
+
+    data: torch.Tensor
+    mask: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
+    maps: torch.Tensor
+    noise_std: float
+
+    def __post_init__(self) -> None:
+        for name in ("data", "mask", "rows", "columns", "maps"):
+            object.__setattr__(self, name, as_tensor(f"{name} of k-space", getattr(self, name)))
+
+    def __repr__(self) -> str:
+        return f"KSpacePlane(shape={tuple(self.data.shape)}, noise_std={self.noise_std})"
+
+    def measurement(self, name: str) -> tuple[Sense | PerItem, torch.Tensor]:
+        """Return the operator and the data that were measured; see `KSpace.measurement`.
+
+        Raises
+        ------
+        InputError
+            As there.
+        """
+        operator, wanted = _of_maps(name, self.maps, lambda maps: PlaneSense(self.mask, self.rows, self.columns, maps))
+        return operator, operator.sampled(_checked(name, self, (*wanted, self.maps.shape[-3], *self.mask.shape)))
+
+
+AnyKSpace = KSpace | KSpaceLines | KSpacePlane
+"""k-space of one modality, on the grid of its image or off it."""
+
+
 def _of_maps(
-    name: str, maps: torch.Tensor, make: Callable[[torch.Tensor], CartesianSense | LineSense]
-) -> tuple[CartesianSense | LineSense | PerItem, tuple[int | str]]:
+    name: str, maps: torch.Tensor, make: Callable[[torch.Tensor], Sense]
+) -> tuple[Sense | PerItem, tuple[int | str]]:
     """The operator of one set of maps or of one for each item, and the batch that it needs, "B" for any."""
     try:
         if maps.ndim != 4:
@@ -128,7 +177,7 @@ def _of_maps(
         raise InputError(f"k-space of {name}: {error}") from None
 
 
-def _checked(name: str, kspace: KSpace | KSpaceLines, wanted: tuple[int | str, ...]) -> torch.Tensor:
+def _checked(name: str, kspace: "AnyKSpace", wanted: tuple[int | str, ...]) -> torch.Tensor:
     """The data, if they and the noise level are what the maps ask for."""
     data, std = kspace.data, kspace.noise_std
     shared = wanted[0] == "B"

@@ -12,7 +12,14 @@ import torch
 
 from a2a.common.errors import InputError
 from a2a.common.rng import generator, spawn
-from a2a.forward.measured import KSpace, KSpaceLines, Measured, as_tensor, consistent, norm2, scaled_image
+from a2a.forward.measured import (
+    AnyKSpace,
+    Measured,
+    as_tensor,
+    consistent,
+    norm2,
+    scaled_image,
+)
 from a2a.forward.operators import DataFidelity, Identity, LinearOperator, Missing, StackOperator
 from a2a.forward.scenario import Kind, Scenario
 from a2a.forward.stack import StackSpec
@@ -240,7 +247,7 @@ class Observation:
         cls,
         spec: StackSpec,
         images: Mapping[str, torch.Tensor | np.ndarray],
-        measured: Mapping[str, KSpace | KSpaceLines | Measured],
+        measured: Mapping[str, AnyKSpace | Measured],
         shape: tuple[int, int, int] | None = None,
     ) -> "Observation":
         """Observe what a user has; modalities that are not named are missing.
@@ -271,7 +278,7 @@ class Observation:
                 parts[index] = ("clean", Identity(), scaled_image(name, images[name]), 0.0)
             else:
                 given = measured[name]
-                if not isinstance(given, KSpace | KSpaceLines | Measured):
+                if not isinstance(given, AnyKSpace | Measured):
                     raise InputError(f"k-space of {name} is of type {type(given).__name__}; expected a KSpace.")
                 parts[index] = ("measured", *given.measurement(name), float(given.noise_std))
         sizes = {spec.names[i]: _size(block.adjoint(y)) for i, (_, block, y, _) in sorted(parts.items())}

@@ -10,9 +10,10 @@ from a2a.common.documents import read_yaml, validated
 from a2a.common.errors import InputError
 from a2a.common.escaping import shown
 from a2a.data.store.read import SliceStore
+from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.apt.fusion import FusionConfig, FusionObjective
 from a2a.methods.baselines.base import Baseline
-from a2a.methods.registry import methods, shipped
+from a2a.methods.registry import load_method, methods, shipped
 from a2a.methods.segmenter import SegmenterConfig, SegmenterObjective
 from a2a.training import PriorConfig, PriorObjective, TrainConfig
 from a2a.training.objective import Objective
@@ -29,9 +30,10 @@ def trained_methods() -> dict[str, type[Baseline[Any]]]:
     return {name: found for name, found in methods().items() if issubclass(found, Baseline)}
 
 
-def shipped_methods() -> list[str]:
-    """Return the names of the trained methods whose weights are here."""
-    return [name for name in trained_methods() if shipped(name).is_file()]
+def shipped_methods(spec: StackSpec) -> list[str]:
+    """Return the names of the trained methods whose weights for these modalities are here."""
+    here = [name for name in trained_methods() if shipped(name).is_file()]
+    return [name for name in here if load_method(name).spec.names == spec.names]
 
 
 def load_config(path: Path) -> TrainConfig:

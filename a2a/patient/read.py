@@ -20,7 +20,7 @@ from a2a.data.volumes.foreground import find_head, known_background
 from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, require_upright, to_ras
 from a2a.data.volumes.normalisation import Normalisation, require_plausible, statistic
 from a2a.data.volumes.slices import SliceGeometry
-from a2a.forward.measured import KSpace, KSpaceLines
+from a2a.forward.measured import AnyKSpace, KSpace
 from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
 from a2a.forward.stack import Modality, StackSpec
@@ -220,7 +220,7 @@ def _scale(modality: Modality, data: np.ndarray, how: Mapping, head: np.ndarray 
 
 
 def _require_same_head(
-    path: Path, kspace: KSpace | KSpaceLines, slices: Mapping[str, torch.Tensor], pixel_mm: float, name: str
+    path: Path, kspace: AnyKSpace, slices: Mapping[str, torch.Tensor], pixel_mm: float, name: str
 ) -> None:
     """Refuse k-space that shows another place or direction than the clean images."""
     try:

@@ -72,6 +72,12 @@ def test_figure_names_are_unique():
     assert len(names) == len(set(names))
 
 
+def test_labels_of_equations_are_unique():
+    texts = [path.read_text(encoding="utf-8") for path in repository("book").glob("*.md")]
+    found = [label for text in texts for label in re.findall(r"^\$\$ \((eq-[a-z0-9-]+)\)$", text, re.MULTILINE)]
+    assert found and len(found) == len(set(found))
+
+
 def test_table_of_contents_and_files_agree():
     files = {path.stem for path in repository("book").glob("*.md")}
     assert sorted(pages(repository())) == sorted(files | set(GENERATED))

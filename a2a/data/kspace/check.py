@@ -12,7 +12,7 @@ import torch
 from a2a.common.errors import InputError
 from a2a.common.progress import remark
 from a2a.data.kspace.grid import ScannerKSpace, noise_std
-from a2a.forward.measured import KSpace, KSpaceLines, norm2
+from a2a.forward.measured import AnyKSpace, KSpace, norm2
 from a2a.forward.operators import LinearOperator
 
 UNBELIEVABLE = 10.0
@@ -94,7 +94,7 @@ def require_centred(data: np.ndarray, name: str) -> None:
             )
 
 
-def require_explained(kspace: KSpace | KSpaceLines, name: str) -> None:
+def require_explained(kspace: AnyKSpace, name: str) -> None:
     """Refuse k-space that no real image explains within its noise.
 
     The least-squares image leaves a residual in five of the slices. It is refused if it is larger than noise allows
@@ -128,7 +128,7 @@ def require_explained(kspace: KSpace | KSpaceLines, name: str) -> None:
     )
 
 
-def require_same_head(kspace: KSpace | KSpaceLines, given: Sequence[np.ndarray], pixel_mm: float, name: str) -> None:
+def require_same_head(kspace: AnyKSpace, given: Sequence[np.ndarray], pixel_mm: float, name: str) -> None:
     """Refuse k-space whose image lies or runs otherwise than the given images of the same slices.
 
     The least-squares image is compared with each given image. The two have to say as much of each other (in mutual
@@ -198,7 +198,7 @@ def _shared(a: np.ndarray, b: np.ndarray) -> float:
     return float((joint[full] * np.log(joint[full] / apart[full])).sum())
 
 
-def _of_slices(kspace: KSpace | KSpaceLines) -> KSpace | KSpaceLines:
+def _of_slices(kspace: AnyKSpace) -> AnyKSpace:
     """A few slices, evenly spread: enough to see whether data and maps agree."""
     count = len(kspace.data)
     rows = _some_slices(count)
@@ -229,7 +229,7 @@ def _size(data: torch.Tensor) -> float:
     return float(norm2(data).sum().sqrt())
 
 
-def _changes(kspace: KSpace | KSpaceLines) -> list[tuple[str, torch.Tensor]]:
+def _changes(kspace: AnyKSpace) -> list[tuple[str, torch.Tensor]]:
     """What people do wrong with k-space, undone."""
     data = kspace.data
     undone = [("conjugate (exp(+i) for exp(-i))", data.conj().resolve_conj())]

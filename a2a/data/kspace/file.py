@@ -29,7 +29,7 @@ from a2a.data.kspace.hdf5 import read_hdf5
 from a2a.data.kspace.npz import KSpaceFile, placed_npz, read_npz
 from a2a.data.kspace.phase import with_phase
 from a2a.data.volumes.normalisation import Normalisation
-from a2a.forward.measured import KSpace, KSpaceLines
+from a2a.forward.measured import AnyKSpace
 
 NPZ, HDF5 = (".npz",), (".h5", ".hdf5", ".mrd")
 SUFFIXES = (*NPZ, *HDF5)
@@ -98,7 +98,12 @@ def _from_npz(path: Path, name: str, grid: Grid) -> KSpaceFile:
     require_centred(content.kspace.data.numpy(), name)
     if content.affine is None and grid.affine is not None:
         remark(f"{path.name} states no affine; its middle is taken as that of the given images")
-    return placed_npz(content, grid)
+    placed = placed_npz(content, grid)
+    if not placed.estimated:
+        return placed
+    kspace = with_phase(placed.kspace, name)
+    scaled = KSpaceFile(kspace, placed.scale) if placed.scale else _scaled(kspace, name, grid)
+    return replace(placed, kspace=scaled.kspace, scale=scaled.scale)
 
 
 def _from_scanner(
@@ -124,7 +129,7 @@ def _from_scanner(
     return replace(content, affine=placed.affine)
 
 
-def _scaled(kspace: KSpace | KSpaceLines, name: str, grid: Grid) -> KSpaceFile:
+def _scaled(kspace: AnyKSpace, name: str, grid: Grid) -> KSpaceFile:
     """Scale k-space by the percentile of its damped least-squares images, as images are scaled by theirs.
 
     For a median only what stands out from air counts, above a third of Otsu's threshold: an image that was not
@@ -143,7 +148,7 @@ def _scaled(kspace: KSpace | KSpaceLines, name: str, grid: Grid) -> KSpaceFile:
     return KSpaceFile(replace(kspace, data=data / high, noise_std=kspace.noise_std / high), Normalisation(0.0, high))
 
 
-def _require_image_units(kspace: KSpace | KSpaceLines, name: str) -> None:
+def _require_image_units(kspace: AnyKSpace, name: str) -> None:
     """Refuse k-space whose image cannot lie in [0, 1].
 
     The scale is that of the steepest-descent estimate ``b <b, b> / <b, N b>`` with b = A^H y, which needs no solver and

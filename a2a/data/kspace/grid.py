@@ -136,7 +136,7 @@ def to_grid(scan: ScannerKSpace, grid: Grid) -> Placed:
     )
     data, places, factor = _phase(data, scan.lines, fields[1], frame.signs[1], frame.offsets[:, across], size, pixel)
     noise *= factor * np.sqrt(fields[0] / (pixel * scan.data.shape[2]))
-    covered = seen[:, None, :] & _inside(size, pixel, fields[1], frame.offsets[:, across])[:, :, None]
+    covered = seen[:, None, :] & covered_pixels(size, pixel, fields[1], frame.offsets[:, across])[:, :, None]
     covered = covered.swapaxes(1, 2) if columns else covered
     if covered.mean() < 0.5:
         raise InputError(
@@ -200,16 +200,16 @@ def _readout(
     length = data.shape[2]
     aligned = abs(fov / (size * pixel) - 1) < ALIGNED
     fov = size * pixel if aligned else fov
-    k, inside = _frequencies(length, fov, sign, pixel)
+    k, inside = sampled_frequencies(length, fov, sign, pixel)
     inside &= samples
     if not inside.any():
         raise InputError("none of the samples of its readout lie within the frequencies of the prior's grid.")
     data, k = data[:, :, inside], k[inside]
-    covered = _inside(size, pixel, fov, offsets)
+    covered = covered_pixels(size, pixel, fov, offsets)
     if aligned:
         index = (np.round(k * size).astype(int) + size // 2) % size
         whole = np.zeros((*data.shape[:2], size, data.shape[3]), dtype=np.complex64)
-        whole[:, :, index] = _ramp(data, k / pixel, offsets, 2) * np.float32(np.sqrt(size / length))
+        whole[:, :, index] = ramp(data, k / pixel, offsets, 2) * np.float32(np.sqrt(size / length))
         return whole, _or_weak(np.isin(np.arange(size), index)), covered
     place = (np.arange(size) - size // 2) * pixel - offsets[:, None]
     turn = np.exp(2j * np.pi * place[..., None] * (k / pixel)) / np.sqrt(length) * covered[..., None]
@@ -230,31 +230,54 @@ def _phase(
     """Bring lines to the grid's zero and scale: data ``(N, coils, size, L)``, their indices or frequencies, factor."""
     aligned = abs(fov / (size * pixel) - 1) < ALIGNED
     fov = size * pixel if aligned else fov
-    k, inside = _frequencies(data.shape[3], fov, sign, pixel)
+    k, inside = sampled_frequencies(data.shape[3], fov, sign, pixel)
     inside &= lines
     if not inside.any():
         raise InputError("none of its lines lie within the frequencies of the prior's grid.")
     factor = fov / (pixel * np.sqrt(data.shape[3] * size))
     data, k = data[..., inside], k[inside]
-    data = _ramp(data, k / pixel, offsets, 3) * np.float32(factor)
+    data = ramp(data, k / pixel, offsets, 3) * np.float32(factor)
     if aligned:
         return data, (np.round(k * size).astype(int) + size // 2) % size, factor
     order = np.argsort(k)
     return data[..., order], k[order], factor
 
 
-def _frequencies(length: int, fov: float, sign: int, pixel: float) -> tuple[np.ndarray, np.ndarray]:
+def sampled_frequencies(length: int, fov: float, sign: int, pixel: float) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies of samples in cycles per pixel of the grid, and which of them the grid can hold.
 
     Of its highest frequency, which it cannot tell from its negative, one sample is taken, the first of the axis.
+
+    Parameters
+    ----------
+    length
+        Samples of the axis.
+    fov
+        Field of view, mm.
+    sign
+        -1 where the axis runs against that of the grid.
+    pixel
+        Of the grid, mm.
     """
     k = sign * (np.arange(length) - length // 2) * (pixel / fov)
     inside = (sign * k >= -0.5 - _ROUNDING) & (sign * k < 0.5 - _ROUNDING)
     return np.clip(k, -0.5, 0.5), inside
 
 
-def _ramp(data: np.ndarray, k_mm: np.ndarray, offsets: np.ndarray, axis: int) -> np.ndarray:
-    """Count the phase from another point: ``exp(-2 pi i k o)`` along an axis, with an offset for each slice."""
+def ramp(data: np.ndarray, k_mm: np.ndarray, offsets: np.ndarray, axis: int) -> np.ndarray:
+    """Count the phase from another point: ``exp(-2 pi i k o)`` along an axis.
+
+    Parameters
+    ----------
+    data
+        ``(N, coils, X, Y)``.
+    k_mm
+        Frequencies of the axis, cycles per mm.
+    offsets
+        o of each slice ``(N,)``, mm.
+    axis
+        2 or 3.
+    """
     if not np.abs(offsets).max() > 1e-9:
         return data
     shape = [len(offsets), 1, 1, 1]
@@ -262,7 +285,19 @@ def _ramp(data: np.ndarray, k_mm: np.ndarray, offsets: np.ndarray, axis: int) ->
     return data * np.exp(-2j * np.pi * np.outer(offsets, k_mm)).astype(np.complex64).reshape(shape)
 
 
-def _inside(size: int, pixel: float, fov: float, offsets: np.ndarray) -> np.ndarray:
-    """Which pixels of an axis lie in a field of view whose middle has an offset, ``(N, size)``."""
+def covered_pixels(size: int, pixel: float, fov: float, offsets: np.ndarray) -> np.ndarray:
+    """Which pixels of an axis lie in a field of view whose middle has an offset, ``(N, size)``.
+
+    Parameters
+    ----------
+    size
+        Pixels of the axis.
+    pixel
+        Of the grid, mm.
+    fov
+        Field of view, mm.
+    offsets
+        Of each slice ``(N,)``, mm.
+    """
     place = (np.arange(size) - size // 2) * pixel - offsets[:, None]
     return np.abs(place) <= fov / 2 * (1 + 1e-6)

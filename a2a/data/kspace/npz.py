@@ -14,12 +14,16 @@ from scipy.ndimage import map_coordinates
 from a2a.common.errors import InputError
 from a2a.common.files import write_atomically
 from a2a.data.kspace.arrays import read_arrays
+from a2a.data.kspace.check import require_centred
+from a2a.data.kspace.coil_maps import estimated_maps
 from a2a.data.kspace.frame import Grid, nearest_axes
 from a2a.data.kspace.grid import ScannerKSpace, to_grid
+from a2a.data.kspace.plane import plane_to_grid
+from a2a.data.kspace.scan import rim_noise
 from a2a.data.volumes.normalisation import Normalisation
-from a2a.forward.measured import KSpace, KSpaceLines
+from a2a.forward.measured import AnyKSpace, KSpace
 
-FIELDS = ("kspace", "mask", "maps", "noise_std")
+FIELDS, FOUND = ("kspace", "mask"), ("maps", "noise_std")
 RANGE, AFFINE, PLANES = "range", "affine", "planes"
 
 
@@ -37,19 +41,24 @@ class KSpaceFile:
         (row, column, plane) of its image to RAS millimetres, ``(4, 4)``; None if that is not known.
     planes
         The plane of each slice, ``(N,)``; counted from 0 by default.
+    estimated
+        Whether its maps are estimated from the data, which are then in a scanner's units.
     """
 
-    kspace: KSpace | KSpaceLines
+    kspace: AnyKSpace
     scale: Normalisation | None = None
     affine: np.ndarray | None = None
     planes: tuple[int, ...] | None = None
+    estimated: bool = False
 
 
 def write_kspace(path: Path, content: KSpaceFile) -> None:
     """Write a file that `read_npz` reads, compressed."""
     kspace, scale = content.kspace, content.scale
     values = (kspace.data.numpy(), kspace.mask.numpy(), kspace.maps.numpy(), np.float64(kspace.noise_std))
-    named = dict(zip(FIELDS, values, strict=True)) | ({RANGE: np.array([scale.low, scale.high])} if scale else {})
+    named = dict(zip((*FIELDS, *FOUND), values, strict=True)) | (
+        {RANGE: np.array([scale.low, scale.high])} if scale else {}
+    )
     named |= {} if content.affine is None else {AFFINE: np.asarray(content.affine, dtype=np.float64)}
     named |= {} if content.planes is None else {PLANES: np.asarray(content.planes, dtype=np.int64)}
 
@@ -72,7 +81,8 @@ def read_npz(path: Path, name: str, grid: Grid) -> KSpaceFile:
         real and imaginary part, and optionally ``range``, the physical values of the image units 0 and 1, and
         ``affine``, which maps (row, column, plane) of the image to RAS millimetres, with ``planes``, the plane of each
         slice (counted from 0 by default). With an affine any field of view and matrix will do, and rows and columns
-        may run in any direction.
+        may run in any direction. Without ``maps`` the data are a scanner's, in any unit: maps are estimated from the
+        fully sampled middle, and the noise level at the rim, where ``noise_std`` is lacking too.
     name
         The modality, for messages.
     grid
@@ -91,16 +101,31 @@ def read_npz(path: Path, name: str, grid: Grid) -> KSpaceFile:
         raise InputError(f"k-space of {name} has shape {data.shape}; needed is {needed}.")
     if not np.isin(values["mask"], (0, 1)).all():
         raise InputError("mask must hold only 0 and 1 (or false and true).")
-    if values["noise_std"].size != 1 or values["noise_std"].dtype.kind not in "iuf":
+    std = values.get("noise_std")
+    if std is not None and (std.size != 1 or std.dtype.kind not in "iuf"):
         raise InputError("noise_std must be one real number.")
-    kspace = KSpace(
-        torch.from_numpy(data.astype(np.complex64)) if np.iscomplexobj(data) else torch.from_numpy(data),
-        torch.from_numpy(values["mask"].astype(bool)),
-        torch.from_numpy(values["maps"].astype(np.complex64)),
-        float(values["noise_std"].item()),
-    )
-    planes = _planes(values.get(PLANES), len(data))
-    return KSpaceFile(kspace, scale_of(values.get(RANGE)), None if affine is None else _affine(affine), planes)
+    data, mask = data.astype(np.complex64) if np.iscomplexobj(data) else data, values["mask"].astype(bool)
+    planes, place = _planes(values.get(PLANES), len(data)), None if affine is None else _affine(affine)
+    noise = _rim(data, mask, name) if std is None else float(std.item())
+    if "maps" in values:
+        arrays = (torch.from_numpy(a) for a in (data, mask, values["maps"].astype(np.complex64)))
+        return KSpaceFile(KSpace(*arrays, noise), scale_of(values.get(RANGE)), place, planes)
+    sampled = data * _sampled(data, mask, name)
+    require_centred(sampled, name)
+    arrays = (torch.from_numpy(a) for a in (sampled, mask, estimated_maps(sampled, mask, name)))
+    return KSpaceFile(KSpace(*arrays, noise), scale_of(values.get(RANGE)), place, planes, estimated=True)
+
+
+def _rim(data: np.ndarray, mask: np.ndarray, name: str) -> float:
+    """The noise level at the rim of what was sampled."""
+    return rim_noise(data, _sampled(data, mask, name))
+
+
+def _sampled(data: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
+    """The mask of both axes, if data and mask can be used for estimates."""
+    if not np.iscomplexobj(data) or mask.shape not in (data.shape[2:3], data.shape[2:]):
+        raise InputError(f"k-space of {name} is {data.dtype} with a mask {mask.shape}; needed are complex and its own.")
+    return np.broadcast_to(mask.reshape(len(mask), -1), data.shape[2:])
 
 
 def placed_npz(content: KSpaceFile, grid: Grid) -> KSpaceFile:
@@ -112,8 +137,7 @@ def placed_npz(content: KSpaceFile, grid: Grid) -> KSpaceFile:
     Raises
     ------
     InputError
-        If slices, directions or field of view do not fit, or a mask of both axes is not of the grid's own field of
-        view, matrix and directions.
+        If slices, directions or field of view do not fit.
     """
     kspace, size = content.kspace, grid.size
     if content.affine is None and grid.affine is None:
@@ -129,9 +153,11 @@ def placed_npz(content: KSpaceFile, grid: Grid) -> KSpaceFile:
     height, width = kspace.data.shape[2:]
     mask = np.broadcast_to(kspace.mask.numpy().reshape(height, -1), (height, width))
     rows = bool((mask == mask[:, :1]).all())
-    if not rows and not (mask == mask[:1]).all():
-        raise InputError("its mask varies along both axes, so it cannot be moved to the grid of the given images.")
-    placed = to_grid(_as_scan(kspace, affine, planes, mask[:, 0] if rows else mask[0], rows), grid)
+    if rows or (mask == mask[:1]).all():
+        placed = to_grid(_as_scan(kspace, affine, planes, mask[:, 0] if rows else mask[0], rows), grid)
+    else:
+        scan = _as_scan(kspace, affine, planes, mask.any(axis=1), True)
+        placed = plane_to_grid(scan, mask.T, grid)
     maps = kspace.maps.numpy()
     maps = maps[placed.order] if maps.ndim == 4 else maps
     moved = placed.with_maps(_resampled(maps, affine, placed.affine, size))
@@ -213,7 +239,7 @@ def _load(path: Path, name: str) -> dict[str, np.ndarray]:
     """Read the arrays of a file; nothing in it is ever executed."""
     if not zipfile.is_zipfile(path):
         raise InputError(f"damaged or no .npz file; k-space of {name} is written by numpy.savez.")
-    values = read_arrays(path, (*FIELDS, RANGE, AFFINE, PLANES))
+    values = read_arrays(path, (*FIELDS, *FOUND, RANGE, AFFINE, PLANES))
     if lacking := [field for field in FIELDS if field not in values]:
         raise InputError(f"lacks {', '.join(lacking)}; k-space of {name} needs {', '.join(FIELDS)}.")
     return values

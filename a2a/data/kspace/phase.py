@@ -14,13 +14,13 @@ from torch import Tensor
 
 from a2a.common.progress import remark
 from a2a.data.kspace.check import residual
-from a2a.forward.measured import KSpace, KSpaceLines
+from a2a.forward.measured import AnyKSpace
 from a2a.forward.operators import LinearOperator
 
 _DAMPING, _STEPS = 0.01, 30
 
 
-def with_phase(kspace: KSpace | KSpaceLines, name: str) -> KSpace | KSpaceLines:
+def with_phase(kspace: AnyKSpace, name: str) -> AnyKSpace:
     """Fold the phase of the image into estimated maps, and what is left of it into the noise level.
 
     Parameters
@@ -32,7 +32,7 @@ def with_phase(kspace: KSpace | KSpaceLines, name: str) -> KSpace | KSpaceLines:
 
     Returns
     -------
-    KSpace or KSpaceLines
+    AnyKSpace
         The same data with maps of each slice, and a noise level that is not smaller than before.
     """
     operator, data = kspace.measurement(name)
@@ -76,8 +76,10 @@ def complex_image(operator: LinearOperator, data: Tensor) -> Tensor:
     return image
 
 
-def misfit(kspace: KSpace | KSpaceLines, name: str) -> float:
+def misfit(kspace: AnyKSpace, name: str) -> float:
     """Return what the best real image leaves of each real number that is measured beyond image and phase.
+
+    These are taken as a quarter of all at least, for few data are fitted too well to say how uncertain they are.
 
     Parameters
     ----------
@@ -87,5 +89,6 @@ def misfit(kspace: KSpace | KSpaceLines, name: str) -> float:
         The modality, for messages.
     """
     operator, data = kspace.measurement(name)
-    count = operator.measurements(*kspace.maps.shape[-2:]) - 2 * kspace.maps.shape[-2] * kspace.maps.shape[-1]
-    return residual(operator, data) / float(np.sqrt(len(data) * max(count, 1)))
+    count = operator.measurements(*kspace.maps.shape[-2:])
+    beyond = count - 2 * kspace.maps.shape[-2] * kspace.maps.shape[-1]
+    return residual(operator, data) / float(np.sqrt(len(data) * max(beyond, count / 4)))

@@ -107,10 +107,27 @@ def noise_std(scan: ScannerKSpace) -> float:
     if scan.noise_std is not None:
         return scan.noise_std
     samples = np.ones(scan.data.shape[2], dtype=bool) if scan.samples is None else scan.samples
-    x, y = (np.abs(np.arange(len(seen)) - len(seen) // 2) for seen in (samples, scan.lines))
-    outer = np.maximum(x[:, None] / max(x[samples].max(), 1), y / max(y[scan.lines].max(), 1))
-    rim = (outer >= _PERIPHERY) & samples[:, None] & scan.lines
-    values = scan.data[..., rim]
+    return rim_noise(scan.data, samples[:, None] & scan.lines)
+
+
+def rim_noise(data: np.ndarray, sampled: np.ndarray) -> float:
+    """Standard deviation of the noise as the median magnitude at the rim of k-space, see `noise_std`.
+
+    Parameters
+    ----------
+    data
+        ``(N, coils, X, Y)``.
+    sampled
+        Boolean ``(X, Y)``.
+
+    Raises
+    ------
+    InputError
+        If too few samples lie there.
+    """
+    away = [np.abs(np.arange(n) - n // 2) for n in sampled.shape]
+    x, y = (far / max(far[sampled.any(axis=1 - axis)].max(initial=0), 1) for axis, far in enumerate(away))
+    values = data[..., (np.maximum(x[:, None], y) >= _PERIPHERY) & sampled]
     values = values[values != 0]
     if values.size < _ENOUGH:
         raise InputError("its noise level is unknown, and too few samples lie at the rim of k-space; add noise_std.")

@@ -7,6 +7,7 @@ from a2a.forward.operators.base import DataFidelity, FidelityAt, Identity, Linea
 from a2a.forward.operators.fourier import fft2c, ifft2c
 from a2a.forward.operators.lines import LineSense
 from a2a.forward.operators.per_item import PerItem
+from a2a.forward.operators.plane import PlaneSense
 from a2a.forward.operators.sense import CartesianSense
 from a2a.forward.operators.solvers import CGResult, cg
 from a2a.forward.operators.stack import StackOperator
@@ -21,6 +22,7 @@ __all__ = [
     "LinearOperator",
     "Missing",
     "PerItem",
+    "PlaneSense",
     "StackOperator",
     "cg",
     "fft2c",

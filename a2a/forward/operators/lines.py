@@ -13,7 +13,7 @@ from a2a.forward.operators.base import DataFidelity, FidelityAt, LinearOperator
 from a2a.forward.operators.solvers import cg, dot
 from a2a.forward.operators.spectrum import Spectrum, diagonalised
 
-_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-12}
 _ITERATIONS = 200
 
@@ -155,7 +155,7 @@ class LineSense(LinearOperator):
         return found.x
 
     def _checked(self, x: torch.Tensor) -> torch.Tensor:
-        if x.dtype not in _COMPLEX:
+        if x.dtype not in COMPLEX:
             raise InputError(f"Images must be float32 or float64, got {x.dtype}.")
         if x.ndim != 3 or tuple(x.shape[1:]) != self.shape:
             raise InputError(f"Images have shape {tuple(x.shape)}; the coil maps ask for (B, {self.shape}).")
@@ -179,7 +179,7 @@ class LineSense(LinearOperator):
         key = ("lines", like.dtype, like.device)
         if key not in self._copies:
             with torch.inference_mode(False):
-                kind = _COMPLEX[like.dtype]
+                kind = COMPLEX[like.dtype]
                 maps = self._upright.contiguous().to(like.device, kind)
                 self._copies[key] = line_matrix(self.frequencies, maps.shape[1]).to(like.device, kind), maps
         return self._copies[key]

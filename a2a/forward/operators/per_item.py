@@ -9,6 +9,7 @@ import torch
 from a2a.common.errors import InputError
 from a2a.forward.operators.base import DataFidelity, FidelityAt, LinearOperator
 from a2a.forward.operators.lines import LineSense
+from a2a.forward.operators.plane import PlaneSense
 from a2a.forward.operators.sense import CartesianSense
 
 
@@ -30,7 +31,7 @@ class PerItem(LinearOperator):
         If there is none, or they differ in more than the values of their maps.
     """
 
-    operators: tuple[CartesianSense | LineSense, ...]
+    operators: tuple[CartesianSense | LineSense | PlaneSense, ...]
 
     def __post_init__(self) -> None:
         alike = {(op.maps.shape, _sampling(op)) for op in self.operators}
@@ -101,9 +102,11 @@ class PerItem(LinearOperator):
         return zip(self.operators, *(batch.split(1) for batch in batches), strict=True)
 
 
-def _sampling(operator: CartesianSense | LineSense) -> tuple[object, ...]:
+def _sampling(operator: CartesianSense | LineSense | PlaneSense) -> tuple[object, ...]:
     """What decides where an operator samples."""
     if isinstance(operator, CartesianSense):
         return tuple(operator.mask.flatten().tolist())
+    if isinstance(operator, PlaneSense):
+        return tuple(torch.cat([part.flatten() for part in (operator.mask, operator.rows, operator.columns)]).tolist())
     band = None if operator.band is None else tuple(operator.band.tolist())
     return (operator.columns, band, *operator.frequencies.tolist())

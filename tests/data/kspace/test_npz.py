@@ -72,10 +72,21 @@ def test_the_scale_of_the_maps_does_not_count_as_that_of_the_image(change):
     assert float(content.kspace.maps.abs().max()) > 10
 
 
-@pytest.mark.parametrize("field", ["kspace", "mask", "maps", "noise_std"])
+@pytest.mark.parametrize("field", ["kspace", "mask"])
 def test_a_missing_field_is_named(change, field):
-    with pytest.raises(InputError, match=f"y.npz: lacks {field}; k-space of T1 needs kspace, mask, maps, noise_std"):
+    with pytest.raises(InputError, match=f"y.npz: lacks {field}; k-space of T1 needs kspace, mask"):
         read_kspace(change(**{field: None}), "T1", GRID)
+
+
+def test_maps_cannot_be_found_in_few_lines(change):
+    with pytest.raises(InputError, match="y.npz: . central lines are sampled fully, too few to estimate coil maps"):
+        read_kspace(change(maps=None), "T1", GRID)
+
+
+def test_a_missing_noise_level_is_that_of_the_rim(change):
+    noise = torch.complex(*torch.randn(2, 3, 4, 16, 16, generator=generator(3)))
+    path = change(noise_std=None, kspace=lambda v: v + 0.3 * noise.numpy() * (np.abs(v) > 0))
+    assert 0.25 < read_kspace(path, "T1", GRID).kspace.noise_std < 0.45
 
 
 @pytest.mark.parametrize(

@@ -261,8 +261,8 @@ def test_different_grids_without_antspy_say_what_to_install(
 ) -> None:
     for patient, shift in (("patient01", 0), ("patient03", 3), ("patient04", 0)):
         for i, series in enumerate(("T1W", "T2W", "FLAIR")):
-            affine = AFFINE + shift * (series == "T2W") * np.eye(4)[:, :1] * np.eye(4)[3]
-            write_scan(tmp_path / "data" / patient / f"study1_{series}.nii.gz", head(i), "LPS", affine)
+            affine, own = AFFINE + shift * (series == "T2W") * np.eye(4)[:, :1] * np.eye(4)[3], int(patient[-1])
+            write_scan(tmp_path / "data" / patient / f"study1_{series}.nii.gz", head(i) * (1 + own / 9), "LPS", affine)
     words = ["prepare", "open-ms-longitudinal", "--root", str(tmp_path / "data"), "--out", str(tmp_path / "store")]
     with pytest.raises(SystemExit) as leave:
         main([*words, "--size", "32", "--workers", "1"])

@@ -1,7 +1,7 @@
 """How often intervals of 95 % cover the mean: Student's and bootstrap ones, for few and for more subjects.
 
-``python benchmarks/coverage.py --out results/coverage.csv`` draws subjects from a normal distribution and from a
-skewed one (log-normal), and counts.
+``python benchmarks/interval_coverage.py --out results/coverage.csv`` draws subjects from a normal distribution and
+from a skewed one (log-normal), and counts.
 """
 
 import argparse
