@@ -49,7 +49,7 @@ bench: $(READY) ## measure all methods for every figure, and the references; goe
 	@$(BIN)/a2a prepare phantom-any2all --profile full --out $(PHANTOM:-ci=-full) --workers 2 --overwrite
 	@$(BIN)/a2a bench experiments/figures/*.yaml --profile $(PROFILE) --out $(TABLES) --overwrite
 	@$(BIN)/python -m a2a.benchmark.references experiments/comparison-references.yaml --train $(PHANTOM:-ci=-full) \
-	  --test $(if $(filter full,$(PROFILE)),$(PHANTOM:-ci=-full),$(PHANTOM)) --profile $(if $(filter smoke,$(PROFILE)),smoke,full) \
+	  --test $(if $(filter smoke,$(PROFILE)),$(PHANTOM),$(PHANTOM:-ci=-full)) --profile $(if $(filter smoke,$(PROFILE)),smoke,full) \
 	  --out $(TABLES) --overwrite
 
 lint: $(READY) ## check style and types

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from a2a.benchmark.differences import Place, Table
+from a2a.benchmark.settings import combinations
 from a2a.benchmark.statements import Acceptance, AllOf, Claims, FirstStep, Order, Rank, Trend
 from a2a.evaluation.statistics import verdict
 
@@ -35,14 +36,17 @@ def evaluate(claims: Claims, results: pd.DataFrame, refused: Mapping[str, str]) 
     Returns
     -------
     pandas.DataFrame
-        One row for each comparison: ``claim, setting, modality, metric, what, difference, low, high, verdict``; NaN
-        and ``"not measured"`` where the table lacks a number. Claims made of others have no rows, see `conclusions`.
+        One row for each comparison: ``claim, part`` (which of the claim's tests), ``setting, modality, metric, what,
+        difference, low, high, verdict``; NaN and ``"not measured"`` where the table lacks a number. Claims made of
+        others have no rows, see `conclusions`.
     """
     table, rows = Table(results, refused), []
     for claim in claims.claims:
-        measured = sum(row["verdict"] != UNMEASURED for row in _comparisons(claim.test, claims, table))
-        for row in _comparisons(claim.test, claims, table.at(1 - 0.05 / max(measured, 1))):
-            rows.append({"claim": claim.id} | row)
+        first = [row for test in claim.tests for row in _comparisons(test, claims, table)]
+        measured = sum(row["verdict"] != UNMEASURED for row in first)
+        together = table.at(1 - 0.05 / max(measured, 1))
+        for part, test in enumerate(claim.tests):
+            rows += [{"claim": claim.id, "part": part} | row for row in _comparisons(test, claims, together)]
     return pd.DataFrame(rows)
 
 
@@ -51,28 +55,38 @@ def conclusions(claims: Claims, comparisons: pd.DataFrame) -> pd.DataFrame:
 
     ``all``: supported if every comparison is, contradicted if one is, else undecided. ``most``: so in more than half of
     the cases, a case being all comparisons of one setting, modality and metric. Comparisons that were not measured
-    leave a claim undecided, or not measured if none was.
+    leave a claim undecided, or not measured if none was. A claim of several tests holds if all of them do.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each claim: ``claim, where, says, verdict``, and how many comparisons had which verdict.
+        One row for each claim: ``claim, where, says, verdict``, how many comparisons had which verdict, the verdict
+        ``before``, and, where a reason for this verdict is known, what ``decides`` it and ``because`` of what.
     """
     found: dict[str, str] = {}
     rows = []
     for claim in claims.claims:
-        if isinstance(claim.test, AllOf):
-            parts = pd.Series([found[name] for name in claim.test.claims])
-        else:
-            mine = comparisons[comparisons["claim"] == claim.id]
-            parts, cases = mine["verdict"], mine.groupby(["setting", "modality", "metric"])["verdict"]
-        if getattr(claim.test, "strength", "all") == "most":
-            found[claim.id] = _mostly(cases.agg(_all))
-        else:
-            found[claim.id] = _all(parts)
-        counts = {name: int((parts == name).sum()) for name in VERDICTS}
-        rows.append({"claim": claim.id, "where": claim.where, "says": claim.says, "verdict": found[claim.id]} | counts)
+        mine = comparisons[comparisons["claim"] == claim.id]
+        tests = [_of_test(test, mine[mine["part"] == part], found) for part, test in enumerate(claim.tests)]
+        judged = found[claim.id] = _all(pd.Series([verdict for verdict, _ in tests]))
+        parts = pd.concat([counted for _, counted in tests])
+        why = claim.because if claim.because and claim.because.verdict == judged else None
+        rows.append(
+            {"claim": claim.id, "where": claim.where, "says": claim.says, "verdict": judged}
+            | {name: int((parts == name).sum()) for name in VERDICTS}
+            | {"before": claim.before, "decides": why.decides if why else "", "because": why.says if why else ""}
+        )
     return pd.DataFrame(rows)
+
+
+def _of_test(test: object, rows: pd.DataFrame, found: Mapping[str, str]) -> tuple[str, pd.Series]:
+    """The verdict over one test, and those that are counted for it."""
+    if isinstance(test, AllOf):
+        counted = pd.Series([found[name] for name in test.claims])
+        return _all(counted), counted
+    if getattr(test, "strength", "all") == "most":
+        return _mostly(rows.groupby(["setting", "modality", "metric"])["verdict"].agg(_all)), rows["verdict"]
+    return _all(rows["verdict"]), rows["verdict"]
 
 
 def _all(parts: pd.Series) -> str:
@@ -97,8 +111,10 @@ def _comparisons(test: object, claims: Claims, table: Table) -> Iterator[dict]:
         return
     settings = {key: claims.settings[key] for key in test.settings}
     if isinstance(test, Acceptance):
-        for (key, setting), method in product(settings.items(), test.methods):
-            said = table.accepted(claims.row(method), setting.given)
+        scenarios = {key: setting.given for key, setting in settings.items()}
+        scenarios |= {one["given"]: one["given"] for one in combinations(test.each)} if test.each else {}
+        for (key, given), method in product(scenarios.items(), test.methods):
+            said = table.accepted(claims.row(method), given)
             yield _fact(key, f"{method}: {test.kind}", None if said is None else said == (test.kind == "acceptance"))
     elif isinstance(test, Order | Rank):
         for metric, (key, setting) in product(test.metrics, settings.items()):

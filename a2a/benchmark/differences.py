@@ -15,7 +15,8 @@ Interval = tuple[float, float, float]
 """Difference, low, high; NaN where a number is missing."""
 
 _NOTHING: Interval = (np.nan, np.nan, np.nan)
-_LESS_IS_BETTER = {"mae", "mae_lesion", "rfd", "aliasing", "seconds", "evaluations"}
+_LESS_IS_BETTER = {"mae", "rfd", "aliasing", "seconds", "evaluations", "crps"}
+"""Of metrics with an end, such as ``mae_lesion``, what stands before it."""
 _ONE_IS_BEST = {"hfr", "gradient"}
 
 
@@ -166,4 +167,4 @@ class Table:
             return None
         if metric in _ONE_IS_BEST:
             return -np.log(found).abs()
-        return -found if metric in _LESS_IS_BETTER | {"rfd_half"} else found
+        return -found if metric.split("_")[0] in _LESS_IS_BETTER else found

@@ -18,6 +18,7 @@ from a2a.common import provenance
 from a2a.common.errors import InputError, whole
 from a2a.common.files import write_json, write_text
 from a2a.common.outputs import check_file
+from a2a.common.paths import repository
 from a2a.common.progress import progress
 from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore, Split
@@ -163,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "store": {"name": f"{store.said('card')}/{store.said('profile')}", "sha256": store.manifest["sha256"]},
         **{name: getattr(options, name) for name in ("samples", "steps", "eta", "spacing", "seed")},
         "seconds": {"sampling": round(done.seconds), "all": round(time.perf_counter() - started)},
-        "commit": provenance.commit(Path(__file__).parent),
+        "commit": provenance.commit(repository()),
         "machine": provenance.machine(),
     }
     write_json(options.out / f"{stem}.json", record)

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from a2a.benchmark.experiment import Strict
+from a2a.benchmark.settings import statuses
 from a2a.common.documents import read_yaml
 from a2a.common.errors import InputError
 
@@ -20,6 +21,19 @@ class Setting(Strict):
     given: str
     targets: tuple[str, ...] = Field(min_length=1)
     dataset: str = ""
+
+
+class Because(Strict):
+    """Why a statement does not hold: the `verdict` that is explained, what `decides` it, and a sentence."""
+
+    verdict: Literal["contradicted", "undecided"]
+    decides: Literal["prior", "metric", "setting", "subjects", "paper"]
+    says: str
+
+
+def _several(tests: object) -> object:
+    """One test stands for a list of one."""
+    return [tests] if isinstance(tests, dict) else tests
 
 
 class _Comparison(Strict):
@@ -66,11 +80,18 @@ class Rank(_Comparison):
 
 
 class Acceptance(Strict):
-    """`methods` accept every setting, or, as a refusal, none."""
+    """`methods` accept every setting, or, as a refusal, none; of `each` every combination (`combinations`)."""
 
     kind: Literal["acceptance", "refusal"]
-    settings: tuple[str, ...] = Field(min_length=1)
+    settings: tuple[str, ...] = ()
+    each: Annotated[dict[str, list[str]], BeforeValidator(statuses)] = {}
     methods: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _asked(self) -> "Acceptance":
+        if bool(self.settings) == bool(self.each):
+            raise ValueError("acceptance needs settings, or each for every combination")
+        return self
 
 
 class AllOf(Strict):
@@ -80,13 +101,30 @@ class AllOf(Strict):
     claims: tuple[str, ...] = Field(min_length=1)
 
 
+Test = Annotated[Order | Trend | FirstStep | Rank | Acceptance | AllOf, Field(discriminator="kind")]
+
+
 class Claim(Strict):
-    """One statement: where the paper makes it, in our words, and the comparisons that stand for it."""
+    """One statement: where the paper makes it, in our words, and the comparisons that stand for it.
+
+    Parameters
+    ----------
+    id, where, says
+        Its name, the place, and the sentence.
+    tests
+        One for each half of the sentence; in the file ``test`` is one or a list.
+    because
+        Why it does not hold, once that has been looked into; of another verdict than it explains it is not shown.
+    before
+        The verdict by the rules and results of the round before.
+    """
 
     id: str
     where: str
     says: str
-    test: Annotated[Order | Trend | FirstStep | Rank | Acceptance | AllOf, Field(discriminator="kind")]
+    tests: Annotated[tuple[Test, ...], BeforeValidator(_several)] = Field(alias="test", min_length=1)
+    because: Because | None = None
+    before: Literal["supported", "contradicted", "undecided"] | None = None
 
 
 class Claims(Strict):
@@ -139,8 +177,8 @@ class Claims(Strict):
         """Refuse settings, methods and claims that are not declared."""
         declared = {"settings": self.settings, "methods": self.methods, "claims": [claim.id for claim in self.claims]}
         fields = {"better": "methods", "worse": "methods", "among": "methods", "method": "methods"}
-        for claim in self.claims:
-            for field, value in claim.test:
+        for claim, test in ((claim, test) for claim in self.claims for test in claim.tests):
+            for field, value in test:
                 kind = fields.get(field, field)
                 names = (value,) if isinstance(value, str) else value
                 if kind in declared and (unknown := [name for name in names if name not in declared[kind]]):

@@ -25,26 +25,28 @@ class Column(NamedTuple):
     digits: int = 2
 
     def written(self, *values: float) -> str:
-        """Write a mean, or a mean with the ends of its interval.
+        """Write a mean, with its standard deviation, or also with the ends of its interval.
 
         Parameters
         ----------
         values
-            The mean, or mean, low and high, in the unit of the results.
+            The mean; mean and standard deviation; or mean, standard deviation, low and high, in the unit of the results.
         """
-        mean, *ends = (f"{self.factor * value:.{self.digits}f}" for value in values)
-        return f"{mean} ({' to '.join(ends)})" if ends else mean
+        mean, *rest = (f"{self.factor * value:.{self.digits}f}" for value in values)
+        spread, ends = rest[:1], rest[1:]
+        return " ".join([mean, *(f"± {sd}" for sd in spread), *([f"({' to '.join(ends)})"] if ends else [])])
 
 
 def beside_print(table: pd.DataFrame, printed: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
-    """Write measured means with intervals, and beside them what a paper printed for data of its own.
+    """Write measured means with standard deviations and intervals, and beside them what a paper printed for data of its own.
 
     Parameters
     ----------
     table
         Results of one scenario and modality, as `a2a.benchmark.tables` returns them.
     printed
-        ``method, metric, mean`` of the paper for the same scenario and modality, in the paper's units.
+        ``method, metric, mean`` and perhaps ``std`` of the paper for the same scenario and modality, in the paper's
+        units.
     columns
         The metrics to show, in order; the first ranks.
 
@@ -57,18 +59,19 @@ def beside_print(table: pd.DataFrame, printed: pd.DataFrame, columns: Mapping[st
     chosen = table.assign(estimate=table["estimate"].fillna("single sample"))
     groups = ["method", "estimate", "metric"]
     means = summary(chosen.loc[chosen["metric"].isin(columns), [*groups, "subject", "value"]]).set_index(groups)
-    said = printed.set_index(["method", "metric"])["mean"]
+    said = printed.set_index(["method", "metric"]).filter(["mean", "std"])
     first, rows = next(iter(columns)), []
     for method, estimate in means.xs(first, level="metric")["mean"].sort_values(ascending=False).index:
         row = {"method": method, "estimate": estimate}
         for metric, column in columns.items():
             there = (method, estimate, metric) in means.index
-            numbers = means.loc[(method, estimate, metric), ["mean", "low", "high"]] if there else ()
+            numbers = means.loc[(method, estimate, metric), ["mean", "sd", "low", "high"]] if there else ()
             row[column.title] = column.written(*numbers) if there else ""
         for metric, column in columns.items():
             if metric in said.index.get_level_values("metric"):
                 there = estimate == "single sample" and (method, metric) in said.index
-                row[f"printed {column.title}"] = f"{said[method, metric]:.{column.digits}f}" if there else ""
+                numbers = said.loc[(method, metric)].dropna() if there else ()
+                row[f"printed {column.title}"] = " ± ".join(f"{one:.{column.digits}f}" for one in numbers)
         rows.append(row)
     return pd.DataFrame(rows)
 

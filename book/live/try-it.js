@@ -223,7 +223,7 @@ class Page {
       });
     }
     const seconds = (performance.now() - began) / 1000;
-    this.tell(`${running.samples} samples in ${seconds.toFixed(1)} s. The last column is the PSNR of their mean.`);
+    this.tell(`${running.samples} ${running.samples === 1 ? "sample" : "samples"} in ${seconds.toFixed(1)} s. The last column is the PSNR of their mean.`);
     Object.assign(this, { running: false, last: running });
     this.button.textContent = "Complete";
     this.root.dispatchEvent(new CustomEvent("completed", { detail: running }));

@@ -22,7 +22,7 @@ from a2a.benchmark import Experiment, Job, read_table, refusals, run, tables
 from a2a.benchmark.partial import PartialResults
 from a2a.benchmark.references import _observations
 from a2a.benchmark.runners import Runners
-from a2a.benchmark.table import SCHEMA, write_table
+from a2a.benchmark.table import VERSION, SCHEMA, write_table
 from a2a.cli import bench
 from a2a.common.errors import Failure, InputError
 from a2a.common.paths import repository
@@ -175,7 +175,7 @@ def test_a_table_that_cannot_be_continued_is_refused_and_kept(prior, store, tmp_
     else:
         path.write_text("subject,value")
     former = path.read_bytes()
-    words = "no whole Parquet file" if damage in ("cut off", "text") else "not a results table of version 2"
+    words = "no whole Parquet file" if damage in ("cut off", "text") else f"not a results table of version {VERSION}"
     with pytest.raises(InputError, match=f"t.parquet: {words}; remove it and measure again"):
         run(Experiment(name="e", jobs=JOBS), prior, store, path)
     assert path.read_bytes() == former and [p.name for p in tmp_path.iterdir() if p.is_file()] == ["t.parquet"]
@@ -314,14 +314,14 @@ def test_unknown_modalities_are_refused_before_any_work(prior, store, tmp_path, 
 
 
 FIGURES = sorted(repository("experiments", "figures").glob("*.yaml"))
-NAMES = ("comparison", "faster", "open-ms-64", "phantom-any2all-64")
+NAMES = ("comparison", "faster", "phantom-any2all-64")
 OTHERS = [repository("experiments", f"{name}.yaml") for name in NAMES]
 
 
 @pytest.mark.parametrize("path", [*FIGURES, *OTHERS], ids=lambda path: path.stem)
 def test_the_experiments_of_the_repository_are_valid(path):
     experiment = Experiment.load(path)
-    spec = load_card(find_card("open-ms" if "open-ms" in path.name else "phantom-any2all")).spec
+    spec = load_card(find_card("phantom-any2all")).spec
     for profile in experiment.profiles or [None]:
         for job in experiment.at(profile).jobs:
             assert Scenario.parse(job.given, spec) and all(spec.index(target) >= 0 for target in job.targets)

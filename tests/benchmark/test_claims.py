@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from a2a.benchmark import refusals, tables
 from a2a.benchmark.claims import conclusions, evaluate
 from a2a.benchmark.experiment import Experiment
 from a2a.benchmark.statements import Claims
@@ -29,7 +30,7 @@ def table(means: dict[tuple[str, str], float], metric: str = "psnr", spread: flo
     return pd.DataFrame(rows)
 
 
-def judged(test: dict, results: pd.DataFrame, refused: dict | None = None) -> str:
+def judged(test: dict | list, results: pd.DataFrame, refused: dict | None = None) -> str:
     """The verdict of one claim."""
     claim = {"id": "X", "where": "here", "says": "so", "test": test}
     claims = Claims(paper="p", experiments=("e",), methods=METHODS, settings=SETTINGS, claims=[claim])
@@ -169,6 +170,44 @@ def test_a_claim_made_of_others():
     assert verdicts.to_dict() == {"X": "supported", "Y": "contradicted", "Z": "contradicted"}
 
 
+def test_a_statement_of_two_halves_holds_if_both_do():
+    results = table({("a", "one"): 30, ("b", "one"): 20, ("a", "two"): 31})
+    trend = {"kind": "trend", "settings": ["one", "two"], "metrics": ["psnr"], "methods": ["A"]}
+    assert judged([order(), trend], results) == "supported"
+    assert judged([order(), trend | {"settings": ["two", "one"]}], results) == "contradicted"
+    assert judged([order(), trend | {"methods": ["C"]}], results) == "undecided"
+
+
+def test_every_combination_has_to_be_accepted():
+    scenarios = ["T1 + CT", "T1 + y(CT)", "T1", "CT", "y(CT)", "nothing"]
+    each = {"T1": ["clean", "missing"], "CT": ["clean", "measured", "missing"]}
+    test = {"kind": "acceptance", "methods": ["A"], "each": each}
+    asked = {("a", scenario): 1.0 for scenario in scenarios}
+    assert judged(test, table(asked)) == "supported"
+    del asked["a", "y(CT)"]
+    assert judged(test, table(asked)) == "undecided"
+    assert judged(test, table(asked), {"a: y(CT)": "it takes images only"}) == "contradicted"
+
+
+def test_a_reason_stands_beside_the_verdict_that_it_explains():
+    why = {"verdict": "contradicted", "decides": "metric", "says": "of the air"}
+    claim = {"id": "X", "where": "", "says": "", "test": order(), "because": why, "before": "supported"}
+    claims = Claims(paper="p", experiments=("e",), methods=METHODS, settings=SETTINGS, claims=[claim])
+    for a, b, told in ((20, 30, ("metric", "of the air")), (30, 20, ("", ""))):
+        results = table({("a", "one"): a, ("b", "one"): b})
+        row = conclusions(claims, evaluate(claims, results, {})).iloc[0]
+        assert (row.decides, row.because, row.before) == (*told, "supported")
+
+
+def test_each_claim_of_any2all_that_does_not_hold_says_why():
+    claims = Claims.load(repository("experiments", "claims", "any2all.yaml"))
+    paths = [repository("results", f"{name}.parquet") for name in claims.experiments]
+    found = conclusions(claims, evaluate(claims, tables(paths), refusals(paths)))
+    open_or_against = found[found.verdict.isin(["contradicted", "undecided"])]
+    assert len(open_or_against) and (open_or_against.because != "").all(), open_or_against[open_or_against.because == ""]
+    assert found.before.notna().all()
+
+
 @pytest.mark.parametrize(("name", "number"), [("any2all", 30), ("umm-csgm", 10), ("apt", 19), ("pmm-synth", 12)])
 def test_the_claims_of_the_repository_are_valid_and_complete(name, number):
     claims = Claims.load(repository("experiments", "claims", f"{name}.yaml"))
@@ -206,6 +245,12 @@ def test_data_sets_of_a_collection_are_judged_apart():
         ({"claims": [{"id": "X", "where": "", "says": "", "test": {"kind": "guess"}}]}, "guess"),
         ({"claims": [{"id": "X", "where": "", "says": "", "test": order(settings=["four"])}]}, "four"),
         ({"claims": [{"id": "X", "where": "", "says": "", "test": order(better=["D"])}]}, "D"),
+        ({"claims": [{"id": "X", "where": "", "says": "", "test": []}]}, "test"),
+        (
+            {"claims": [{"id": "X", "where": "", "says": "", "test": {"kind": "refusal", "methods": ["A"]}}]},
+            "needs settings, or each",
+        ),
+        ({"claims": [{"id": "X", "where": "", "says": "", "test": order(metrics=[])}]}, "metrics"),
     ],
 )
 def test_bad_claims_are_refused(tmp_path, change, words):

@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from a2a import cli
-from a2a.bookmaking.readme import MARKS, NUMBERS, PAGES, PICTURE, draw_picture, fill, numbers, sentence
+from a2a.bookmaking.readme import MARKS, NUMBERS, PAGES, PICTURE, draw_picture, fill, numbers, of_a_head, sentence
 from a2a.common.errors import InputError
 from a2a.common.paths import repository
 
@@ -115,6 +115,17 @@ def test_a_number_compares_equal_slices_only():
         sentence(NUMBER, measurements(**{NUMBER.theirs: 96}))
     with pytest.raises(InputError, match=f"have no {NUMBER.theirs}"):
         sentence(NUMBER, measurements().query("method == @NUMBER.ours"))
+
+
+def test_the_number_of_a_real_head_is_of_the_row_that_it_names():
+    rows = [("prior, 10 evaluations", "sample", 20.0), ("prior, 10 evaluations", "mean of samples", 22.5)]
+    rows += [("SENSE", "estimate", 11.0), ("boosted trees", "estimate", 15.0), ("prior, 1 evaluation", "sample", 99.0)]
+    table = pd.DataFrame(rows, columns=["method", "of", "psnr"]).assign(given="T1 + y(FLAIR)")
+    others = table.assign(given="T1", psnr=77.0)
+    said = of_a_head(pd.concat([others, table]))
+    assert re.findall(r"[0-9.]+ dB", said) == ["22.5 dB", "20.0 dB", "11.0 dB", "15.0 dB"]
+    with pytest.raises(InputError, match="no SENSE of estimate"):
+        of_a_head(table[table.method != "SENSE"])
 
 
 def test_filling_exchanges_the_numbers_and_nothing_else():

@@ -68,10 +68,11 @@ def test_costs_come_from_model_cards():
 
 def test_what_a_paper_printed_stands_beside_single_samples_only(table):
     printed = pd.DataFrame({"method": ["better", "absent"], "metric": ["ssim", "ssim"], "mean": [98.7, 1.0]})
+    printed["std"] = [0.4, np.nan]
     found = beside_print(table, printed, {"psnr": Column("PSNR"), "ssim": Column("SSIM (%)", 100, 1)})
     assert [*zip(found.method, found.estimate, strict=True)] == [
         ("better", "mean of 4"), ("better", "single sample"), ("worse", "single sample"), ("reference", "single sample")
     ]  # fmt: skip
-    assert found["PSNR"][2] == "22.00 (17.03 to 26.97)"  # Student: 4.303 * 2 / sqrt(3)
-    assert found["SSIM (%)"][2] == "22.0 (17.0 to 27.0)"
-    assert found["printed SSIM (%)"].tolist() == ["", "98.7", "", ""] and "printed PSNR" not in found
+    assert found["PSNR"][2] == "22.00 ± 2.00 (17.03 to 26.97)"  # Student: 4.303 * 2 / sqrt(3)
+    assert found["SSIM (%)"][2] == "22.0 ± 2.0 (17.0 to 27.0)"
+    assert found["printed SSIM (%)"].tolist() == ["", "98.7 ± 0.4", "", ""] and "printed PSNR" not in found

@@ -137,7 +137,7 @@ class SliceStore:
 
     Examples
     --------
-    >>> store = SliceStore.open("runs/data/open-ms-64")  # doctest: +SKIP
+    >>> store = SliceStore.open("runs/data/open-heads")  # doctest: +SKIP
     >>> store.split("train").images.shape  # doctest: +SKIP
     """
 
