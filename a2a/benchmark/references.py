@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from a2a.benchmark.measures import measured
 from a2a.benchmark.partial import PartialResults
 from a2a.benchmark.table import NOISE_SEEDS, origin, read_table, split_digest
 from a2a.common.errors import Failure, InputError
 from a2a.common.progress import progress
 from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore, Split
-from a2a.evaluation.metrics import subject_table, summary
+from a2a.evaluation.metrics import summary
 from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
 from a2a.forward.stack import StackSpec
@@ -134,7 +135,8 @@ def _block(
         if lam is not None:
             reconstructed = _reconstructions(split, block.given, spec, config, lam, targets)
             results |= {method: images[rows] for method, images in reconstructed.items()}
-        named, truth = StackSpec(tuple(spec.modalities[i] for i in targets)), split.images[rows][:, targets]
+        truth = torch.from_numpy(np.float32(split.images[rows]))
+        lesion = split.labels[rows].any(axis=1) if split.labels.shape[1] else None
         labels = {"scenario": str(scenario), "slices": len(rows), "precision": "float32"}
         labels |= origin(config.name, config.seed, store)
         for method, completed in results.items():
@@ -143,7 +145,10 @@ def _block(
                 "settings": f"lambda {lam:.3g}" if method == "tikhonov-sense" else "",
                 "weights": None if method == "zero-filled" else train.manifest["sha256"]["train.npy"][:16],
             }
-            tables.append(subject_table(truth, completed, split.subjects[rows], named).assign(**own, **labels))
+            made = truth.clone()
+            made[:, targets] = torch.as_tensor(completed, dtype=torch.float32)
+            found = measured(truth, made, split.subjects[rows], spec, block.targets, lesion=lesion)
+            tables.append(found.assign(**own, **labels))
     return pd.concat(tables)
 
 

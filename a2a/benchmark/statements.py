@@ -177,7 +177,7 @@ class Claims(Strict):
         """Refuse settings, methods and claims that are not declared."""
         declared = {"settings": self.settings, "methods": self.methods, "claims": [claim.id for claim in self.claims]}
         fields = {"better": "methods", "worse": "methods", "among": "methods", "method": "methods"}
-        for claim, test in ((claim, test) for claim in self.claims for test in claim.tests):
+        for claim, test in ((one, test) for one in self.claims for test in one.tests):
             for field, value in test:
                 kind = fields.get(field, field)
                 names = (value,) if isinstance(value, str) else value

@@ -22,7 +22,7 @@ from a2a.common.provenance import commit, machine
 from a2a.data.store.read import SliceStore
 
 VERSION = "3"
-"""Of the columns and of what their metrics mean (3: realism inside the head of the truth); in the metadata of each file."""
+"""Of the columns and of what metrics mean (3: realism inside the head of the truth); in the metadata of each file."""
 
 _TEXT, _COUNT = pa.string(), pa.int32()
 SCHEMA = pa.schema(
@@ -155,9 +155,19 @@ def tables(paths: Iterable[Path]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns `MEASURED`; without rows of single slices and without refusals. Errors as in `read_table`.
+        Columns `MEASURED`; without rows of single slices and without refusals.
+
+    Raises
+    ------
+    InputError
+        As `read_table`; or if a prior was evaluated in one number format here and in another there.
     """
+    paths = [*paths]
     table = read_table(*paths)
+    formats = table.loc[table["method"].str.startswith("any2all"), "precision"].dropna().unique()
+    if len(formats) > 1:
+        names = ", ".join(Path(path).name for path in paths)
+        raise InputError(f"{names}: priors in {' and in '.join(formats)} cannot be compared; measure all in one.")
     return table.loc[table["slice"].isna() & table["reason"].isna(), MEASURED].reset_index(drop=True)
 
 

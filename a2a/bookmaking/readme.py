@@ -164,9 +164,9 @@ def of_a_head(table: pd.DataFrame) -> str:
             raise InputError(f"{HEAD}: the table of real heads has no {' of '.join(row)}.")
     one, mean, sense, trees = (f"{found[row]:.1f}" for row in rows.values())
     return (
-        f"- **{mean} dB** for the FLAIR of a real head at 1 mm that the prior has not seen, from T1 and a quarter of its "
-        f"simulated k-space, the mean of 8 samples (a single one has {one} dB); SENSE has {sense} dB, boosted trees, which "
-        f"see T1 only, {trees} dB: `python -m a2a.benchmark.heads`"
+        f"- **{mean} dB** for the FLAIR of a real head at 1 mm that the prior has not seen, from T1 and a quarter of "
+        f"its simulated k-space, the mean of 8 samples (a single one has {one} dB); SENSE has {sense} dB, trees, "
+        f"which see T1 only, {trees} dB: `python -m a2a.benchmark.heads`"
     )
 
 

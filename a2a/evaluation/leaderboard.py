@@ -14,6 +14,9 @@ from a2a.evaluation.estimates import distances
 from a2a.evaluation.metrics import summary
 from a2a.prior.weights import trainings
 
+BOARD = ("psnr", "ssim", "ssim_head")
+"""Metrics of subjects that are shown together."""
+
 GROUP = ["dataset", "scenario", "modality", "slices", "method"]
 
 
@@ -30,7 +33,7 @@ class Column(NamedTuple):
         Parameters
         ----------
         values
-            The mean; mean and standard deviation; or mean, standard deviation, low and high, in the unit of the results.
+            The mean, perhaps the standard deviation, and perhaps low and high, in the unit of the results.
         """
         mean, *rest = (f"{self.factor * value:.{self.digits}f}" for value in values)
         spread, ends = rest[:1], rest[1:]
@@ -38,7 +41,7 @@ class Column(NamedTuple):
 
 
 def beside_print(table: pd.DataFrame, printed: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
-    """Write measured means with standard deviations and intervals, and beside them what a paper printed for data of its own.
+    """Write measured means, standard deviations and intervals, and beside them what a paper printed for its own data.
 
     Parameters
     ----------
@@ -89,9 +92,9 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row for each group of `GROUP`, best PSNR first within a scenario and modality: ``psnr, psnr_low,
-        psnr_high, ssim, ssim_low, ssim_high`` (mean over subjects with 95 % interval), ``rfd, rfd_low, rfd_high``
-        (radiomic Fréchet distance of all slices together, see `distances`; NaN where not measured), ``seconds`` for
-        each slice, ``evaluations`` of a network and ``rank``.
+        psnr_high``, the same of ``ssim`` and ``ssim_head`` (mean over subjects with 95 % interval), ``rfd, rfd_low,
+        rfd_high`` (radiomic Fréchet distance of all slices together, see `distances`; NaN where not measured),
+        ``seconds`` for each slice, ``evaluations`` of a network and ``rank``.
 
     Raises
     ------
@@ -101,13 +104,14 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
     if missing := {*GROUP, "subject", "metric", "value"} - set(table):
         raise InputError(f"leaderboard needs the columns {', '.join(sorted(missing))} too.")
     single = _single(table) if "estimate" in table else table
-    chosen = single[single["metric"].isin(["psnr", "ssim"])]
+    chosen = single[single["metric"].isin(BOARD)]
     means = summary(chosen[[*GROUP, "subject", "metric", "value"]])
     wide = means.pivot(index=GROUP, columns="metric", values=["mean", "low", "high"])
     board = pd.DataFrame(
         {
             f"{metric}{suffix}": wide[(statistic, metric)]
-            for metric in ("psnr", "ssim")
+            for metric in BOARD
+            if ("mean", metric) in wide
             for statistic, suffix in (("mean", ""), ("low", "_low"), ("high", "_high"))
         }
     )
@@ -125,7 +129,7 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """PSNR, SSIM and rFD of each group of a results table, with 95 % intervals.
+    """PSNR, SSIM (of slices and of heads) and rFD of each group of a results table, with 95 % intervals.
 
     Parameters
     ----------
@@ -141,7 +145,7 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
     """
     several = ["dataset"] if table["dataset"].nunique() > 1 else []
     groups = [*several, "scenario", "method", "settings", "evaluations", "estimate", "modality", "metric"]
-    means = summary(table.loc[table["metric"].isin(["psnr", "ssim"]), [*groups, "subject", "value"]])
+    means = summary(table.loc[table["metric"].isin(BOARD), [*groups, "subject", "value"]])
     distance = distances(table, groups[:-1]).reset_index().assign(metric="rfd")
     together = pd.concat([part for part in (means, distance) if len(part)], ignore_index=True)
     return together[[*groups, "mean", "low", "high", "subjects"]].sort_values(groups[:-1], kind="stable")

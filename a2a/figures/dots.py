@@ -33,7 +33,7 @@ class _Rows(NamedTuple):
 
 
 def method_dots(
-    results: pd.DataFrame, metrics: Sequence[str] = ("psnr", "ssim", "rfd"), by: str = "scenario"
+    results: pd.DataFrame, metrics: Sequence[str] = ("psnr", "ssim_head", "rfd"), by: str = "scenario"
 ) -> go.Figure:
     """Show metrics of methods: each subject as a faint dot, the mean with its 95 % interval.
 
@@ -83,7 +83,7 @@ def method_dots(
 def method_differences(
     results: pd.DataFrame,
     against: str = "any2all-mps",
-    metrics: Sequence[str] = ("psnr", "ssim"),
+    metrics: Sequence[str] = ("psnr", "ssim_head"),
     by: str = "scenario",
 ) -> go.Figure:
     """Show how much better or worse methods are than one of them on the same subjects, with 95 % intervals.

@@ -28,7 +28,7 @@ def scenario_ladder(
     spec: StackSpec,
     scenarios: Sequence[str],
     target: str,
-    metrics: Sequence[str] = ("psnr", "ssim", "rfd"),
+    metrics: Sequence[str] = ("psnr", "ssim_head", "rfd"),
 ) -> go.Figure:
     """Show how metrics of one target change from scenario to scenario: subjects as thin lines, means with intervals.
 

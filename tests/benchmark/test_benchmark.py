@@ -22,7 +22,7 @@ from a2a.benchmark import Experiment, Job, read_table, refusals, run, tables
 from a2a.benchmark.partial import PartialResults
 from a2a.benchmark.references import _observations
 from a2a.benchmark.runners import Runners
-from a2a.benchmark.table import VERSION, SCHEMA, write_table
+from a2a.benchmark.table import SCHEMA, VERSION, write_table
 from a2a.cli import bench
 from a2a.common.errors import Failure, InputError
 from a2a.common.paths import repository
@@ -311,6 +311,18 @@ def test_unknown_modalities_are_refused_before_any_work(prior, store, tmp_path, 
     with pytest.raises(InputError, match="T1, T2"):
         run(Experiment(name="e", jobs=(job,)), prior, store, tmp_path / "t.parquet")
     assert not (tmp_path / "t.parquet").exists()
+
+
+def test_tables_of_mixed_precision_are_not_joined(tmp_path):
+    row = {"subject": "a", "modality": "T1", "metric": "psnr", "value": 1.0, "method": "any2all-mds"}
+    for name, precision in (("one", "float32"), ("two", "bfloat16")):
+        write_table(tmp_path / f"{name}.parquet", pd.DataFrame([row | {"precision": precision}]))
+    assert len(tables([tmp_path / "one.parquet"])) == 1
+    with pytest.raises(InputError, match="one.parquet, two.parquet: priors in float32 and in bfloat16"):
+        tables([tmp_path / "one.parquet", tmp_path / "two.parquet"])
+    other = pd.DataFrame([row | {"method": "mmgan", "precision": "float32"}])
+    write_table(tmp_path / "one.parquet", other)
+    assert len(tables([tmp_path / "one.parquet", tmp_path / "two.parquet"])) == 2
 
 
 FIGURES = sorted(repository("experiments", "figures").glob("*.yaml"))

@@ -203,8 +203,8 @@ def test_each_claim_of_any2all_that_does_not_hold_says_why():
     claims = Claims.load(repository("experiments", "claims", "any2all.yaml"))
     paths = [repository("results", f"{name}.parquet") for name in claims.experiments]
     found = conclusions(claims, evaluate(claims, tables(paths), refusals(paths)))
-    open_or_against = found[found.verdict.isin(["contradicted", "undecided"])]
-    assert len(open_or_against) and (open_or_against.because != "").all(), open_or_against[open_or_against.because == ""]
+    against = found[found.verdict.isin(["contradicted", "undecided"])]
+    assert len(against) and (against.because != "").all(), against[against.because == ""]
     assert found.before.notna().all()
 
 
