@@ -1,6 +1,6 @@
 """What a method is told that is not so: the noise level, where the coils are, that all images lie on each other.
 
-Used by ``experiments/robustness-kspace.yaml`` and ``experiments/robustness-images.yaml``.
+Explained in the chapter "When what is told is wrong".
 """
 
 from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ from a2a.common.errors import InputError
 from a2a.common.paths import repository
 from a2a.data.store.read import SliceStore
 from a2a.data.store.write import StoreWriter
-from a2a.evaluation.metrics import psnr
+from a2a.evaluation.metrics import METRICS, psnr
 from a2a.forward.stack import StackSpec
 from a2a.methods.references.regression import LinearRegression
 
