@@ -6,7 +6,6 @@ more is better. The intervals of a statement hold together at 95 %: with k compa
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from itertools import pairwise, product
 
 import numpy as np
@@ -114,31 +113,32 @@ def _comparisons(test: object, claims: Claims, table: Table) -> Iterator[dict]:
         scenarios = {key: setting.given for key, setting in settings.items()}
         scenarios |= {one["given"]: one["given"] for one in combinations(test.each)} if test.each else {}
         for (key, given), method in product(scenarios.items(), test.methods):
-            said = table.accepted(claims.row(method), given)
+            said = table.accepted(claims.methods[method], given)
             yield _fact(key, f"{method}: {test.kind}", None if said is None else said == (test.kind == "acceptance"))
     elif isinstance(test, Order | Rank):
         for metric, (key, setting) in product(test.metrics, settings.items()):
             for modality in setting.targets:
-                yield from _ordered(test, claims, table, key, Place(setting.given, modality, setting.dataset), metric)
+                yield from _ordered(
+                    test, claims.methods, table, key, Place(setting.given, modality, setting.dataset), metric
+                )
     else:
         places = [Place(one.given, one.targets[0], one.dataset) for one in settings.values()]
         for metric, method in product(test.metrics, test.methods):
-            yield from _stepwise(test, table, places, claims.row(method, metric), metric, method)
+            yield from _stepwise(test, table, places, claims.methods[method], metric, method)
 
 
-def _ordered(test: Order | Rank, claims: Claims, table: Table, key: str, place: Place, metric: str) -> Iterator[dict]:
+def _ordered(test: Order | Rank, names: Mapping, table: Table, key: str, place: Place, metric: str) -> Iterator[dict]:
     """Comparisons of methods in one place."""
-    row = partial(claims.row, metric=metric)
     if isinstance(test, Rank):
-        others = sorted(test.among, key=lambda m: -table.mean(place, row(m), metric))
+        others = sorted(test.among, key=lambda m: -table.mean(place, names[m], metric))
         rival = others[test.at_most - 1]
         pairs = [(test.method, rival, f"{test.method} not behind rank {test.at_most} ({rival})")]
     else:
-        best = max(test.better, key=lambda m: np.nan_to_num(table.mean(place, row(m), metric), nan=-np.inf))
+        best = max(test.better, key=lambda m: np.nan_to_num(table.mean(place, names[m], metric), nan=-np.inf))
         better = test.better if test.each else (best,)
         pairs = [(b, w, f"{b} over {w}") for b in better for w in test.worse]
     for b, w, what in pairs:
-        value, low, high = table.between(place, row(b), row(w), metric)
+        value, low, high = table.between(place, names[b], names[w], metric)
         yield _row(key, place.modality, metric, what, value, low, high)
         if isinstance(test, Order) and metric in test.slightly:
             bound = test.slightly[metric]

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from a2a.benchmark.experiment import Strict
 from a2a.benchmark.settings import statuses
@@ -137,40 +137,16 @@ class Claims(Strict):
     experiments
         Names of the experiments whose tables they are set against.
     methods
-        The paper's names of methods, and those of the table; of a method that has several rows one for each of some
-        metrics, and one for everything ``else``.
+        The paper's names of methods, and those of the table.
     settings, claims
         By name, and in the paper's order.
     """
 
     paper: str
     experiments: tuple[str, ...] = Field(min_length=1)
-    methods: dict[str, str | dict[str, str]]
+    methods: dict[str, str]
     settings: dict[str, Setting]
     claims: tuple[Claim, ...] = Field(min_length=1)
-
-    @field_validator("methods")
-    @classmethod
-    def _complete(cls, methods: dict[str, str | dict[str, str]]) -> dict[str, str | dict[str, str]]:
-        for name, rows in methods.items():
-            if isinstance(rows, dict) and "else" not in rows:
-                raise ValueError(
-                    f"{name} has rows for {', '.join(rows)} only; say which one stands for everything else"
-                )
-        return methods
-
-    def row(self, method: str, metric: str = "") -> str:
-        """Return the name in the table of a method of the paper, in the row that stands for it in a metric.
-
-        Parameters
-        ----------
-        method
-            The paper's name.
-        metric
-            Empty where no metric is meant.
-        """
-        rows = self.methods[method]
-        return rows if isinstance(rows, str) else rows.get(metric, rows["else"])
 
     @model_validator(mode="after")
     def _known(self) -> "Claims":

@@ -55,21 +55,6 @@ def test_slightly_better_is_better_and_not_by_more_than_said(gap, found):
     assert judged(order(slightly={"psnr": 0.5}), results) == found
 
 
-def test_a_method_of_several_rows_is_judged_by_the_one_for_the_metric():
-    psnr = table({("a", "one"): 30, ("b", "one"): 20, ("b-slow", "one"): 40})
-    hfr = table({("a", "one"): 0.9, ("b", "one"): 0.1, ("b-slow", "one"): 0.95}, metric="hfr", spread=0.001)
-    results = pd.concat([psnr, hfr[hfr.metric == "hfr"]])
-    several = METHODS | {"B": {"hfr": "b-slow", "else": "b"}}
-    claim = {"id": "X", "where": "here", "says": "so", "test": order(metrics=["psnr", "hfr"])}
-    claims = Claims(paper="p", experiments=("e",), methods=several, settings=SETTINGS, claims=[claim])
-    assert evaluate(claims, results, {}).set_index("metric").verdict.to_dict() == {
-        "psnr": "supported",
-        "hfr": "contradicted",
-    }
-    with pytest.raises(ValueError, match="B has rows for hfr only; say which one stands for everything else"):
-        Claims(paper="p", experiments=("e",), methods=METHODS | {"B": {"hfr": "b"}}, settings=SETTINGS, claims=[claim])
-
-
 @pytest.mark.parametrize("metric", ["mae", "aliasing", "rfd", "seconds", "evaluations"])
 def test_of_errors_distances_and_costs_less_is_better(metric):
     results = table({("a", "one"): 2.0, ("b", "one"): 5.0}, metric="psnr" if metric == "rfd" else metric)
@@ -224,7 +209,7 @@ def test_what_tables_measure_is_what_claims_ask_of_our_methods(paper, name):
             for target in job.targets}  # fmt: skip
     for setting in claims.settings.values():
         assert all((setting.dataset, setting.given, target, name) in jobs for target in setting.targets)
-    ours = {claims.row(method) for method in claims.methods if claims.row(method).startswith(name)}
+    ours = {row for row in claims.methods.values() if row.startswith(name)}
     assert ours <= {label for *_, label in jobs}
 
 
