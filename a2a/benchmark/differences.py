@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from a2a.benchmark.measures import EVERYBODY
+from a2a.common.errors import InputError
 from a2a.evaluation.statistics import mean_interval
 
 Interval = tuple[float, float, float]
@@ -48,10 +49,15 @@ class Table:
     Notes
     -----
     Methods are compared on the same slices: where a table has a method with several numbers of slices, on most slices
-    that all of a comparison have. Values are turned so that more is better: the negative of errors, distances, aliasing
-    and costs, and for sharpness relative to the truth ``-|log value|``. Differences of subjects are paired; the
-    interval of Fréchet distances is that of a normal distribution with the deviation over halves of the subjects (1.96
-    of them for 95 %); costs have none.
+    that all of a comparison have; where it has several numbers of evaluations, with most of them. Values are turned so
+    that more is better: the negative of errors, distances, aliasing and costs, and for sharpness relative to the truth
+    ``-|log value|``. Differences of subjects are paired; the interval of Fréchet distances is that of a normal
+    distribution with the deviation over halves of the subjects (1.96 of them for 95 %); costs have none.
+
+    Raises
+    ------
+    InputError
+        If a subject has two values of a method in one place.
     """
 
     def __init__(self, results: pd.DataFrame, refused: Mapping[str, str], confidence: float = 0.95):
@@ -59,6 +65,13 @@ class Table:
         single = results[results["estimate"] == "single sample"] if "estimate" in results else results
         single = single.assign(of=_identifiers(single))
         key = ["slices", "scenario", "modality", "of", "method", "metric"]
+        taken = single["evaluations"].fillna(0) if "evaluations" in single else pd.Series(0, single.index)
+        single = single[taken == taken.groupby([single[name] for name in key]).transform("max")]
+        if (twice := single.duplicated([*key, "subject"])).any():
+            first = single[twice].iloc[0]
+            raise InputError(
+                f"{first['method']} has two values of {first['metric']} for {first['scenario']}; keep one."
+            )
         self._values = {name: part.set_index("subject")["value"] for name, part in single.groupby(key)}
         self._costs = single.groupby(key[:5])[["seconds", "evaluations"]].first().to_dict("index")
         self._sizes = sorted({size for size, *_ in self._values}, reverse=True)

@@ -70,6 +70,14 @@ def test_methods_are_compared_on_the_same_slices():
     assert judged(order(better=["B"], worse=["C"]), pd.concat([few, many])) == "not measured"
 
 
+def test_most_evaluations_count_and_two_values_of_a_subject_are_refused():
+    right = table({("a", "one"): 30, ("b", "one"): 20}).assign(evaluations=50)
+    quick = table({("a", "one"): 10}).assign(evaluations=5)
+    assert judged(order(), pd.concat([quick, right])) == "supported"
+    with pytest.raises(InputError, match="a has two values of psnr for one; keep one"):
+        judged(order(), pd.concat([quick.assign(evaluations=50), right]))
+
+
 def test_sharpness_is_best_at_one():
     results = table({("a", "one"): 0.9, ("b", "one"): 0.4, ("c", "one"): 2.5}, metric="hfr", spread=0.01)
     assert judged(order(metrics=["hfr"], worse=["B", "C"]), results) == "supported"
