@@ -74,8 +74,11 @@ def test_most_evaluations_count_and_two_values_of_a_subject_are_refused():
     right = table({("a", "one"): 30, ("b", "one"): 20}).assign(evaluations=50)
     quick = table({("a", "one"): 10}).assign(evaluations=5)
     assert judged(order(), pd.concat([quick, right])) == "supported"
-    with pytest.raises(InputError, match="a has two values of psnr for one; keep one"):
+    with pytest.raises(InputError, match="a has two values of psnr for one; keep one experiment"):
         judged(order(), pd.concat([quick.assign(evaluations=50), right]))
+    claims = {"paper": "p", "experiments": ("e",), "methods": METHODS, "settings": SETTINGS}
+    claims = Claims(**claims, claims=[{"id": "X", "where": "", "says": "", "test": order()}])
+    pd.testing.assert_frame_equal(evaluate(claims, pd.concat([right, right]), {}), evaluate(claims, right, {}))
 
 
 def test_sharpness_is_best_at_one():
