@@ -55,8 +55,8 @@ def quality_curves(
                 line={"color": style.colour, "dash": style.dash}, marker={"symbol": style.symbol, "size": 8},
                 row=1, col=column,
             )  # fmt: skip
-    ticks = [5, 10, 25, 50, 100, 250, 1000]
-    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[str(t) for t in ticks], title_text=title)
+    ticks = [first * 10.0**power for power in range(-2, 4) for first in (1, 2.5, 5)]
+    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks], title_text=title)
     figure.update_yaxes(title_text=unit, col=1)
     figure.update_layout(legend={"y": -0.28, "yanchor": "top"}, margin={"t": 30, "b": 90})
     methods = ", ".join(dict.fromkeys(chosen["method"]))

@@ -33,6 +33,12 @@ def test_a_line_for_each_method_and_a_panel_for_each_modality(table):
     )
 
 
+def test_small_numbers_have_ticks_too(table):
+    small = quality_curves(table.assign(scale=table.evaluations / 1000), over="scale", title="scale")
+    assert {0.05, 0.25} <= {float(text) for text in small.layout.xaxis.ticktext}
+    assert [float(text) for text in small.layout.xaxis.ticktext] == pytest.approx(list(small.layout.xaxis.tickvals))
+
+
 def test_wrong_tables_are_refused(table):
     with pytest.raises(InputError, match="column 'evaluations'"):
         quality_curves(table.drop(columns="evaluations"))
