@@ -7,9 +7,9 @@ Each learns from two heads and completes the FLAIR of a third, from T1, T1 with 
 
 The designs are ``crops`` (squares of several sizes, told where they lie, as the shipped prior), ``patches`` (whole
 slices, 2 x 2 pixels folded into channels, the clean stack predicted), ``regression`` (``crops`` that only ever see
-nothing but noise in what is missing, so that one evaluation is plain regression) and ``regression, 3 slices`` (the same,
-which also sees the given modalities of the slices below and above). What ``crops`` learned is evaluated twice: on the
-``whole`` slice, and in disjoint ``tiles`` of 96 x 96 whose grid is shifted at random in each evaluation (PaDIS, Hu et
+nothing but noise in what is missing, so that one evaluation is plain regression) and ``regression, 3 slices`` (the
+same, which also sees the given modalities of the slices below and above). What ``crops`` learned is evaluated twice: on
+the ``whole`` slice, and in disjoint ``tiles`` of 96 x 96 whose grid is shifted in each evaluation (PaDIS, Hu et
 al. 2024).
 
 Columns: ``design``, ``minutes`` and ``steps`` of training, ``evaluated``, ``evaluations``, ``psnr_brain`` (dB, mean

@@ -144,6 +144,9 @@ class PriorConfig(TrainConfig):
         share one level.
     given_until
         Share of the times, from the clean end, that given modalities are shown at; 0 shows them at the first.
+    all_but_one
+        Of the slices that show given modalities, the share that lacks a single one, the question asked most; the others
+        lack any number of them.
     noisy
         Share of the slices that are shown in the noisiest fifth of the times, where a sample decides what head it will
         be; the others are shown at all times. There the paper's even times teach less than a linear estimate knows.
@@ -164,6 +167,7 @@ class PriorConfig(TrainConfig):
     precondition: Literal["none", "pixel", "cross-modal", "pooled"] = "none"
     given: float = Field(0.0, ge=0, le=1)
     given_until: float = Field(0.05, ge=0, le=1)
+    all_but_one: float = Field(0.0, ge=0, le=1)
     last: float = Field(0.0, ge=0, le=1)
     noisy: float = Field(0.0, ge=0, le=1)
     checkpointing: bool = False

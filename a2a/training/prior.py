@@ -184,6 +184,8 @@ class PriorObjective(Objective):
             levels = 1 if self.config.plain is None else modalities
             return time.expand(levels), torch.ones(modalities, dtype=torch.bool)
         number = int(torch.randint(1, modalities, (), generator=draw)) if modalities > 1 else 0
+        if number and self.config.all_but_one and torch.rand((), generator=draw) < self.config.all_but_one:
+            number = modalities - 1
         if torch.rand((), generator=draw) >= self.config.given:
             number = 0
         if number and self.config.last and torch.rand((), generator=draw) < self.config.last:

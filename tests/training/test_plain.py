@@ -77,6 +77,14 @@ def test_a_third_of_what_is_asked_for_is_nothing_but_noise_and_what_is_given_is_
     assert (times[~given] == times[~given][:, :1]).all()
 
 
+def test_the_share_that_lacks_a_single_modality_is_that_of_the_recipe(plain, store):
+    objective = PriorObjective(plain.model_copy(update={"all_but_one": 0.6}), store)
+    lacking = torch.stack([objective._times(torch.ones(4, dtype=torch.bool), draw)[1].sum() for draw in draws(3000)])
+    shares = [float((lacking == number).float().mean()) for number in (1, 2, 3, 4)]
+    few = 0.8 * 0.4 / 3  # of the other 0.4, any number alike
+    assert np.allclose(shares, [0.8 * 0.6 + few, few, few, 0.2], atol=0.03)
+
+
 def test_the_network_is_shown_how_much_is_left_open_and_where_it_looks(plain, store):
     objective = PriorObjective(plain, store)
     shown, times, truth, asked, weight = objective.inputs(torch.rand(6, 2, 16, 16), draws(6), 0)
