@@ -135,7 +135,7 @@ def _ordered(test: Order | Rank, names: Mapping, table: Table, key: str, place: 
         pairs = [(test.method, rival, f"{test.method} not behind rank {test.at_most} ({rival})")]
     else:
         best = max(test.better, key=lambda m: np.nan_to_num(table.mean(place, names[m], metric), nan=-np.inf))
-        better = test.better if test.each else (best,)
+        better = test.better if test.each else (test.chosen.get(key, best),)
         pairs = [(b, w, f"{b} over {w}") for b in better for w in test.worse]
     for b, w, what in pairs:
         value, low, high = table.between(place, names[b], names[w], metric)

@@ -45,7 +45,8 @@ class _Comparison(Strict):
 class Order(_Comparison):
     """Methods `better` are better than each of `worse`: the best of them, or with `each` every one.
 
-    By no more than `slightly`, where a metric has a bound there, in units of the metric.
+    By no more than `slightly`, where a metric has a bound there, in units of the metric. Which of several is the best
+    was `chosen` on validation subjects, setting by setting; a setting that is not there takes the best of the test.
     """
 
     kind: Literal["order"]
@@ -53,6 +54,13 @@ class Order(_Comparison):
     worse: tuple[str, ...] = Field(min_length=1)
     each: bool = False
     slightly: dict[str, float] = {}
+    chosen: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Order":
+        if wrong := [m for m in self.chosen.values() if m not in self.better]:
+            raise ValueError(f"chosen: {wrong[0]!r} must be one of {', '.join(self.better)}")
+        return self
 
 
 class Trend(_Comparison):

@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from a2a.benchmark import refusals, tables
 from a2a.benchmark.claims import conclusions, evaluate
+from a2a.benchmark.differences import Place, Table
 from a2a.benchmark.experiment import Experiment
-from a2a.benchmark.statements import Claims
+from a2a.benchmark.statements import Claims, Order
 from a2a.common.errors import InputError
 from a2a.common.paths import repository
 
@@ -53,6 +55,16 @@ def test_an_order_is_judged_by_its_interval(a, b, spread, found):
 def test_slightly_better_is_better_and_not_by_more_than_said(gap, found):
     results = table({("a", "one"): 20 + gap, ("b", "one"): 20}, spread=0.02)
     assert judged(order(slightly={"psnr": 0.5}), results) == found
+
+
+def test_the_better_of_two_is_the_one_that_was_chosen_before():
+    results = table({("a", "one"): 30, ("b", "one"): 20, ("c", "one"): 25})
+    two = order(better=["A", "B"], worse=["C"])
+    assert judged(two, results) == "supported"
+    assert judged(two | {"chosen": {"one": "B"}}, results) == "contradicted"
+    assert judged(two | {"chosen": {"two": "B"}}, results) == "supported"
+    with pytest.raises(ValidationError, match="chosen: 'C' must be one of A, B"):
+        judged(two | {"chosen": {"one": "C"}}, results)
 
 
 @pytest.mark.parametrize("metric", ["mae", "aliasing", "rfd", "seconds", "evaluations"])
@@ -202,6 +214,18 @@ def test_each_claim_of_any2all_that_does_not_hold_says_why():
     against = found[found.verdict.isin(["contradicted", "undecided"])]
     assert len(against) and (against.because != "").all(), against[against.because == ""]
     assert found.before.notna().all()
+
+
+def test_the_better_of_the_two_samplers_is_that_of_validation():
+    claims = Claims.load(repository("experiments", "claims", "any2all.yaml"))
+    validation = Table(tables([repository("results", "tuning", "two-samplers.parquet")]), {})
+    orders = [each for claim in claims.claims for each in claim.tests if isinstance(each, Order) and not each.each]
+    several = [each for each in orders if len(each.better) > 1]
+    assert several
+    for test, key in ((each, key) for each in several for key in each.settings):
+        place = Place(claims.settings[key].given, claims.settings[key].targets[0])
+        means = {name: validation.mean(place, claims.methods[name], *test.metrics) for name in test.better}
+        assert test.chosen[key] == max(means, key=means.get)
 
 
 @pytest.mark.parametrize(("name", "number"), [("any2all", 30), ("umm-csgm", 10), ("apt", 19), ("pmm-synth", 12)])
