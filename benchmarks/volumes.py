@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--prior", type=Path, default=repository("weights", "open-ms-1mm.safetensors"))
     parser.add_argument("--store", type=Path, required=True, help="store whose test split is the head")
     parser.add_argument("--folder", type=Path, required=True, help="files of the same head")
-    parser.add_argument("--slices", type=int, default=24, help="neighbouring slices of the part noise")
+    parser.add_argument("--slices", type=int, default=12, help="neighbouring slices of the part noise")
     parser.add_argument("--out", type=Path, help="CSV file; a JSON of what made it is written beside it")
     options = parser.parse_args()
     store = SliceStore.open(options.store)

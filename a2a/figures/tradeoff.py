@@ -19,6 +19,7 @@ def quality_curves(
     unit: str = "PSNR (dB)",
     over: str = "evaluations",
     title: str = "network evaluations",
+    logarithmic: bool = True,
 ) -> go.Figure:
     """Draw a metric over a number such as that of network evaluations, one line a method, one panel a modality.
 
@@ -30,7 +31,9 @@ def quality_curves(
     metric, unit
         Which metric, and how its axis is called.
     over, title
-        Column of positive numbers on a logarithmic axis, and how that is called.
+        Column of numbers along the horizontal axis, and how that is called.
+    logarithmic
+        Whether this axis is; its numbers are then positive.
 
     Raises
     ------
@@ -56,7 +59,9 @@ def quality_curves(
                 row=1, col=column,
             )  # fmt: skip
     ticks = [first * 10.0**power for power in range(-2, 4) for first in (1, 2.5, 5)]
-    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks], title_text=title)
+    if logarithmic:
+        figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    figure.update_xaxes(title_text=title)
     figure.update_yaxes(title_text=unit, col=1)
     figure.update_layout(legend={"y": -0.28, "yanchor": "top"}, margin={"t": 30, "b": 90})
     methods = ", ".join(dict.fromkeys(chosen["method"]))

@@ -34,6 +34,8 @@ def test_a_line_for_each_method_and_a_panel_for_each_modality(table):
 
 
 def test_small_numbers_have_ticks_too(table):
+    even = quality_curves(table.assign(rho=table.evaluations - table.evaluations.min()), over="rho", logarithmic=False)
+    assert even.layout.xaxis.type != "log" and 0 in even.data[0].x
     small = quality_curves(table.assign(scale=table.evaluations / 1000), over="scale", title="scale")
     assert {0.05, 0.25} <= {float(text) for text in small.layout.xaxis.ticktext}
     assert [float(text) for text in small.layout.xaxis.ticktext] == pytest.approx(list(small.layout.xaxis.tickvals))
