@@ -223,7 +223,7 @@ def test_the_better_of_the_two_samplers_is_that_of_validation():
     several = [each for each in orders if len(each.better) > 1]
     assert several
     for test, key in ((each, key) for each in several for key in each.settings):
-        place = Place(claims.settings[key].given, claims.settings[key].targets[0])
+        place = Place(claims.settings[key].given, claims.settings[key].targets[0], "val")
         means = {name: validation.mean(place, claims.methods[name], *test.metrics) for name in test.better}
         assert test.chosen[key] == max(means, key=means.get)
 
