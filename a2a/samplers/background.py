@@ -4,7 +4,6 @@ Chapter "Your own NIfTI files".
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -56,16 +55,9 @@ class Bounded:
         """See `a2a.prior.denoiser.Denoiser.like`."""
         return self.prior.like
 
-    @cached_property
-    def _seen(self) -> Denoiser:
-        """The denoiser, which need not look at what lies outside of all stacks."""
-        if not isinstance(self.prior, (Prior, OnnxPrior)):
-            return self.prior
-        return self.prior.within(self.support.any(dim=1).any(dim=0))
-
     def predict(self, x: Tensor, t: Times) -> Tensor:
         """See `a2a.prior.denoiser.Denoiser.predict`."""
-        return torch.where(self.support, self._seen.predict(x, t), -1.0)
+        return torch.where(self.support, self.prior.predict(x, t), -1.0)
 
     def variance(self, t: int) -> Tensor:
         """See `a2a.prior.denoiser.Denoiser.variance`."""
@@ -83,6 +75,8 @@ class Bounded:
 def bounded(prior: Denoiser, part: Observation) -> Denoiser:
     """Return the denoiser of some stacks: the prior itself, unless the observation says where they are 0.
 
+    It looks only where a modality that is not known exactly may be other than 0: one that is gets copied, whatever is said of it.
+
     Parameters
     ----------
     prior
@@ -92,4 +86,8 @@ def bounded(prior: Denoiser, part: Observation) -> Denoiser:
     """
     if part.support is None:
         return prior
-    return Bounded(prior, part.support.to(prior.like.device))
+    support = part.support.to(prior.like.device)
+    asked = [i for i, kind in enumerate(part.kinds) if kind != "clean" or part.noise_std[i]]
+    if asked and isinstance(prior, (Prior, OnnxPrior)):
+        prior = prior.within(support[:, asked].any(dim=1).any(dim=0))
+    return Bounded(prior, support)

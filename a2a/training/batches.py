@@ -131,8 +131,8 @@ def augment(image: Tensor, config: Augmentation, draw: torch.Generator) -> Tenso
             ]
         )
         grid = F.affine_grid(matrix[None], (1, *image.shape), align_corners=False)
-        image = F.grid_sample(image[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
-        image = image.clamp(0, 1)  # weights of the interpolation may sum to a little more than 1
+        image = F.grid_sample(image[None], grid, mode="bicubic", padding_mode="zeros", align_corners=False)[0]
+        image = image.clamp(0, 1)  # bicubic interpolation keeps detail, and overshoots at edges
     if config.gain or config.gamma:
         image = (image ** (gamma * config.gamma).exp() * (gain * config.gain).exp()).clamp(0, 1)
     return image

@@ -8,8 +8,13 @@ import torch
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.forward.undersampling import Undersampling
+from a2a.networks.plain import PlainConfig, PlainUNet
 from a2a.prior.gaussian import GaussianPrior
+from a2a.prior.linear import LinearEstimate
+from a2a.prior.prior import Prior
+from a2a.prior.schedule import NoiseSchedule
 from a2a.samplers import mds, mps
+from a2a.samplers.background import bounded
 
 SPEC = StackSpec.of("T1", "T2")
 INSIDE = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
@@ -61,3 +66,18 @@ def test_inside_the_posterior_is_exact():
 def test_without_a_support_nothing_is_bounded():
     free = replace(observed("T1"), support=None)
     assert mds(gaussian(), free, steps=10).samples[0, 0, 1, 0, 0] != 0
+
+
+def test_the_network_looks_only_where_something_is_asked():
+    size, inside = 32, torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    inside[..., 10:14, 12:20] = True
+    linear = LinearEstimate(torch.full((2, 1, 1), 0.3), torch.eye(2)[:, :, None, None])
+    prior = Prior(
+        PlainUNet(PlainConfig(2, widths=(4, 4))), NoiseSchedule(), SPEC, size, predicts="clean", linear=linear
+    )
+    free = torch.tensor([True, False])[:, None, None]
+    images = torch.rand(1, 2, size, size, generator=torch.Generator().manual_seed(0))
+    exact = replace(Observation.simulate(images, "T1", SPEC), support=inside | free)
+    assert bounded(prior, exact).prior.window == (slice(8, 16), slice(10, 22))
+    noisy = replace(exact, noise_std=(0.1, 0.0))
+    assert bounded(prior, noisy).prior.window == (slice(0, size), slice(0, size))
