@@ -24,6 +24,7 @@ from a2a.common.paths import repository
 from a2a.common.rng import spawn
 from a2a.data.store.read import SliceStore, Split
 from a2a.evaluation.volumes import volume_measures
+from a2a.forward.adjacent import NONE, Adjacent
 from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
 from a2a.forward.undersampling import Undersampling
@@ -54,7 +55,17 @@ def observe(store: SliceStore, split: Split, rows: np.ndarray, given: str, under
     found = Observation.simulate(images, given, store.spec, undersampling, spawn(0, len(rows)))
     free = torch.tensor([kind == "clean" for kind in found.kinds])[:, None, None]
     shown = [i for i, kind in enumerate(found.kinds) if kind != "missing"]
-    return replace(found, support=(images[:, shown] > 0).any(dim=1, keepdim=True) | free)
+    support = (images[:, shown] > 0).any(dim=1, keepdim=True) | free
+    return replace(found, support=support, adjacent=_adjacent(split, rows, free[:, 0, 0]))
+
+
+def _adjacent(split: Split, rows: np.ndarray, clean: torch.Tensor) -> Adjacent:
+    """What lies below and above some slices, of the modalities that are given clean."""
+    needed, where = np.unique(split.adjacent[rows], return_inverse=True)
+    images = torch.from_numpy(np.asarray(split.images[needed], np.float32))
+    images[:, ~clean] = torch.nan
+    images[torch.from_numpy(needed == NONE)] = torch.nan
+    return Adjacent(images, torch.from_numpy(where.reshape(-1, 2)))
 
 
 def completions(

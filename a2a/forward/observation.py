@@ -12,6 +12,7 @@ import torch
 
 from a2a.common.errors import InputError
 from a2a.common.rng import generator, spawn
+from a2a.forward.adjacent import Adjacent
 from a2a.forward.measured import (
     AnyKSpace,
     Measured,
@@ -47,6 +48,8 @@ class Observation:
     support
         ``bool (B, n, H, W)``, False where a modality is known to be 0, such as around a skull-stripped brain; None
         where nothing is known.
+    adjacent
+        The slices that lie below and above each stack in a volume, where they are known.
 
     Examples
     --------
@@ -61,6 +64,7 @@ class Observation:
     data: tuple[torch.Tensor, ...] = field(repr=False)
     noise_std: tuple[float, ...]
     support: torch.Tensor | None = field(default=None, repr=False)
+    adjacent: Adjacent | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         counts = {len(self.spec), len(self.scenario.kinds), len(self.operator), len(self.data), len(self.noise_std)}
@@ -152,14 +156,18 @@ class Observation:
         """Take a slice of the batch: ``observation[2:4]``."""
         if not isinstance(rows, slice):
             raise InputError(f"An observation is cut by a slice such as [0:1], got [{rows!r}].")
+        operator, data = self.operator[rows], tuple(y[rows] for y in self.data)
         support = None if self.support is None else self.support[rows]
-        return replace(self, operator=self.operator[rows], data=tuple(y[rows] for y in self.data), support=support)
+        adjacent = None if self.adjacent is None else self.adjacent[rows]
+        return replace(self, operator=operator, data=data, support=support, adjacent=adjacent)
 
     def repeat(self, samples: int) -> "Observation":
         """Repeat the batch, for several posterior samples at once: row s B + b is sample s of item b."""
         data = tuple(y.repeat(samples, *[1] * (y.ndim - 1)) for y in self.data)
         support = None if self.support is None else self.support.repeat(samples, 1, 1, 1)
-        return replace(self, operator=self.operator.repeat(samples), data=data, support=support)
+        adjacent = None if self.adjacent is None else self.adjacent.repeat(samples)
+        operator = self.operator.repeat(samples)
+        return replace(self, operator=operator, data=data, support=support, adjacent=adjacent)
 
     def joined(self, more: "Observation") -> "Observation":
         """Add what another observation gives of the same stacks; of a modality that both give, `more` is kept.

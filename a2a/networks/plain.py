@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from a2a.common.errors import InputError, whole
+from a2a.forward.adjacent import SIDES
 from a2a.networks.blocks import zeroed
 from a2a.networks.lean import Convolution
 
@@ -32,6 +33,8 @@ class PlainConfig:
         Channels of each level; each further level halves the resolution.
     stacks
         How many stacks of n channels it is shown.
+    adjacent
+        Whether it is also shown the slices below and above, n channels each.
 
     Raises
     ------
@@ -42,6 +45,7 @@ class PlainConfig:
     channels: int
     widths: tuple[int, ...] = (32, 64, 96, 128)
     stacks: int = 3
+    adjacent: bool = False
 
     noise_levels: ClassVar[Literal["per-modality"]] = "per-modality"
 
@@ -105,14 +109,15 @@ class PlainUNet(nn.Module):
 
     Notes
     -----
-    Input is `(B, stacks n, H, W)`, a whole slice, or `(B, stacks n + 2, H, W)`, a part of one with its `places`. Output
-    is `(B, n, H, W)`; H and W are multiples of ``config.stride``. Times are not needed: maps say them.
+    Input is `(B, stacks n, H, W)`, a whole slice, or `(B, stacks n + 2, H, W)`, a part of one with its `places`, and
+    `(B, 2 n, H, W)` of what lies below and above, or None where nothing is known of it. Output is `(B, n, H, W)`; H and
+    W are multiples of ``config.stride``. Times are not needed: maps say them.
     """
 
     def __init__(self, config: PlainConfig):
         super().__init__()
         self.config, widths = config, config.widths
-        self.head = Convolution(config.stacks * config.channels + PLACE, widths[0], 3, padding=1)
+        self.head = Convolution(config.stacks * config.channels + PLACE + self._beside, widths[0], 3, padding=1)
         self.down = nn.ModuleList(PlainBlock(width, width) for width in widths)
         self.halve = nn.ModuleList(nn.Conv2d(fine, coarse, 2, 2) for fine, coarse in pairwise(widths))
         self.middle = PlainBlock(widths[-1], widths[-1])
@@ -122,7 +127,12 @@ class PlainUNet(nn.Module):
             PixelNorm(widths[0]), nn.SiLU(), zeroed(Convolution(widths[0], config.channels, 3, padding=1))
         )
 
-    def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
+    @property
+    def _beside(self) -> int:
+        """Channels of what lies below and above."""
+        return SIDES * self.config.channels if self.config.adjacent else 0
+
+    def forward(self, x: Tensor, t: Tensor | None = None, adjacent: Tensor | None = None) -> Tensor:
         """Return the answer for each modality, `(B, n, H, W)`.
 
         Raises
@@ -139,6 +149,9 @@ class PlainUNet(nn.Module):
         if x.shape[1] == shown:
             place = places(*x.shape[2:]).to(x)
             x = torch.cat([x, place.expand(len(x), -1, -1, -1)], dim=1)
+        if self._beside:
+            beside = x.new_zeros(1, self._beside, 1, 1) if adjacent is None else adjacent
+            x = torch.cat([x, beside.expand(len(x), -1, *x.shape[2:])], dim=1)
         h, kept = self.head(x), []
         for block, halve in zip(self.down, self.halve, strict=False):
             kept.append(block(h))

@@ -6,7 +6,9 @@ Explained in the chapter "The diffusion prior".
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
+from a2a.networks.plain import PlainUNet
 from a2a.networks.unet import UNet, UNetConfig
 
 
@@ -31,6 +33,14 @@ def grown(network: UNet, wanted: UNetConfig) -> UNet:
     return network
 
 
+def seeing_adjacent(network: PlainUNet) -> PlainUNet:
+    """Return a network that is also shown the slices below and above, and predicts the same whatever they hold."""
+    wide, weights = PlainUNet(replace(network.config, adjacent=True)), network.state_dict()
+    weights["head.weight"] = _widened(weights["head.weight"], wide.head.weight)
+    wide.load_state_dict(weights)
+    return wide
+
+
 def own_levels(network: UNet) -> UNet:
     """Return a network that is told a level for each modality, and predicts the same where they are equal."""
     wide, weights = UNet(replace(network.config, noise_levels="per-modality")), network.state_dict()
@@ -42,10 +52,15 @@ def own_levels(network: UNet) -> UNet:
 def shown_more(network: UNet, stacks: int) -> UNet:
     """Return a network that is shown further stacks, and predicts the same whatever they hold."""
     wide, weights = UNet(replace(network.config, stacks=stacks)), network.state_dict()
-    known = weights["head.weight"]
-    weights["head.weight"] = torch.zeros_like(wide.head.weight)
-    weights["head.weight"][:, : known.shape[1]] = known
+    weights["head.weight"] = _widened(weights["head.weight"], wide.head.weight)
     wide.load_state_dict(weights)
+    return wide
+
+
+def _widened(known: Tensor, like: Tensor) -> Tensor:
+    """Weights of a convolution that ignores its further channels."""
+    wide = torch.zeros_like(like)
+    wide[:, : known.shape[1]] = known
     return wide
 
 

@@ -20,14 +20,17 @@ from a2a.data.volumes.foreground import find_head, known_background
 from a2a.data.volumes.nifti import Volume, read_volume, require_same_grid, require_upright, to_ras
 from a2a.data.volumes.normalisation import Normalisation, require_plausible, statistic
 from a2a.data.volumes.slices import SliceGeometry
+from a2a.forward.adjacent import Adjacent
 from a2a.forward.measured import AnyKSpace, KSpace
 from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
 from a2a.forward.stack import Modality, StackSpec
 from a2a.forward.undersampling import Undersampling
 from a2a.methods.interface import Weights
+from a2a.patient.statement import resolution
 
 UNCONDITIONAL_SLICES = 8
+SAME_DISTANCE = 0.25  # relative difference of the distances of planes at which those above and below are alike
 STRIPPED = ("nonzero", "file")
 """Foregrounds of cards whose training images show the brain alone."""
 
@@ -153,6 +156,8 @@ def read_patient(
         _require_same_head(named[name], file.kspace, slices, how["field_of_view_mm"] / size, name)
     kspace = {name: file.kspace for name, file in (brought | simulated).items()}
     observation = Observation.build(weights.spec, slices, kspace, (len(geometry.planes), size, size))
+    if located:
+        observation = replace(observation, adjacent=_adjacent(observation, geometry, weights.card))
     background = _background(originals, how)
     if background is not None:
         observation = replace(observation, support=_support(observation, geometry, background, list(brought)))
@@ -164,6 +169,16 @@ def _background(originals: Mapping[str, Volume], how: Mapping) -> np.ndarray | N
     if not originals or how.get("foreground") not in STRIPPED:
         return None
     return known_background([to_ras(volume) for volume in originals.values()])
+
+
+def _adjacent(observation: Observation, geometry: SliceGeometry, card: Mapping) -> Adjacent | None:
+    """What lies below and above each slice, where weights look there and planes lie as far apart as theirs did."""
+    planes, trained = geometry.planes, card.get("adjacent_mm")
+    apart = resolution(geometry)[2]
+    if trained is None or abs(apart / trained - 1) > SAME_DISTANCE or planes[-1] - planes[0] != len(planes) - 1:
+        return None
+    clean = torch.tensor([kind == "clean" for kind in observation.kinds])[:, None, None]
+    return Adjacent.of_volume(torch.where(clean, observation.adjoint, torch.nan))
 
 
 def _support(

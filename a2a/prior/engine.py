@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from a2a.common.errors import InputError
+from a2a.forward.adjacent import SIDES, Adjacent
 from a2a.forward.stack import StackSpec
 from a2a.networks.plain import PlainUNet, places
 from a2a.prior.denoiser import Times
@@ -39,11 +40,20 @@ class _Estimate(nn.Module):
         super().__init__()
         self.network, self.target = network, target
 
-    def forward(self, x: Tensor, times: Tensor, signal: Tensor, spread: Tensor, place: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        times: Tensor,
+        signal: Tensor,
+        spread: Tensor,
+        place: Tensor | None = None,
+        adjacent: Tensor | None = None,
+    ) -> Tensor:
         shown, (offset, slope) = self.target.shown_at(x, signal, spread)
         if place is not None:
             shown = torch.cat([shown, place.expand(x.shape[0], -1, -1, -1)], dim=1)
-        return (offset + slope * self.network(shown, times.expand(x.shape[0], -1))).clamp(-1, 1)
+        beside = () if adjacent is None else (adjacent,)
+        return (offset + slope * self.network(shown, times.expand(x.shape[0], -1), *beside)).clamp(-1, 1)
 
 
 def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
@@ -52,7 +62,8 @@ def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
     Its inputs are ``x`` `(B, n, H, W)` in the model's range, ``times`` `(1, 1)` or, with noise levels of each modality,
     `(1, n)`, and the coefficients ``signal`` and ``spread`` of these times, `(1, n, 1, 1)`; its output is ``x0``,
     clamped to [-1, 1]. That of a plain network takes parts of slices too, see `Prior.within`, and has a further input
-    ``place`` `(1, 2, H, W)` that says which, see `a2a.networks.plain.places`.
+    ``place`` `(1, 2, H, W)` that says which, see `a2a.networks.plain.places`; and ``adjacent`` `(B, 2 n, H, W)` if it
+    looks at the slices below and above, see `Prior.beside`.
 
     Parameters
     ----------
@@ -84,6 +95,10 @@ def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
         example.append(places(size, size)[None])
         shapes[0] |= (sides := _sides(prior))
         shapes.append(sides)
+    if _looks_beside(prior):
+        names.append("adjacent")
+        example.append(torch.zeros(2, SIDES * n, size, size))
+        shapes.append(dict(shapes[0]))
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about names of axes and its own parts
         program = torch.onnx.export(
@@ -101,6 +116,11 @@ def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
 def _takes_parts(prior: Prior) -> bool:
     """Whether the network may be shown parts of slices: a plain one, with an estimate that is the same everywhere."""
     return isinstance(prior.network, PlainUNet) and (prior.linear is None or prior.linear.pooled)
+
+
+def _looks_beside(prior: Prior) -> bool:
+    """Whether the network looks at the slices below and above."""
+    return isinstance(prior.network, PlainUNet) and prior.network.config.adjacent
 
 
 def _sides(prior: Prior) -> dict[int, Any]:
@@ -138,8 +158,8 @@ class OnnxPrior:
         What `export_onnx` wrote of it.
     threads
         Threads of one evaluation.
-    window
-        Rows and columns at which a plain network looks, see `within`; None for all.
+    checked
+        Whether its file was found to be that of the prior.
 
     Raises
     ------
@@ -151,11 +171,11 @@ class OnnxPrior:
     prior: Prior
     path: Path
     threads: int = 1
-    window: tuple[slice, slice] | None = None
+    checked: bool = False
 
     def __post_init__(self) -> None:
-        if self.window is not None:
-            return  # of a prior that was checked
+        if self.checked:
+            return
         found = self._session.get_modelmeta().custom_metadata_map.get(_DIGEST)
         if found != self.prior.digest:
             raise InputError(f"{self.path}: it was exported from other weights; export it again.")
@@ -186,10 +206,15 @@ class OnnxPrior:
 
     def within(self, mask: Tensor) -> "OnnxPrior":
         """Return the same prior that looks only where it matters, see `Prior.within`."""
-        window = self.prior.within(mask).window if _takes_parts(self.prior) else None
-        if window is None:
-            return self
-        seen = replace(self, window=window)
+        return self._of(self.prior.within(mask)) if _takes_parts(self.prior) else self
+
+    def beside(self, adjacent: Adjacent) -> "OnnxPrior":
+        """Return the prior of some slices, which is shown those below and above, see `Prior.beside`."""
+        return self._of(self.prior.beside(adjacent))
+
+    def _of(self, prior: Prior) -> "OnnxPrior":
+        """The same file for a prior that looks elsewhere."""
+        seen = replace(self, prior=prior, checked=True)
         seen.__dict__["_session"] = self._session
         return seen
 
@@ -262,10 +287,14 @@ class OnnxPrior:
         signal, spread = (torch.as_tensor(value).numpy() for value in self.schedule.coefficients(each, x))
         times = np.asarray([each], np.float32)[:, : _levels(self.prior)]
         fed = {"times": times, "signal": signal, "spread": spread}
-        rows, columns = self.window or (slice(None), slice(None))
+        rows, columns = self.prior.window or (slice(None), slice(None))
         fed |= {"place": self._places[:, :, rows, columns]} if _takes_parts(self.prior) else {}
+        if _looks_beside(self.prior):
+            beside = self.prior.adjacent
+            beside = x.new_zeros(len(x), SIDES * x.shape[1], *x.shape[2:]) if beside is None else beside
+            fed["adjacent"] = np.ascontiguousarray(beside.numpy()[:, :, rows, columns])
         (x0,) = self._session.run(["x0"], fed | {"x": np.ascontiguousarray(x.numpy()[:, :, rows, columns])})
-        if self.window is not None:
+        if self.prior.window is not None:
             part, x0 = x0, np.zeros(x.shape, np.float32)
             x0[:, :, rows, columns] = part
         return self.prior.shrunk(torch.from_numpy(x0), t)

@@ -25,6 +25,7 @@ from a2a.common.escaping import shown
 from a2a.common.files import write_atomically, write_json
 from a2a.common.rng import randn, spawn
 from a2a.common.units import to_model
+from a2a.forward.adjacent import Adjacent
 from a2a.forward.stack import StackSpec
 from a2a.networks.plain import PlainConfig, PlainUNet, places
 from a2a.networks.unet import UNet, UNetConfig
@@ -104,6 +105,8 @@ class Prior:
         The linear estimate that the network corrects, or None.
     window
         Rows and columns at which a plain network looks, see `within`; None for all.
+    adjacent
+        What a plain network is shown of the slices below and above, see `beside`; None where nothing is known.
     dataset
         Identifier of the data set that the network is told, where it learned several, see `told`.
     absent
@@ -132,6 +135,7 @@ class Prior:
     predicts: Predicts = "noise"
     linear: LinearEstimate | None = None
     window: tuple[slice, slice] | None = None
+    adjacent: Tensor | None = None
     dataset: str = ""
     absent: tuple[int, ...] = ()
 
@@ -213,9 +217,9 @@ class Prior:
         """What stands in the place of an absent modality: noise, always the same."""
         return randn(self._shape, spawn(0, 1), self.like)
 
-    def _answer(self, x: Tensor, t: Times) -> Tensor:
+    def _answer(self, x: Tensor, t: Times, adjacent: Tensor | None = None) -> Tensor:
         times = x.new_full((1, 1), int(t)) if isinstance(t, Integral) else x.new_tensor([t])
-        told = (x.new_full((len(x),), self.number),) if self.datasets else ()
+        told = (x.new_full((len(x),), self.number),) if self.datasets else () if adjacent is None else (adjacent,)
         with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             return self.network(x, times.expand(len(x), -1), *told).float()
 
@@ -236,13 +240,26 @@ class Prior:
         edges = [_edges(int(found[0]), int(found[-1]) + 1, stride, self.size) for found in lines]
         return replace(self, window=(slice(*edges[0]), slice(*edges[1])))
 
+    def beside(self, adjacent: Adjacent) -> "Prior":
+        """Return the prior of some slices, which is shown what lies below and above them, if its network looks there.
+
+        Parameters
+        ----------
+        adjacent
+            Of the slices that it will be asked for, in their order.
+        """
+        if not (isinstance(self.network, PlainUNet) and self.network.config.adjacent):
+            return self
+        return replace(self, adjacent=self.target.beside(adjacent.gathered().to(self.like)))
+
     def _looked(self, shown: Tensor, t: Times) -> Tensor:
         """What the network answers, in its window; 0 elsewhere."""
         if self.window is None:
-            return self._answer(shown, t)
+            return self._answer(shown, t, self.adjacent)
         rows, columns = self.window
         place = places(self.size, self.size).to(shown).expand(len(shown), -1, -1, -1)
-        part = self._answer(torch.cat([shown, place], dim=1)[:, :, rows, columns], t)
+        beside = None if self.adjacent is None else self.adjacent[:, :, rows, columns]
+        part = self._answer(torch.cat([shown, place], dim=1)[:, :, rows, columns], t, beside)
         left, right = columns.start, self.size - columns.stop
         return F.pad(part, (left, right, rows.start, self.size - rows.stop))
 

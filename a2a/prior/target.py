@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from a2a.common.errors import InputError
+from a2a.common.units import to_model
 from a2a.prior.linear import LinearEstimate
 from a2a.prior.schedule import NoiseSchedule
 
@@ -99,6 +100,17 @@ class Target:
         if self.predicts == "clean":
             return x, (0.0, 1.0)
         return x, (signal * x, -spread) if self.predicts == "velocity" else (x / signal, -spread / signal)
+
+    def beside(self, images: Tensor) -> Tensor:
+        """Return what the network is shown of the slices below and above, standardised; 0 where nothing is known.
+
+        Parameters
+        ----------
+        images
+            ``(B, 2, n, H, W)`` in image units, NaN where nothing is known.
+        """
+        assert self.linear is not None  # networks that look there correct a linear estimate
+        return self.linear.standardised(to_model(images)).nan_to_num(0.0).flatten(1, 2)
 
     def truth(self, clean: Tensor, noise: Tensor, t: Tensor, line: Line) -> Tensor:
         """Return the answer that is right.

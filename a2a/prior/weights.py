@@ -62,6 +62,7 @@ class ModelCard(Training):
     config: dict[str, Any] = {}
     data: Source = Source()
     before: tuple[Training, ...] = ()
+    adjacent_mm: float | None = Field(None, gt=0, le=1000)
 
 
 class Description(BaseModel):

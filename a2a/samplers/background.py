@@ -75,7 +75,7 @@ class Bounded:
 def bounded(prior: Denoiser, part: Observation) -> Denoiser:
     """Return the denoiser of some stacks: the prior itself, unless the observation says where they are 0.
 
-    It looks only where a modality that is not known exactly may be other than 0: one that is gets copied, whatever is said of it.
+    It looks only where a modality that is not known exactly may be other than 0; what is known exactly is copied.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from a2a.prior.denoiser import Denoiser
 from a2a.samplers.background import bounded
 from a2a.samplers.cross_modal import cross_modal_estimate
 from a2a.samplers.draws import Draws
-from a2a.samplers.noise_levels import NoiseLevels, prediction
+from a2a.samplers.noise_levels import NoiseLevels, prediction, seeing_adjacent
 from a2a.samplers.prior_weight import corrected, fixed_weight
 from a2a.samplers.reverse import OnStep, reverse
 from a2a.samplers.spread import noise_of_a_step
@@ -98,7 +98,7 @@ def mds(
     def step_for(part: Observation, draws: Draws) -> "MDSStep":
         told = part.scenario.indices("clean") if "joint" != noise_levels or covariance == "cross-modal" else ()
         level, noise = noise_of_a_step(prior, eta, list(part.scenario.indices("missing")), list(told))
-        known = bounded(prior, part)
+        known = bounded(prior if noise_levels == "joint" else seeing_adjacent(prior, part), part)
         predict = prediction(known, part, noise_levels)
         return MDSStep(known, part, predict, noise, level, weight, covariance)
 

@@ -11,11 +11,28 @@ from a2a.common.errors import InputError
 from a2a.common.units import to_model
 from a2a.forward.observation import Observation
 from a2a.prior.denoiser import Denoiser
+from a2a.prior.engine import OnnxPrior
+from a2a.prior.prior import Prior
 
 NoiseLevels = Annotated[
     Literal["joint", "per-modality"],
     Field(description="per-modality: the network sees clean images without noise, which some priors have learned"),
 ]
+
+
+def seeing_adjacent(prior: Denoiser, part: Observation) -> Denoiser:
+    """Return the denoiser of some stacks that is shown the slices below and above, if it can look at them.
+
+    Parameters
+    ----------
+    prior
+        The denoiser.
+    part
+        B observed stacks.
+    """
+    if part.adjacent is None or not isinstance(prior, (Prior, OnnxPrior)):
+        return prior
+    return prior.beside(part.adjacent)
 
 
 def prediction(prior: Denoiser, part: Observation, noise_levels: NoiseLevels) -> Callable[[Tensor, int], Tensor]:

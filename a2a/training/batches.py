@@ -104,14 +104,14 @@ def _order(seed: int, epoch: int, slices: int) -> Tensor:
 
 
 def augment(image: Tensor, config: Augmentation, draw: torch.Generator) -> Tensor:
-    """Apply one random flip, affine map, gain and gamma to a slice `(n, H, W)` in [0, 1].
+    """Apply one random flip, affine map, gain and gamma to a slice `(n, H, W)` in [0, 1], or to several alike.
 
     All numbers are drawn whatever the configuration, so that switching one change off leaves the others.
 
     Parameters
     ----------
     image
-        ``(n, H, W)`` in [0, 1].
+        ``(n, H, W)`` or ``(k, n, H, W)`` in [0, 1].
     config
         What is changed, and how much.
     draw
@@ -119,7 +119,7 @@ def augment(image: Tensor, config: Augmentation, draw: torch.Generator) -> Tenso
     """
     flip = torch.rand((), generator=draw) < config.flip
     angle, zoom, dx, dy = torch.randn(4, generator=draw).tolist()
-    gain, gamma = torch.randn(2, image.shape[0], 1, 1, generator=draw)
+    gain, gamma = torch.randn(2, image.shape[-3], 1, 1, generator=draw)
     if flip:
         image = image.flip(-1)
     if config.rotate or config.scale or config.shift:
@@ -130,8 +130,11 @@ def augment(image: Tensor, config: Augmentation, draw: torch.Generator) -> Tenso
                 [z * math.sin(a), z * math.cos(a), 2 * dy * config.shift],
             ]
         )
-        grid = F.affine_grid(matrix[None], (1, *image.shape), align_corners=False)
-        image = F.grid_sample(image[None], grid, mode="bicubic", padding_mode="zeros", align_corners=False)[0]
+        several = image.reshape(-1, *image.shape[-3:])
+        grid = F.affine_grid(matrix.expand(len(several), -1, -1), several.shape, align_corners=False)
+        moved = F.grid_sample(several, grid, mode="bicubic", padding_mode="zeros", align_corners=False)
+        missing = several[:, :, :1, :1].isnan()
+        image = torch.where(missing, several, moved).reshape(image.shape)
         image = image.clamp(0, 1)  # bicubic interpolation keeps detail, and overshoots at edges
     if config.gain or config.gamma:
         image = (image ** (gamma * config.gamma).exp() * (gain * config.gain).exp()).clamp(0, 1)

@@ -147,6 +147,9 @@ class PriorConfig(TrainConfig):
     all_but_one
         Of the slices that show given modalities, the share that lacks a single one, the question asked most; the others
         lack any number of them.
+    adjacent
+        Of the slices that show given modalities, the share that also shows these of the slices below and above, which a
+        patient's volume has and a single slice has not; a plain network learns to look at them, or to do without.
     noisy
         Share of the slices that are shown in the noisiest fifth of the times, where a sample decides what head it will
         be; the others are shown at all times. There the paper's even times teach less than a linear estimate knows.
@@ -169,6 +172,7 @@ class PriorConfig(TrainConfig):
     given_until: float = Field(0.05, ge=0, le=1)
     all_but_one: float = Field(0.0, ge=0, le=1)
     last: float = Field(0.0, ge=0, le=1)
+    adjacent: float = Field(0.0, ge=0, le=1)
     noisy: float = Field(0.0, ge=0, le=1)
     checkpointing: bool = False
 
@@ -178,6 +182,8 @@ class PriorConfig(TrainConfig):
             raise ValueError("plain and precondition: pooled go together: set both or neither")
         if self.crops and self.plain is None:
             raise ValueError("crops need a network that is told where they lie: set plain")
+        if self.adjacent and self.plain is None:
+            raise ValueError("adjacent: only a plain network looks at the slices below and above; set plain")
         if self.plain is not None and self.checkpointing:
             raise ValueError("checkpointing: a plain network keeps all its activations; leave it out")
         if self.plain is None and (self.given > 0) != (self.network.noise_levels == "per-modality"):

@@ -43,7 +43,7 @@ class Steps(Dataset):
         config = self.objective.config
         rows, places = self.objective.rows(step, len(self._images)), share(config.batch, self.rank, self.world)
         draws = [generator(config.seed, ROW, step, place) for place in places]
-        slices = [torch.from_numpy(np.asarray(self._images[rows[place]], dtype=np.float32)) for place in places]
+        slices = [self.objective.read(self._images, rows[place]) for place in places]
         clean = [augment(image, config.augmentation, draw) for image, draw in zip(slices, draws, strict=True)]
         release(self._images)
         return self.objective.inputs(torch.stack(clean), draws, step)

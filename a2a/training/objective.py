@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -61,6 +62,18 @@ class Objective(ABC):
         """Numbers of the ``config.batch`` training slices of a step."""
         return rows_of_step(self.config.seed, step, self.config.batch, slices)
 
+    def read(self, images: np.ndarray, row: int) -> Tensor:
+        """Read a training slice ``(n, H, W)``, or several that go together ``(k, n, H, W)``.
+
+        Parameters
+        ----------
+        images
+            Of the split ``train``.
+        row
+            Number of the slice.
+        """
+        return torch.from_numpy(np.asarray(images[row], dtype=np.float32))
+
     @abstractmethod
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
         """Make what the losses need, tensors with one row for each slice; runs in a reading process.
@@ -68,7 +81,7 @@ class Objective(ABC):
         Parameters
         ----------
         clean
-            Augmented slices ``(b, n, H, W)`` in [0, 1]: this device's share of the step.
+            Augmented slices ``(b, n, H, W)`` in [0, 1], or what else `read` gave: this device's share of the step.
         draws
             One generator for each slice. What a whole step shares is drawn from ``generator(seed, purpose, step)``.
         step

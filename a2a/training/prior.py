@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,11 +17,12 @@ from a2a.common.errors import InputError
 from a2a.common.rng import generator, randn
 from a2a.common.units import to_model
 from a2a.data.store.datasets import keys_of, owner, seen_modalities
+from a2a.forward.adjacent import NONE
 from a2a.forward.stack import Modality
 from a2a.networks.blocks import zeroed
 from a2a.networks.plain import PlainConfig, PlainUNet, places
 from a2a.networks.unet import UNet, UNetConfig
-from a2a.networks.warm_start import grown
+from a2a.networks.warm_start import grown, seeing_adjacent
 from a2a.prior.linear import LinearEstimate
 from a2a.prior.prior import Prior
 from a2a.prior.schedule import NoiseSchedule
@@ -89,13 +91,16 @@ class PriorObjective(Objective):
         if self.store.datasets:
             self._check_collection()
         if plain is not None:
-            size = PlainConfig(n, **plain.model_dump(), stacks=self.target.stacks)
+            looks = self.config.adjacent > 0
+            size = PlainConfig(n, **plain.model_dump(), stacks=self.target.stacks, adjacent=looks)
             wrong = [crop for crop in self.config.crops if crop % size.stride or crop > side]
         else:
             said = self.config.network.model_dump() | {"datasets": len(self.store.datasets)}
             size, wrong = UNetConfig(n, **said, stacks=self.target.stacks), []
         if wrong:
             raise InputError(f"crops: {wrong[0]} must be a multiple of {size.stride}, and at most {side}.")
+        if self.config.adjacent and (self._adjacent == NONE).all():
+            raise InputError(f"adjacent: no planes of {self.store.path} lie next to each other; set it to 0.")
         if self.config.given and size.channels < 2:
             raise InputError("given: a stack of one modality has none to give and others to ask for; set it to 0.")
         if side % size.stride:
@@ -108,12 +113,26 @@ class PriorObjective(Objective):
         network.checkpointing = self.config.checkpointing
         return {self.product: network}
 
+    def read(self, images: np.ndarray, row: int) -> Tensor:
+        """Read a slice, or `(3, n, H, W)` with those below and above if the network looks there; NaN for none."""
+        here, read = super().read(images, row), super().read
+        if not self.config.adjacent:
+            return here
+        beside = [here * torch.nan if other == NONE else read(images, other) for other in self._adjacent[row]]
+        return torch.stack([here, *beside])
+
+    @cached_property
+    def _adjacent(self) -> np.ndarray:
+        return self.store.split("train").adjacent
+
     def inputs(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, ...]:
         """Diffuse each slice to a time of its own, or but for the modalities that are given.
 
         A modality that a slice lacks is at the last time, nothing but noise, and is not asked for.
         """
-        clean, place = self._cropped(clean, draws, step)
+        parts, place = self._cropped(clean.flatten(1, -3), draws, step)
+        n = len(self.store.spec)
+        clean, beside = parts[:, :n], parts[:, n:].unflatten(1, (-1, n)) if parts.shape[1] > n else None
         available = ~clean.isnan().flatten(2).any(dim=2)
         drawn = [self._times(there, draw) for there, draw in zip(available, draws, strict=True)]
         times, asked = (torch.stack(part) for part in zip(*drawn, strict=True))
@@ -122,6 +141,10 @@ class PriorObjective(Objective):
         truth, weight = self.target.truth(stack, noise, times, line), self.target.weight(times, line, stack)
         shown = torch.cat([shown, place], dim=1) if place is not None else shown
         inputs = shown, times, truth, asked, weight
+        if beside is not None:
+            seen = torch.stack([torch.rand((), generator=draw) < self.config.adjacent for draw in draws])
+            unseen = asked | ~seen[:, None]
+            return *inputs, self.target.beside(beside.masked_fill(unseen[:, None, :, None, None], torch.nan))
         if not self.store.datasets:
             return inputs
         number = self.keys[self.rows(step, len(self.keys))[0]][0]
@@ -159,6 +182,8 @@ class PriorObjective(Objective):
         """Calibrate the network on the validation split; the card also lists the trainings that it went on from."""
         if self.config.start:
             card = card | {"before": trainings(read_card(*self.config.files))}
+        if self.config.adjacent:
+            card = card | {"adjacent_mm": self.store.split("train").apart_mm}
         what = {"predicts": self.config.predicts, "linear": self.target.linear}
         prior = Prior(network, self.schedule, self.store.spec, self.store.size, card=card, **what)
         if self.store.datasets:
@@ -206,6 +231,8 @@ class PriorObjective(Objective):
             raise InputError(f"start: {self.config.start} has a network of another kind than this recipe.")
         if isinstance(size, PlainConfig):
             found = prior.network.to(memory_format=torch.contiguous_format).requires_grad_(True)
+            if size.adjacent and not found.config.adjacent:
+                found = seeing_adjacent(found)
         else:
             found = grown(prior.network, size)
         if (prior.predicts, prior.linear is None) != (self.config.predicts, self.target.linear is None):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from a2a.benchmark.coarse import CoarseRoute
-from a2a.benchmark.heads import main
+from a2a.benchmark.heads import main, observe
 from a2a.common.errors import InputError
 from a2a.data.store.read import SliceStore
 from a2a.data.store.write import StoreWriter
@@ -48,6 +48,15 @@ def store(tmp_path: Path) -> Path:
 def coarse(tiny_prior_of: Callable[..., Prior]) -> Prior:
     """Make a prior of 16 pixels of 12 mm, with its modalities in another order under other names."""
     return tiny_prior_of(OTHER, 16, HOW | {"field_of_view_mm": 192.0, "size": 16})
+
+
+def test_slices_of_a_store_know_what_lies_beside_them(store):
+    opened = SliceStore.open(store)
+    split = opened.split("test")
+    found = observe(opened, split, np.array([0, 3]), "T1 + y(FLAIR)", Undersampling()).adjacent.gathered()
+    images = torch.from_numpy(np.float32(split.images))
+    assert found[0, 0].isnan().all() and found[:, :, 1].isnan().all()
+    assert torch.equal(found[[0, 1, 1], [1, 0, 1], 0], images[[1, 2, 4], 0])
 
 
 def test_the_table_holds_the_prior_its_samples_and_what_it_is_compared_to(

@@ -52,3 +52,14 @@ def test_what_does_not_fit_is_refused(network, shape):
 def test_sizes_that_make_no_network_are_refused(sizes):
     with pytest.raises(InputError):
         PlainConfig(2, **sizes)
+
+
+def test_what_lies_below_and_above_is_seen_and_may_be_unknown():
+    network, x = trained_like(PlainConfig(2, (8, 16), adjacent=True)), torch.randn(2, 6, 16, 16)
+    beside = torch.randn(2, 4, 16, 16)
+    unknown = network(x)
+    torch.testing.assert_close(network(x, None, torch.zeros_like(beside)), unknown)
+    moved = network(x, None, beside)
+    assert not torch.allclose(moved, unknown, atol=1e-3)
+    placed = torch.cat([x, places(16, 16).expand(2, -1, -1, -1)], dim=1)
+    torch.testing.assert_close(network(placed, None, beside), moved)

@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from a2a.networks.plain import PlainConfig, PlainUNet
 from a2a.networks.unet import UNet, UNetConfig
-from a2a.networks.warm_start import folded, grown, own_levels, shown_more
+from a2a.networks.warm_start import folded, grown, own_levels, seeing_adjacent, shown_more
 
 
 @pytest.fixture
@@ -50,3 +51,13 @@ def test_all_at_once_and_nothing_that_is_not_asked_for(network):
     torch.testing.assert_close(found, folded(network, 2)(x, t), atol=1e-5, rtol=0)
     wider = UNetConfig(2, width=16, multipliers=(1, 2), attention=())
     assert grown(network, wider) is network
+
+
+def test_a_plain_network_goes_on_seeing_what_lies_beside():
+    torch.manual_seed(2)
+    network = PlainUNet(PlainConfig(2, (8, 16)))
+    for p in network.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    found, x, beside = seeing_adjacent(network), torch.randn(3, 6, 16, 16), torch.randn(3, 4, 16, 16)
+    assert found.config.adjacent
+    torch.testing.assert_close(found(x, None, beside), network(x), atol=1e-5, rtol=0)

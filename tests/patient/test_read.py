@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -43,6 +44,23 @@ def test_the_median_of_the_brain_sets_the_scale_where_the_weights_say_so(patient
     t1, flair = patient.images["T1"], patient.images["T2FLAIR"]
     assert acquired.scales["T1"].high == pytest.approx(np.median(t1[t1 > 0]) / 0.4)
     assert acquired.scales["T2FLAIR"].high == pytest.approx(np.percentile(flair[flair > 0].astype(np.float64), 99.5))
+
+
+def test_weights_that_look_beside_are_shown_neighbours_as_far_apart_as_those_of_training(patient, tiny_prior):
+    files = {"t1": patient.write("T1"), "flair": patient.write("T2FLAIR")}
+    apart = float(np.linalg.norm(nibabel.load(files["t1"]).affine[:3, 2]))
+
+    def looking(mm):
+        return replace(tiny_prior, card=tiny_prior.card | {"adjacent_mm": mm})
+
+    acquired = read_patient("T1 + y(FLAIR)", files, looking(apart))
+    images, beside = acquired.observation.adjoint, acquired.observation.adjacent.gathered()
+    assert torch.equal(beside[1:, 0, 0], images[:-1, 0]) and torch.equal(beside[:-1, 1, 0], images[1:, 0])
+    assert beside[:, :, 1:].isnan().all() and beside[0, 0].isnan().all()  # k-space is not shown, nor what is not there
+    part = acquired.between(*acquired.geometry.planes[1:3]).observation.adjacent.gathered()
+    assert torch.equal(part[0, 0, 0], images[0, 0])  # a part of a volume keeps what lies beside it
+    assert read_patient("T1 + y(FLAIR)", files, looking(2 * apart)).observation.adjacent is None
+    assert read_patient("T1 + y(FLAIR)", files, tiny_prior).observation.adjacent is None
 
 
 def test_files_of_one_grid_may_run_in_different_directions(patient, tiny_prior):

@@ -7,6 +7,7 @@ import torch
 
 from a2a.common.errors import InputError
 from a2a.common.rng import spawn
+from a2a.forward.adjacent import Adjacent
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.networks.plain import PlainConfig, PlainUNet
@@ -57,9 +58,10 @@ def test_a_prior_of_the_noise_is_exported_too(tmp_path):
     OnnxPrior(prior, tmp_path / "prior.onnx")  # compares the estimates of the two
 
 
-def test_a_plain_network_that_corrects_an_estimate_answers_parts_of_slices(tmp_path):
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_plain_network_that_corrects_an_estimate_answers_parts_of_slices(tmp_path, looks):
     torch.manual_seed(4)
-    network = PlainUNet(PlainConfig(2, (4, 8))).eval()
+    network = PlainUNet(PlainConfig(2, (4, 8), adjacent=looks)).eval()
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape)
     pooled = LinearEstimate(torch.full((2, 1, 1), 0.4), torch.tensor([[0.04, 0.03], [0.03, 0.05]])[:, :, None, None])
@@ -70,7 +72,11 @@ def test_a_plain_network_that_corrects_an_estimate_answers_parts_of_slices(tmp_p
     with torch.no_grad():
         expected = there.predict(x, [0, 500])[:, :, mask]
         torch.testing.assert_close(here.predict(x, [0, 500])[:, :, mask], expected, atol=1e-4, rtol=0)
-    assert here.window == there.window != (slice(0, SIDE), slice(0, SIDE)) and float(expected.std()) > 0.05
+        assert here.prior.window == there.window != (slice(0, SIDE), slice(0, SIDE)) and float(expected.std()) > 0.05
+        volume = Adjacent.of_volume(torch.rand(3, 2, SIDE, SIDE))
+        told = there.beside(volume).predict(x, [0, 500])[:, :, mask]
+        torch.testing.assert_close(here.beside(volume).predict(x, [0, 500])[:, :, mask], told, atol=1e-4, rtol=0)
+        assert looks != torch.equal(told, expected)
 
 
 def test_weights_at_half_precision_take_less_space_and_are_noticed(tmp_path):

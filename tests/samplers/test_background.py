@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from a2a.forward.adjacent import Adjacent
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.forward.undersampling import Undersampling
@@ -68,13 +69,30 @@ def test_without_a_support_nothing_is_bounded():
     assert mds(gaussian(), free, steps=10).samples[0, 0, 1, 0, 0] != 0
 
 
+def plain_prior(size: int, **changes) -> Prior:
+    linear = LinearEstimate(torch.full((2, 1, 1), 0.3), torch.eye(2)[:, :, None, None])
+    network = PlainUNet(PlainConfig(2, widths=(4, 4), **changes)).requires_grad_(False)
+    return Prior(network, NoiseSchedule(), SPEC, size, predicts="clean", linear=linear)
+
+
+def test_slices_above_and_below_are_looked_at_where_clean_modalities_are_told_as_they_are():
+    prior, images = plain_prior(16, adjacent=True), torch.rand(3, 2, 16, 16)
+    for parameter in prior.network.parameters():
+        parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    alone = Observation.simulate(images, "T1", SPEC)
+    volume = replace(alone, adjacent=Adjacent.of_volume(torch.rand(3, 2, 16, 16)))
+    for levels, looks in (("per-modality", True), ("joint", False)):
+        one, other = (mds(prior, each, steps=2, noise_levels=levels, batch=2).samples for each in (alone, volume))
+        assert looks != torch.equal(one, other)
+    whole = mds(prior, volume, steps=2, noise_levels="per-modality").samples
+    parts = mds(prior, volume, steps=2, noise_levels="per-modality", batch=2).samples
+    torch.testing.assert_close(parts, whole)
+
+
 def test_the_network_looks_only_where_something_is_asked():
     size, inside = 32, torch.zeros(1, 1, 32, 32, dtype=torch.bool)
     inside[..., 10:14, 12:20] = True
-    linear = LinearEstimate(torch.full((2, 1, 1), 0.3), torch.eye(2)[:, :, None, None])
-    prior = Prior(
-        PlainUNet(PlainConfig(2, widths=(4, 4))), NoiseSchedule(), SPEC, size, predicts="clean", linear=linear
-    )
+    prior = plain_prior(size)
     free = torch.tensor([True, False])[:, None, None]
     images = torch.rand(1, 2, size, size, generator=torch.Generator().manual_seed(0))
     exact = replace(Observation.simulate(images, "T1", SPEC), support=inside | free)

@@ -46,7 +46,7 @@ def make_store(tmp_path_factory) -> Callable[..., SliceStore]:
         with StoreWriter(path, StackSpec.of("T1", "CT"), train.shape[-1]) as writer:
             for split, images in (("train", train), ("val", val)):
                 if len(images):
-                    writer.add(split, split, list(range(len(images))), [0.0] * len(images), images)
+                    writer.add(split, split, list(range(len(images))), [2.0 * i for i in range(len(images))], images)
             writer.finish({key: value for key, value in manifest.items() if key != missing})
         return SliceStore.open(path)
 

@@ -68,24 +68,36 @@ def test_values_stay_in_range(image):
         assert changed.min() >= 0 and changed.max() <= 1 and changed.isfinite().all()
 
 
+def smooth(image):
+    """Where interpolations differ little."""
+    return torch.from_numpy(ndimage.gaussian_filter(image.numpy(), 2))
+
+
 def test_rotation_is_in_degrees_about_the_centre(image):
-    draw = generator(11)
+    draw, image = generator(11), smooth(image)
     torch.rand((), generator=draw)
     angle = 15 * float(torch.randn(4, generator=draw)[0])
     turned = augment(image[None], Augmentation(flip=0, rotate=15), generator(11))[0]
-    expected = ndimage.rotate(image.numpy(), angle, reshape=False, order=1)
+    expected = ndimage.rotate(image.numpy(), angle, reshape=False)
     inner = (slice(4, 12), slice(4, 12))
-    np.testing.assert_allclose(turned.numpy()[inner], expected[inner], atol=1e-4)
+    np.testing.assert_allclose(turned.numpy()[inner], expected[inner], atol=0.02)
 
 
 def test_shift_is_in_fractions_of_the_side(image):
-    draw = generator(12)
+    draw, image = generator(12), smooth(image)
     torch.rand((), generator=draw)
     dx, dy = (0.05 * 16 * torch.randn(4, generator=draw)[2:]).tolist()
     moved = augment(image[None], Augmentation(flip=0, shift=0.05), generator(12))[0]
-    expected = ndimage.shift(image.numpy(), (-dy, -dx), order=1)
+    expected = ndimage.shift(image.numpy(), (-dy, -dx))
     inner = (slice(4, 12), slice(4, 12))
-    np.testing.assert_allclose(moved.numpy()[inner], expected[inner], atol=1e-4)
+    np.testing.assert_allclose(moved.numpy()[inner], expected[inner], atol=0.02)
+
+
+def test_several_slices_are_changed_alike(image):
+    three = torch.stack([image, image.flip(0), torch.full_like(image, torch.nan)])[:, None].expand(-1, 2, -1, -1)
+    changed = augment(three, WILD, generator(3))
+    assert torch.equal(changed[0], augment(three[0], WILD, generator(3)))
+    assert torch.equal(changed[1], augment(three[1], WILD, generator(3))) and changed[2].isnan().all()
 
 
 def test_switching_one_change_off_leaves_the_others(image):

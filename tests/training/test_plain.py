@@ -1,5 +1,7 @@
 """A prior that learns from crops, by a pooled linear estimate, and answers whole slices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from pydantic import ValidationError
 from a2a.common.errors import InputError
 from a2a.common.rng import generator
 from a2a.common.units import to_model
+from a2a.forward.adjacent import Adjacent
 from a2a.networks.plain import places
 from a2a.prior.linear import FLOOR, LinearEstimate
 from a2a.prior.prior import Prior
@@ -120,9 +123,45 @@ def test_a_prior_that_looks_at_a_part_says_the_same_there(plain, store, tmp_path
     assert prior.within(torch.zeros(16, 16, dtype=torch.bool)) is prior
 
 
+def test_given_modalities_also_show_the_slices_below_and_above(plain, store):
+    looks = plain.model_copy(update={"adjacent": 1.0, "given": 1.0, "crops": (8,)})
+    objective, images = PriorObjective(looks, store), store.split("train").images
+    assert (store.split("train").adjacent[:2] == [[-1, 1], [0, 2]]).all()
+    several = torch.stack([objective.read(images, row) for row in (0, 7)])
+    assert several[0, 1].isnan().all() and torch.equal(several[1, 2], torch.from_numpy(np.float32(images[8])))
+    shown, _, _, asked, _, beside = objective.inputs(several, draws(2), 0)
+    given, places_of = ~asked, beside.unflatten(1, (2, 2))
+    assert shown.shape == (2, 8, 8, 8) and (given.sum(dim=1) == 1).all()
+    assert not places_of[0, 0].any()  # there is none below the first
+    for item, side in ((0, 1), (1, 0), (1, 1)):
+        seen = places_of[item, side].flatten(1).any(dim=1)
+        assert torch.equal(seen, given[item])
+    objective = PriorObjective(looks.model_copy(update={"given": 0.0}), store)
+    assert not objective.inputs(several, draws(2), 0)[-1].any()
+
+
+def test_a_prior_that_looks_beside_says_other_things_there_and_is_read_again(plain, store, tmp_path):
+    looks = plain.model_copy(update={"adjacent": 0.8})
+    prior = Prior.load(train(PriorObjective(looks, store), tmp_path / "run"))
+    assert prior.network.config.adjacent and prior.card["adjacent_mm"] == 2.0
+    images = torch.from_numpy(np.float32(store.split("val").images))
+    told, x = prior.beside(Adjacent.of_volume(images)), to_model(images)
+    assert not torch.equal(told.predict(x, [0, 999]), prior.predict(x, [0, 999]))
+    first = Adjacent.of_volume(images[:1])  # with nothing below or above
+    assert torch.equal(prior.beside(first).predict(x[:1], [0, 999]), prior.predict(x[:1], [0, 999]))
+
+
+def test_planes_that_do_not_touch_are_refused(plain, store, monkeypatch):
+    apart = replace(store.split("train"), planes=2 * store.split("train").planes)
+    monkeypatch.setattr(type(store), "split", lambda self, name: apart)
+    with pytest.raises(InputError, match="adjacent: no planes of .* lie next to each other; set it to 0"):
+        PriorObjective(plain.model_copy(update={"adjacent": 0.5}), store).networks()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"plain": None, "precondition": "none", "crops": (), "adjacent": 0.5}, "adjacent: only a plain network looks"),
         ({"precondition": "cross-modal"}, "plain and precondition: pooled go together"),
         ({"plain": None}, "plain and precondition: pooled go together"),
         ({"checkpointing": True}, "keeps all its activations"),

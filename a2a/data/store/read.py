@@ -10,6 +10,7 @@ import hashlib
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -23,6 +24,7 @@ from a2a.common.errors import InputError
 from a2a.common.escaping import shown
 from a2a.common.names import Name
 from a2a.data.cards.profiles import SPLITS
+from a2a.forward.adjacent import NONE
 from a2a.forward.stack import Modality, StackSpec
 
 FORMAT = "a2a slice store 1"
@@ -94,6 +96,18 @@ class Split:
         """Row numbers of every n-th slice of each subject, starting in the middle of the first gap."""
         subjects = list(dict.fromkeys(self.subjects.tolist()))
         return np.concatenate([self.rows(subject)[every // 2 :: every] for subject in subjects])
+
+    @cached_property
+    def adjacent(self) -> np.ndarray:
+        """Rows of the planes below and above each one of the same subject, ``int (N, 2)``; -1 where there is none."""
+        where = {key: row for row, key in enumerate(zip(self.subjects.tolist(), self.planes.tolist(), strict=True))}
+        return np.array([[where.get((s, p + side), NONE) for side in (-1, 1)] for s, p in where])
+
+    @property
+    def apart_mm(self) -> float:
+        """Distance of planes that lie next to each other, the median."""
+        above = self.adjacent[:, 1]
+        return float(np.median((self.z_mm[above] - self.z_mm)[above != NONE]))
 
     def rows(self, subject: str) -> np.ndarray:
         """Row numbers of one subject, lowest plane first.
