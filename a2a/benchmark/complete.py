@@ -56,7 +56,8 @@ def complete_split(job: Job, runners: Runners, store: SliceStore) -> pd.DataFram
     folds = "measured" in observation.kinds and factor > 1 and truth.shape[-2] % factor == 0
     lesion = split.labels[chosen].any(axis=1) if split.labels.shape[1] else None
     paired = set(observation.kinds) != {"missing"}
-    measure = partial(measured, acceleration=factor if folds else None, lesion=lesion, paired=paired)
+    how = {"acceleration": factor if folds else None, "lesion": lesion, "paired": paired, "learned": runners.learned}
+    measure = partial(measured, **how)
     estimates = _estimates(done)
     tables = [
         measure(truth, stacks, split.subjects[chosen], spec, job.targets).assign(**which)

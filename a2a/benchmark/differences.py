@@ -10,13 +10,14 @@ from scipy.stats import norm
 
 from a2a.benchmark.measures import EVERYBODY
 from a2a.common.errors import InputError
+from a2a.evaluation.estimates import OF_SETS
 from a2a.evaluation.statistics import mean_interval
 
 Interval = tuple[float, float, float]
 """Difference, low, high; NaN where a number is missing."""
 
 _NOTHING: Interval = (np.nan, np.nan, np.nan)
-_LESS_IS_BETTER = {"mae", "rfd", "aliasing", "seconds", "evaluations", "crps"}
+_LESS_IS_BETTER = {"mae", *OF_SETS, "aliasing", "seconds", "evaluations", "crps"}
 """Of metrics with an end, such as ``mae_lesion``, what stands before it."""
 _ALIKE = 1e-6
 """Values of one job in two experiments."""
@@ -155,8 +156,8 @@ class Table:
         value = float(whole.mean())
         if metric in ("seconds", "evaluations"):
             return value, value, value
-        if metric == "rfd":
-            halves = self._combined(terms, "rfd_half")
+        if metric in OF_SETS:
+            halves = self._combined(terms, f"{metric}_half")
             if halves is None or len(halves) < 2:
                 return value, np.nan, np.nan
             reach = float(norm.ppf(0.5 + self._confidence / 2) * halves.std())

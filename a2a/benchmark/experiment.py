@@ -214,6 +214,8 @@ class Experiment(Strict):
     weights
         Weights of compared methods; by default those in ``weights/``, called ``METHOD-64.safetensors``. A method that
         learns one data set of a collection has one file for each, by identifier.
+    learned
+        Weights of the network whose features dFD compares, see `a2a.methods.tissues`; None leaves dFD out.
     profiles
         By name; `at` chooses one.
     jobs
@@ -229,6 +231,7 @@ class Experiment(Strict):
     undersampling: Undersampling = Undersampling()
     seed: int = Field(0, ge=0, lt=2**31)
     weights: dict[str, Path | dict[str, Path]] = {}
+    learned: Path | None = None
     profiles: dict[str, Profile] = {}
     jobs: tuple[Job, ...] = Field(min_length=1, max_length=MOST)
 

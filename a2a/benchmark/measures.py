@@ -13,6 +13,7 @@ from a2a.evaluation.radiomics import radiomic_features
 from a2a.evaluation.regions import HEAD, heads, region_table
 from a2a.evaluation.sharpness import sharpness_table
 from a2a.forward.stack import StackSpec
+from a2a.methods.tissues import Tissues
 
 EVERYBODY = "all subjects"
 """In place of a subject where a number, such as a Fréchet distance, is one of the whole split."""
@@ -32,6 +33,7 @@ def measured(
     acceleration: int | None = None,
     lesion: np.ndarray | None = None,
     paired: bool = True,
+    learned: Tissues | None = None,
 ) -> pd.DataFrame:
     """Measure the targets of completed stacks.
 
@@ -49,6 +51,8 @@ def measured(
         Where a lesion is, bool ``(N, H, W)``, for `a2a.evaluation.regions.region_table`; None leaves it out.
     paired
         Whether the completed stacks show the heads of the truth; samples from nothing do not.
+    learned
+        The network whose features ``dfd`` compares; None leaves it out.
 
     Returns
     -------
@@ -58,7 +62,8 @@ def measured(
         ends ``_head`` and ``_air``, and what `a2a.evaluation.physical.physical_table` says; for all slices ``rfd``, the
         radiomic Fréchet distance inside the head of the truth (of each stack where they are not paired), and
         ``rfd_half``, the same of random halves of the subjects, the same halves for all methods, whose spread is the
-        standard error of rfd (`a2a.evaluation.finite_sample.subsampled`).
+        standard error of rfd (`a2a.evaluation.finite_sample.subsampled`); and ``dfd`` and ``dfd_half``, the same of
+        learned features, of images that are black outside the head.
     """
     channels = [spec.index(name) for name in targets]
     x, y, only = truth[:, channels].numpy(), completed[:, channels].numpy(), spec.only(channels)
@@ -71,7 +76,13 @@ def measured(
         tables += [region_table(x, y, regions, subjects, only), physical_table(x, y, inside, subjects, only)]
     for channel, name in enumerate(only.names):
         features = radiomic_features(x[:, channel], inside), radiomic_features(y[:, channel].clip(0, 1), looked)
-        tables.append(_distances(*features, subjects, name))
+        tables.append(_distances("rfd", *features, subjects, name))
+        if learned is not None:
+            seen = [
+                (learned.features(np.where(mask, image[:, channel].clip(0, 1), 0)[kept]), kept)
+                for image, mask, (_, kept) in zip((x, y), (inside, looked), features, strict=True)
+            ]
+            tables.append(_distances("dfd", *seen, subjects, name))
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
@@ -136,19 +147,19 @@ def of_samples(
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _distances(real: Features, made: Features, subjects: np.ndarray, modality: str) -> pd.DataFrame:
+def _distances(metric: str, real: Features, made: Features, subjects: np.ndarray, modality: str) -> pd.DataFrame:
     """Fréchet distances of one modality, of all subjects and of halves; none where images are too dark or too few."""
     (x, seen), (y, shown) = real, made
     ids = np.unique(subjects)
     if min(len(x), len(y)) < 2:
         return pd.DataFrame()
     x, y = standardised(x, y)
-    rows, rng = [(EVERYBODY, modality, "rfd", frechet_distance(x, y))], np.random.default_rng(0)
+    rows, rng = [(EVERYBODY, modality, metric, frechet_distance(x, y))], np.random.default_rng(0)
     for number in range(HALVES if len(ids) >= 4 else 0):
         half = rng.choice(ids, len(ids) // 2, replace=False)
         parts = x[np.isin(subjects[seen], half)], y[np.isin(subjects[shown], half)]
         try:
-            rows.append((f"half {number + 1}", modality, "rfd_half", frechet_distance(*parts)))
+            rows.append((f"half {number + 1}", modality, f"{metric}_half", frechet_distance(*parts)))
         except InputError:  # fewer than two images in this half
             continue
     return pd.DataFrame(rows, columns=["subject", "modality", "metric", "value"])

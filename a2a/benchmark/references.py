@@ -27,6 +27,8 @@ from a2a.forward.stack import StackSpec
 from a2a.methods.references.config import ReferencesConfig, ScenarioTargets
 from a2a.methods.references.reconstruction import tikhonov_sense, tune_lambda, zero_filled
 from a2a.methods.references.regression import BoostedTrees, LinearRegression, TreesConfig
+from a2a.methods.tissues import Tissues
+from a2a.prior.shipped import located
 
 _CHUNK = 256
 
@@ -74,7 +76,8 @@ def _check(config: ReferencesConfig, train: SliceStore, tests: Sequence[SliceSto
 def _key(config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]) -> str:
     """Hash of everything that decides the rows of a table."""
     digests = [train.manifest["sha256"]["train.npy"], *map(split_digest, tests)]
-    settings = [config.model_dump_json(exclude={"name", "profiles"}), trees.model_dump_json(), *digests]
+    unsaid = {"name", "profiles"} | (set() if config.learned else {"learned"})
+    settings = [config.model_dump_json(exclude=unsaid), trees.model_dump_json(), *digests]
     return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:16]
 
 
@@ -125,6 +128,7 @@ def _block(
     targets = [spec.index(name) for name in block.targets]
     lam = _tuned(block.given, config, train)
     predict = _fitted(block, config, trees, train, lam) if block.regressions else None
+    learned = Tissues.load(located(config.learned)) if config.learned else None
     tables = []
     for store in tests:
         split = store.split("test")
@@ -147,7 +151,7 @@ def _block(
             }
             made = truth.clone()
             made[:, targets] = torch.as_tensor(completed, dtype=torch.float32)
-            found = measured(truth, made, split.subjects[rows], spec, block.targets, lesion=lesion)
+            found = measured(truth, made, split.subjects[rows], spec, block.targets, lesion=lesion, learned=learned)
             tables.append(found.assign(**own, **labels))
     return pd.concat(tables)
 

@@ -10,7 +10,9 @@ from a2a.methods.datasets import OfOneDataset, told
 from a2a.methods.interface import ANY2ALL, Any2all, Method
 from a2a.methods.options import with_options
 from a2a.methods.registry import load_method
+from a2a.methods.tissues import Tissues
 from a2a.prior.prior import Prior
+from a2a.prior.shipped import located
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,11 @@ class Runners:
         """
         jobs = {self._key(job): job for job in self.experiment.jobs if job.method != ANY2ALL}
         return {key: self._loaded(job) for key, job in jobs.items()}
+
+    @cached_property
+    def learned(self) -> Tissues | None:
+        """The network whose features dFD compares, if the experiment names one."""
+        return None if self.experiment.learned is None else Tissues.load(located(self.experiment.learned))
 
     def _key(self, job: Job) -> tuple[str, str]:
         """Name and, where there are weights for each data set, its identifier."""
@@ -77,6 +84,7 @@ class Runners:
 
     def key(self, job: Job, store: str) -> str:
         """Hash of all settings that decide the rows of a job on the slices of which `store` is the hash."""
-        acquired = self.experiment.model_dump_json(include={"undersampling", "seed"})
+        said = {"undersampling", "seed"} | ({"learned"} if self.experiment.learned else set())
+        acquired = self.experiment.model_dump_json(include=said)
         settings = (job.key, acquired, self.weights(job), self.precision(job), store)
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from a2a.common.errors import InputError
 from a2a.evaluation.metrics import summary
 
 GROUP = ["scenario", "modality", "method", "metric"]
-OF_SETS = ("rfd",)
+OF_SETS = ("rfd", "dfd")
 """Metrics with one value for all subjects together."""
 
 
@@ -40,7 +40,7 @@ def singles(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 def estimates(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Estimate each metric of each scenario, modality and method, with a 95 % interval.
 
-    The interval is that of `a2a.evaluation.statistics.mean_interval`; for that of ``rfd`` see `distances`.
+    The interval is that of `a2a.evaluation.statistics.mean_interval`; for those of `OF_SETS` see `distances`.
 
     Parameters
     ----------
@@ -62,16 +62,17 @@ def estimates(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     found = []
     if not whole.all():
         found.append(summary(values[~whole])[[*GROUP, "mean", "low", "high", "subjects"]])
-    if whole.any():
-        sets = distances(_single_samples(results), GROUP[:-1]).reset_index().assign(metric="rfd")
+    for metric in values.loc[whole, "metric"].unique():
+        sets = distances(_single_samples(results), GROUP[:-1], metric).reset_index().assign(metric=metric)
         found.append(sets[[*GROUP, "mean", "low", "high", "subjects"]])
     return pd.concat(found, ignore_index=True)
 
 
-def distances(table: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
-    """rFD of each group, with an interval from random halves of the subjects (`a2a.benchmark.measures.measured`).
+def distances(table: pd.DataFrame, groups: list[str], metric: str = "rfd") -> pd.DataFrame:
+    """A Fréchet distance of each group, with an interval from random halves of the subjects.
 
-    It is 1.96 standard deviations of the logarithm to both sides: distances are positive and of all magnitudes.
+    See `a2a.benchmark.measures.measured`. It is 1.96 standard deviations of the logarithm to both sides: distances are
+    positive and of all magnitudes.
 
     Parameters
     ----------
@@ -79,14 +80,16 @@ def distances(table: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
         Results with the columns `groups`, ``metric``, ``value`` and ``subject``.
     groups
         What tells the sets of slices apart.
+    metric
+        One of `OF_SETS`.
 
     Returns
     -------
     pandas.DataFrame
         Indexed by `groups`: ``mean`` (of all slices together), ``low, high`` (NaN without halves) and ``subjects``.
     """
-    whole = table[table["metric"] == "rfd"].groupby(groups, dropna=False)["value"].first()
-    halves = table[table["metric"] == "rfd_half"]
+    whole = table[table["metric"] == metric].groupby(groups, dropna=False)["value"].first()
+    halves = table[table["metric"] == f"{metric}_half"]
     spread = np.log(halves["value"]).groupby([halves[name] for name in groups], dropna=False).std().reindex(whole.index)
     people = table[table["metric"] == "psnr"].groupby(groups, dropna=False)["subject"].nunique().reindex(whole.index)
     reach = np.exp(1.96 * spread)

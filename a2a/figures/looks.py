@@ -107,6 +107,7 @@ METRICS = {
     "mae": Scale("MAE (image units)", "less"),
     "mae_lesion": Scale("MAE inside the lesion (image units)", "less"),
     "rfd": Scale("rFD", "less", True),
+    "dfd": Scale("dFD", "less", True),
     "hfr": Scale("detail", "one", True),
     "gradient": Scale("gradients", "one", True),
     "aliasing": Scale("aliasing", "less"),

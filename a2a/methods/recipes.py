@@ -15,14 +15,16 @@ from a2a.methods.baselines.apt.fusion import FusionConfig, FusionObjective
 from a2a.methods.baselines.base import Baseline
 from a2a.methods.registry import load_method, methods, shipped
 from a2a.methods.segmenter import SegmenterConfig, SegmenterObjective
+from a2a.methods.tissues import TissuesConfig, TissuesObjective
 from a2a.training import PriorConfig, PriorObjective, TrainConfig
 from a2a.training.objective import Objective
 
 PARTS: dict[str, tuple[type[TrainConfig], type[Objective]]] = {
     "apt-fusion": (FusionConfig, FusionObjective),
     "segmenter": (SegmenterConfig, SegmenterObjective),
+    "tissues": (TissuesConfig, TissuesObjective),
 }
-"""What is trained and is no method: a part of one, and the network that outlines lesions in what methods complete."""
+"""What is trained and is no method: a part of one, and networks that judge what methods complete."""
 
 
 def trained_methods() -> dict[str, type[Baseline[Any]]]:

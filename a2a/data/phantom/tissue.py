@@ -62,6 +62,24 @@ TABLE = {
 CLASSES = tuple(TABLE)
 INDEX = {name: i for i, name in enumerate(CLASSES)}
 
+GROUPS = {
+    "air": ("air", "sinus"),
+    "skull": ("cbone", "diploe"),
+    "scalp": ("skin", "fat", "muscle"),
+    "fluid": ("csf", "vcsf", "vitr", "chor", "art", "vein"),
+    "grey matter": ("cgm", "cbgm", "hippo"),
+    "white matter": ("wm", "cbwm", "bstem"),
+    "deep grey matter": ("caud", "put", "gp", "thal"),
+    "lesion": ("wmh", "et", "ncr", "ed", "inf", "calc", "bleed"),
+}
+"""Classes that an image tells apart, in eight groups."""
+
+
+def group_of_class() -> np.ndarray:
+    """Return the number of the group of each class, uint8."""
+    return np.array([next(i for i, names in enumerate(GROUPS.values()) if name in names) for name in CLASSES], np.uint8)
+
+
 # mg iron per 100 g fresh tissue in adults, and the relaxation rates that 1 mg/100 g adds (1/ms)
 ADULT_IRON = {"caud": 9.3, "put": 13.3, "gp": 21.3, "thal": 4.8, "cgm": 3.5}
 R2_PER_IRON = 0.615e-3

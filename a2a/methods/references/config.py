@@ -49,6 +49,8 @@ class ReferencesConfig(_Strict):
         The blocks of the table.
     seed
         Of the simulated noise; each split and slice has its own numbers.
+    learned
+        Weights of the network whose features dFD compares, see `a2a.methods.tissues`; None leaves dFD out.
     profiles
         Size of the boosted trees by profile.
     """
@@ -57,6 +59,7 @@ class ReferencesConfig(_Strict):
     undersampling: Undersampling = Undersampling()
     scenarios: tuple[ScenarioTargets, ...] = Field(min_length=1)
     seed: int = Field(0, ge=0, lt=2**31)
+    learned: Path | None = None
     profiles: Mapping[str, TreesConfig]
 
     @classmethod
