@@ -143,7 +143,7 @@ def load_completer(
         trained = Prior.load(prior)
         if engine != "torch":
             return Any2all(_with_onnx(trained, engine), sampler, options, batch or rows_at_once(trained.size))
-        trained.network.to(device)
+        trained.to(device)
         if checkpointing:
             if not hasattr(trained.network, "checkpointing"):
                 raise InputError("--checkpointing is for networks with attention; leave it out, this one is small.")

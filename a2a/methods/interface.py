@@ -134,8 +134,9 @@ class Any2all:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the prior's weights."""
-        return self.prior.digest
+        """SHA-256 of the weights that answer, with those of an expert where modalities are told as they are."""
+        told = self.options.get("noise_levels") == "per-modality"
+        return self.prior.digest_with_expert if told else self.prior.digest
 
     def deterministic(self, observation: Observation) -> bool:
         """Never: it samples."""

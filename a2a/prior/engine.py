@@ -269,6 +269,11 @@ class OnnxPrior:
         return self.prior.digest
 
     @property
+    def digest_with_expert(self) -> str:
+        """See `Prior`."""
+        return self.prior.digest_with_expert
+
+    @property
     def like(self) -> Tensor:
         """Empty float32 tensor on the processor."""
         return torch.empty(0)
@@ -283,6 +288,8 @@ class OnnxPrior:
         """
         if x.requires_grad:
             raise InputError("engine: ONNX Runtime computes no gradients; take the sampler mds, or the engine torch.")
+        if self.prior.expert is not None and self.prior.expert.answers(t):
+            return self.prior.predict(x, t)
         each: Sequence[int] = [t] * len(self.spec) if isinstance(t, int) else list(t)
         signal, spread = (torch.as_tensor(value).numpy() for value in self.schedule.coefficients(each, x))
         times = np.asarray([each], np.float32)[:, : _levels(self.prior)]

@@ -23,6 +23,7 @@ from torch import Tensor
 from a2a.common.errors import InputError
 from a2a.common.escaping import shown
 from a2a.common.files import write_atomically, write_json
+from a2a.common.names import Name
 from a2a.common.rng import randn, spawn
 from a2a.common.units import to_model
 from a2a.forward.adjacent import Adjacent
@@ -48,9 +49,19 @@ class Tables(BaseModel):
     times: tuple[int, ...] = Field(min_length=1)
 
 
+class Named(BaseModel):
+    """What a JSON says of an `Expert`: the name of its weights, which lie beside, and when it begins to answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    weights: Name
+    since: int = Field(ge=1)
+
+
 class PriorDescription(Description):
     """What the JSON beside the weights of a prior says."""
 
+    expert: Named | None = None
     network: Annotated[UNetConfig, AfterValidator(modest)]
     schedule: NoiseSchedule
     predicts: Predicts
@@ -76,6 +87,32 @@ class PlainDescription(PriorDescription):
 
 def _network(config: UNetConfig | PlainConfig) -> Network:
     return PlainUNet(config) if isinstance(config, PlainConfig) else UNet(config)
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A prior that answers in place of another where modalities are given as they are and the others are very noisy.
+
+    There one evaluation is nearly the whole answer, and a network does better that learned little else (an ensemble of
+    expert denoisers, Balaji et al. 2022).
+
+    Parameters
+    ----------
+    prior
+        With levels of its own for each modality.
+    name
+        Of its weights.
+    since
+        The first time at which it is asked.
+    """
+
+    prior: "Prior"
+    name: str
+    since: int
+
+    def answers(self, t: Times) -> bool:
+        """Whether it is asked: some modality is at a level below `since`, and another one at `since` or above."""
+        return isinstance(t, Sequence) and min(t) < self.since <= max(t)
 
 
 @dataclass(frozen=True)
@@ -109,6 +146,8 @@ class Prior:
         What a plain network is shown of the slices below and above, see `beside`; None where nothing is known.
     dataset
         Identifier of the data set that the network is told, where it learned several, see `told`.
+    expert
+        Answers at the noisiest times where modalities are given; None where the network answers at all times.
     absent
         Modalities that nothing is known of and that nobody asks for: the network is shown noise at the last level in
         their place, whatever the time of the others.
@@ -138,6 +177,7 @@ class Prior:
     adjacent: Tensor | None = None
     dataset: str = ""
     absent: tuple[int, ...] = ()
+    expert: Expert | None = None
 
     def __post_init__(self) -> None:
         config, stacks = self.network.config, self.target.stacks
@@ -167,6 +207,21 @@ class Prior:
     def digest(self) -> str:
         """SHA-256 of the weights, to say which prior made a result."""
         return state_digest(self.network.state_dict() | (self.linear.tensors() if self.linear else {}))
+
+    @cached_property
+    def digest_with_expert(self) -> str:
+        """The same of both networks, where an `expert` answers in part."""
+        if self.expert is None:
+            return self.digest
+        both = f"{self.digest}\n{self.expert.prior.digest}\n{self.expert.since}"
+        return hashlib.sha256(both.encode()).hexdigest()
+
+    def to(self, device: torch.device | str) -> "Prior":
+        """Bring the networks to a device, and return this prior."""
+        self.network.to(device)
+        if self.expert is not None:
+            self.expert.prior.network.to(device)
+        return self
 
     @property
     def noise_levels(self) -> Literal["joint", "per-modality"]:
@@ -273,6 +328,8 @@ class Prior:
         """
         if x.shape[1:] != self._shape:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
+        if self.expert is not None and self.expert.answers(t):
+            return replace(self.expert.prior, bf16=self.bf16).predict(x, t)
         if self.absent:
             last = self.schedule.length - 1
             levels = t if isinstance(t, Sequence) else [int(t)] * len(self.spec)
@@ -333,7 +390,7 @@ class Prior:
             "calibration": self.calibration and {"times": self.calibration.times},
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "card": self.card,
-        }
+        } | ({"expert": {"weights": self.expert.name, "since": self.expert.since}} if self.expert else {})
         write_json(path.with_suffix(".json"), description)
 
     @classmethod
@@ -371,10 +428,24 @@ class Prior:
         except (TypeError, ValueError) as error:
             fault = shown(str(error).rstrip("."))
             raise InputError(f"{path}: the JSON beside it is damaged ({fault}); fetch both files again.") from error
+        if said.expert is not None:
+            prior = replace(prior, expert=_expert(path, prior, said.expert))
         if spec is not None and spec.names != prior.spec.names:
             found, needed = (f"{len(s)} modalities ({', '.join(s.names)})" for s in (prior.spec, spec))
             raise InputError(f"{path}: these weights are for {found}, but {needed} are needed.")
         return prior
+
+
+def _expert(path: Path, prior: Prior, named: Named) -> Expert:
+    """Read the weights that the JSON beside `path` names."""
+    other = path.with_name(f"{named.weights}.safetensors")
+    if other == path or "expert" in read_description(other):
+        raise InputError(f"{path}: the JSON beside it names {named.weights} as expert, which has one itself.")
+    expert = Prior.load(other, prior.spec)
+    fits = (expert.schedule, expert.size, expert.noise_levels) == (prior.schedule, prior.size, "per-modality")
+    if not (fits and named.since < prior.schedule.length):
+        raise InputError(f"{path}: the expert {named.weights} has another schedule, size or kind of noise levels.")
+    return Expert(expert, named.weights, named.since)
 
 
 def _edges(first: int, last: int, stride: int, size: int) -> tuple[int, int]:

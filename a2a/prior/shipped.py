@@ -112,4 +112,6 @@ def _downloaded(name: str, address: str) -> Path:
     except ValueError as error:
         raise Failure(f"{url} has not the SHA-256 of {description.name} and was discarded; {instead}.") from error
     shutil.copyfile(description, path.with_suffix(".json"))
+    if expert := json.loads(description.read_text(encoding="utf-8")).get("expert"):
+        _downloaded(expert["weights"], address)
     return path
