@@ -59,7 +59,7 @@ def model_card(path: Path, root: Path, rows: pd.DataFrame) -> str:
     InputError
         If a file that the card is read from is missing or damaged.
     """
-    said, found = read_description(path), measured(rows, digest(path))
+    said, found = read_description(path), measured(rows, *digests(path))
     spec = StackSpec(tuple(Modality(**modality) for modality in said["spec"]))
     data = learned(root / "data_cards", said["card"]["data"]["card"])
     about = read_yaml(root / "CITATION.cff", dict[str, Any])
@@ -93,13 +93,18 @@ def learned(folder: Path, name: str) -> DataCard:
     return cards[0].model_copy(update=said | {"known_faults": faults})
 
 
-def digest(path: Path) -> str:
-    """Return how results tables name weights: the first digits of the SHA-256 of the tensors, as they are used."""
-    method = "method" in read_description(path)
-    return (load_method(str(path)) if method else Prior.load(path)).digest[:16]
+def digests(path: Path) -> list[str]:
+    """Return how results tables name weights: the first digits of the SHA-256 of the tensors, as they are used.
+
+    A prior with an expert has two, without and with the expert's tensors.
+    """
+    if "method" in read_description(path):
+        return [load_method(str(path)).digest[:16]]
+    prior = Prior.load(path)
+    return list(dict.fromkeys(found[:16] for found in (prior.digest, prior.digest_with_expert)))
 
 
-def measured(rows: pd.DataFrame, weights: str) -> pd.DataFrame:
+def measured(rows: pd.DataFrame, *weights: str) -> pd.DataFrame:
     """Return what was measured with certain weights where something was given: a row for each answer and metric.
 
     Parameters
@@ -107,14 +112,14 @@ def measured(rows: pd.DataFrame, weights: str) -> pd.DataFrame:
     rows
         Of results tables.
     weights
-        As `digest` returns it.
+        As `digests` returns them.
 
     Returns
     -------
     pandas.DataFrame
         Columns `GROUP`, ``metric``, and of the subjects ``mean``, ``low`` and ``high`` (95 % interval), ``subjects``.
     """
-    rows = rows[(rows["weights"] == weights) & rows["slice"].isna() & (rows["scenario"] != "nothing")]
+    rows = rows[rows["weights"].isin(weights) & rows["slice"].isna() & (rows["scenario"] != "nothing")]
     return summary(rows.loc[rows["metric"].isin(DIGITS), [*GROUP, "metric", "subject", "value"]])
 
 

@@ -89,11 +89,15 @@ class Sampler:
             raise InputError(f"{option}: {first['msg']}, got {first['input']!r} ({self.name}).") from None
 
     def label(self, given: Mapping[str, Any]) -> str:
-        """Name in tables, with each choice that is not the default: ``any2all-mps``, ``any2all-mps-norm``."""
+        """Name in tables, with each choice that is not the default: ``any2all-mps``, ``any2all-mps-norm``.
+
+        A single evaluation of a prior that is told given modalities as they are is regression, no sample: ``-one``.
+        """
         options = self.options(given)
         choices = {name: field for name, field in self.model.model_fields.items() if is_choice(field.annotation)}
         chosen = [options[name] for name, field in choices.items() if options[name] != field.default]
-        return "-".join(["any2all", self.name, *chosen])
+        one = ["one"] if options.get("noise_levels") == "per-modality" and options["steps"] == 1 else []
+        return "-".join(["any2all", self.name, *chosen, *one])
 
     def unusual(self, given: Mapping[str, Any]) -> str:
         """Return what else differs from the defaults, but for the number of steps, in words: ``"eta 0.85"``."""

@@ -499,6 +499,8 @@ def test_new_weights_of_a_method_replace_its_rows_and_keep_the_others(prior, sto
         ({"sampler": "mds"}, "any2all-mds"),
         ({"sampler": "mds", "covariance": "cross-modal"}, "any2all-mds-cross-modal"),
         ({"sampler": "mds", "noise_levels": "per-modality"}, "any2all-mds-per-modality"),
+        ({"sampler": "mds", "noise_levels": "per-modality", "steps": 1}, "any2all-mds-per-modality-one"),
+        ({"sampler": "mds", "steps": 1}, "any2all-mds"),
         ({"covariance": "cross-modal", "noise_levels": "per-modality"}, "any2all-mds-cross-modal-per-modality"),
         ({"sampler": "mps", "guidance": "norm"}, "any2all-mps-norm"),
         ({"method": "mmgan"}, "mmgan"),
