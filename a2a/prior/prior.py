@@ -12,18 +12,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from a2a.common.errors import InputError
 from a2a.common.escaping import shown
 from a2a.common.files import write_atomically, write_json
-from a2a.common.names import Name
 from a2a.common.rng import randn, spawn
 from a2a.common.units import to_model
 from a2a.forward.adjacent import Adjacent
@@ -32,87 +30,19 @@ from a2a.networks.plain import PlainConfig, PlainUNet, places
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior.calibration import Calibration, at_all_times
 from a2a.prior.denoiser import Times, clamped
+from a2a.prior.description import PlainDescription, PriorDescription
+from a2a.prior.expert import Expert
 from a2a.prior.frequency_bands import pixel_variance
 from a2a.prior.linear import LinearEstimate
 from a2a.prior.schedule import NoiseSchedule
 from a2a.prior.target import Predicts, Target
-from a2a.prior.weights import Description, filled, modest, read_description, read_weights, state_digest
+from a2a.prior.weights import filled, read_description, read_weights, state_digest
 
 Network: TypeAlias = UNet | PlainUNet
 
 
-class Tables(BaseModel):
-    """What a JSON says of a `Calibration`; its tables are with the weights."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    times: tuple[int, ...] = Field(min_length=1)
-
-
-class Named(BaseModel):
-    """What a JSON says of an `Expert`: the name of its weights, which lie beside, and when it begins to answer."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    weights: Name
-    since: int = Field(ge=1)
-
-
-class PriorDescription(Description):
-    """What the JSON beside the weights of a prior says."""
-
-    expert: Named | None = None
-    network: Annotated[UNetConfig, AfterValidator(modest)]
-    schedule: NoiseSchedule
-    predicts: Predicts
-    calibration: Tables | None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_this_form(cls, content: Any) -> Any:
-        """Refuse what an older version wrote: its tables were in the JSON, and its words were others."""
-        old = isinstance(content, dict) and isinstance(content.get("network"), dict) and (
-            "levels" in content["network"] or "error" in (content.get("calibration") or {})
-        )  # fmt: skip
-        if old:
-            raise ValueError("it is of an older form; fetch both files again")
-        return content
-
-
-class PlainDescription(PriorDescription):
-    """The same of a prior with a plain network."""
-
-    network: PlainConfig  # type: ignore[assignment]
-
-
 def _network(config: UNetConfig | PlainConfig) -> Network:
     return PlainUNet(config) if isinstance(config, PlainConfig) else UNet(config)
-
-
-@dataclass(frozen=True)
-class Expert:
-    """A prior that answers in place of another where modalities are given as they are and the others are very noisy.
-
-    There one evaluation is nearly the whole answer, and a network does better that learned little else (an ensemble of
-    expert denoisers, Balaji et al. 2022).
-
-    Parameters
-    ----------
-    prior
-        With levels of its own for each modality.
-    name
-        Of its weights.
-    since
-        The first time at which it is asked.
-    """
-
-    prior: "Prior"
-    name: str
-    since: int
-
-    def answers(self, t: Times) -> bool:
-        """Whether it is asked: some modality is at a level below `since`, and another one at `since` or above."""
-        return isinstance(t, Sequence) and min(t) < self.since <= max(t)
 
 
 @dataclass(frozen=True)
@@ -429,23 +359,11 @@ class Prior:
             fault = shown(str(error).rstrip("."))
             raise InputError(f"{path}: the JSON beside it is damaged ({fault}); fetch both files again.") from error
         if said.expert is not None:
-            prior = replace(prior, expert=_expert(path, prior, said.expert))
+            prior = replace(prior, expert=Expert.load(path, prior, said.expert))
         if spec is not None and spec.names != prior.spec.names:
             found, needed = (f"{len(s)} modalities ({', '.join(s.names)})" for s in (prior.spec, spec))
             raise InputError(f"{path}: these weights are for {found}, but {needed} are needed.")
         return prior
-
-
-def _expert(path: Path, prior: Prior, named: Named) -> Expert:
-    """Read the weights that the JSON beside `path` names."""
-    other = path.with_name(f"{named.weights}.safetensors")
-    if other == path or "expert" in read_description(other):
-        raise InputError(f"{path}: the JSON beside it names {named.weights} as expert, which has one itself.")
-    expert = Prior.load(other, prior.spec)
-    fits = (expert.schedule, expert.size, expert.noise_levels) == (prior.schedule, prior.size, "per-modality")
-    if not (fits and named.since < prior.schedule.length):
-        raise InputError(f"{path}: the expert {named.weights} has another schedule, size or kind of noise levels.")
-    return Expert(expert, named.weights, named.since)
 
 
 def _edges(first: int, last: int, stride: int, size: int) -> tuple[int, int]:

@@ -1,0 +1,67 @@
+"""A prior that answers in place of another one. Explained in the chapter "The diffusion prior"."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from a2a.common.errors import InputError
+from a2a.prior.denoiser import Times
+from a2a.prior.description import Named
+from a2a.prior.weights import read_description
+
+if TYPE_CHECKING:
+    from a2a.prior.prior import Prior
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A prior that answers in place of another where modalities are given as they are and the others are very noisy.
+
+    There one evaluation is nearly the whole answer, and a network does better that learned little else (an ensemble of
+    expert denoisers, Balaji et al. 2022).
+
+    Parameters
+    ----------
+    prior
+        With levels of its own for each modality.
+    name
+        Of its weights.
+    since
+        The first time at which it is asked.
+    """
+
+    prior: "Prior"
+    name: str
+    since: int
+
+    @classmethod
+    def load(cls, path: Path, prior: "Prior", named: Named) -> "Expert":
+        """Read the expert that the JSON beside weights names.
+
+        Parameters
+        ----------
+        path
+            The weights.
+        prior
+            Of them.
+        named
+            What the JSON says.
+
+        Raises
+        ------
+        InputError
+            If its weights are not there, do not fit, or have an expert themselves.
+        """
+        other = path.with_name(f"{named.weights}.safetensors")
+        if other == path or "expert" in read_description(other):
+            raise InputError(f"{path}: the JSON beside it names {named.weights} as expert, which has one itself.")
+        expert = type(prior).load(other, prior.spec)
+        fits = (expert.schedule, expert.size, expert.noise_levels) == (prior.schedule, prior.size, "per-modality")
+        if not (fits and named.since < prior.schedule.length):
+            raise InputError(f"{path}: the expert {named.weights} has another schedule, size or kind of noise levels.")
+        return cls(expert, named.weights, named.since)
+
+    def answers(self, t: Times) -> bool:
+        """Whether it is asked: some modality is at a level below `since`, and another one at `since` or above."""
+        return isinstance(t, Sequence) and min(t) < self.since <= max(t)
