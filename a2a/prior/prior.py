@@ -218,12 +218,13 @@ class Prior:
         mask
             Where its estimates matter, ``bool (H, W)``.
         """
+        expert = self.expert and replace(self.expert, prior=self.expert.prior.within(mask))
         if not (isinstance(self.network, PlainUNet) and bool(mask.any())):
-            return self
+            return replace(self, expert=expert) if expert else self
         stride = self.network.config.stride
         lines = (torch.nonzero(mask.any(dim=axis)).flatten() for axis in (1, 0))
         edges = [_edges(int(found[0]), int(found[-1]) + 1, stride, self.size) for found in lines]
-        return replace(self, window=(slice(*edges[0]), slice(*edges[1])))
+        return replace(self, window=(slice(*edges[0]), slice(*edges[1])), expert=expert)
 
     def beside(self, adjacent: Adjacent) -> "Prior":
         """Return the prior of some slices, which is shown what lies below and above them, if its network looks there.
@@ -233,9 +234,10 @@ class Prior:
         adjacent
             Of the slices that it will be asked for, in their order.
         """
+        expert = self.expert and replace(self.expert, prior=self.expert.prior.beside(adjacent))
         if not (isinstance(self.network, PlainUNet) and self.network.config.adjacent):
-            return self
-        return replace(self, adjacent=self.target.beside(adjacent.gathered().to(self.like)))
+            return replace(self, expert=expert) if expert else self
+        return replace(self, adjacent=self.target.beside(adjacent.gathered().to(self.like)), expert=expert)
 
     def _looked(self, shown: Tensor, t: Times) -> Tensor:
         """What the network answers, in its window; 0 elsewhere."""

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError
+from a2a.forward.adjacent import Adjacent
 from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
 from a2a.methods.interface import Any2all
+from a2a.networks.plain import PlainConfig, PlainUNet
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.prior.linear import LinearEstimate
 from a2a.prior.expert import Expert
@@ -59,6 +61,17 @@ def test_a_sampler_asks_it_only_where_clean_modalities_are_told_as_they_are(prio
         assert torch.equal(one, other) == same
         told, untold = (Any2all(p, "mds", {"noise_levels": levels}).digest for p in (prior, alone))
         assert (told == untold) == same
+
+
+def test_an_expert_looks_where_its_prior_is_told_to_look(prior):
+    linear = LinearEstimate(torch.full((2, 1, 1), 0.3), torch.eye(2)[:, :, None, None])
+    network = PlainUNet(PlainConfig(2, widths=(4, 4), adjacent=True))
+    plain = Prior(network, NoiseSchedule(), SPEC, SIDE, predicts="clean", linear=linear)
+    both, mask = replace(prior, expert=Expert(plain, "plain", 500)), torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    mask[2:4, 3:5] = True
+    told = both.within(mask).beside(Adjacent.of_volume(torch.rand(3, 2, SIDE, SIDE)))
+    assert told.expert.prior.window == plain.within(mask).window and told.expert.prior.adjacent.shape[:2] == (3, 4)
+    assert told.window is None and told.adjacent is None  # its own network is no plain one
 
 
 def test_both_files_are_read_again(prior, tmp_path):
