@@ -261,7 +261,8 @@ class Prior:
         if x.shape[1:] != self._shape:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
         if self.expert is not None and self.expert.answers(t):
-            return replace(self.expert.prior, bf16=self.bf16).predict(x, t)
+            expert = self.expert.prior
+            return (expert if expert.bf16 == self.bf16 else replace(expert, bf16=self.bf16)).predict(x, t)
         if self.absent:
             last = self.schedule.length - 1
             levels = t if isinstance(t, Sequence) else [int(t)] * len(self.spec)

@@ -13,8 +13,8 @@ from a2a.forward.stack import StackSpec
 from a2a.methods.interface import Any2all
 from a2a.networks.plain import PlainConfig, PlainUNet
 from a2a.networks.unet import UNet, UNetConfig
-from a2a.prior.linear import LinearEstimate
 from a2a.prior.expert import Expert
+from a2a.prior.linear import LinearEstimate
 from a2a.prior.prior import Prior
 from a2a.prior.schedule import NoiseSchedule
 from a2a.samplers import mds
