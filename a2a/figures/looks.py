@@ -37,7 +37,7 @@ METHODS = {
     "any2all-mps": Look("MPS, moment-matched", _RED, "diamond", "dash"),
     "any2all-mds-cross-modal": Look("MDS, cross-modal errors", "#1b365d", "star", "longdash"),
     "any2all-mds-per-modality": Look("MDS, levels per modality", "#0b6e6e", "star-diamond", "solid"),
-    "any2all-mds-per-modality-one": Look("one evaluation", "#3f7f3f", "star-square", "dot"),
+    "any2all-mds-per-modality-one": Look("one evaluation", "#3f7f3f", "y-left", "dot"),
     "any2all-mds-cross-modal-per-modality": Look("MDS, coupled, levels per modality", "#00a3a3", "hexagram", "dot"),
     "any2all-mps-norm": Look("MPS, norm guidance", "#8c2d04", "hexagon", "dot"),
     "any2all-daps": Look("DAPS", "#5b8c2a", "triangle-ne", "dash"),

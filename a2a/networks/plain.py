@@ -150,8 +150,9 @@ class PlainUNet(nn.Module):
             place = places(*x.shape[2:]).to(x)
             x = torch.cat([x, place.expand(len(x), -1, -1, -1)], dim=1)
         if self._beside:
-            beside = x.new_zeros(1, self._beside, 1, 1) if adjacent is None else adjacent
-            x = torch.cat([x, beside.expand(len(x), -1, *x.shape[2:])], dim=1)
+            if adjacent is None:
+                adjacent = x.new_zeros(1, self._beside, 1, 1).expand(len(x), -1, *x.shape[2:])
+            x = torch.cat([x, adjacent], dim=1)
         h, kept = self.head(x), []
         for block, halve in zip(self.down, self.halve, strict=False):
             kept.append(block(h))

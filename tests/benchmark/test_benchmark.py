@@ -385,8 +385,9 @@ def test_figures_have_three_profiles_and_the_settings_of_the_paper_in_full():
     for path in FIGURES:
         experiment = Experiment.load(path)
         assert set(experiment.profiles) == {"smoke", "ci", "full"}
-        steps = {job.sampler: job.evaluations for job in experiment.at("full").jobs if job.method == "any2all"}
-        assert steps["mds"] == 150 and steps.get("mps", 1000) == 1000
+        jobs = [job for job in experiment.at("full").jobs if job.method == "any2all"]
+        steps = {(job.sampler, job.evaluations) for job in jobs if not job.label.endswith("-one")}
+        assert ("mds", 150) in steps <= {("mds", 150), ("mps", 1000)}
 
 
 def test_all_observations_are_all_of_them():
