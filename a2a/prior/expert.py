@@ -1,21 +1,30 @@
 """A prior that answers in place of another one. Explained in the chapter "The diffusion prior"."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from a2a.common.errors import InputError
-from a2a.prior.denoiser import Times
+from a2a.forward.stack import StackSpec
+from a2a.prior.denoiser import Denoiser, Times
 from a2a.prior.description import Named
 from a2a.prior.weights import read_description
 
-if TYPE_CHECKING:
-    from a2a.prior.prior import Prior
+
+class Sized(Denoiser, Protocol):
+    """A denoiser for slices of one size."""
+
+    @property
+    def size(self) -> int:
+        """Height and width of its slices."""
+
+
+P = TypeVar("P", bound=Sized)
 
 
 @dataclass(frozen=True)
-class Expert:
+class Expert(Generic[P]):
     """A prior that answers in place of another where modalities are given as they are and the others are very noisy.
 
     There one evaluation is nearly the whole answer, and a network does better that learned little else (an ensemble of
@@ -31,12 +40,12 @@ class Expert:
         The first time at which it is asked.
     """
 
-    prior: "Prior"
+    prior: P
     name: str
     since: int
 
     @classmethod
-    def load(cls, path: Path, prior: "Prior", named: Named) -> "Expert":
+    def load(cls, path: Path, prior: P, named: Named, read: Callable[[Path, StackSpec], P]) -> "Expert[P]":
         """Read the expert that the JSON beside weights names.
 
         Parameters
@@ -47,6 +56,8 @@ class Expert:
             Of them.
         named
             What the JSON says.
+        read
+            Reads weights for a stack.
 
         Raises
         ------
@@ -56,7 +67,7 @@ class Expert:
         other = path.with_name(f"{named.weights}.safetensors")
         if other == path or "expert" in read_description(other):
             raise InputError(f"{path}: the JSON beside it names {named.weights} as expert, which has one itself.")
-        expert = type(prior).load(other, prior.spec)
+        expert = read(other, prior.spec)
         fits = (expert.schedule, expert.size, expert.noise_levels) == (prior.schedule, prior.size, "per-modality")
         if not (fits and named.since < prior.schedule.length):
             raise InputError(f"{path}: the expert {named.weights} has another schedule, size or kind of noise levels.")

@@ -107,7 +107,7 @@ class Prior:
     adjacent: Tensor | None = None
     dataset: str = ""
     absent: tuple[int, ...] = ()
-    expert: Expert | None = None
+    expert: "Expert[Prior] | None" = None
 
     def __post_init__(self) -> None:
         config, stacks = self.network.config, self.target.stacks
@@ -362,7 +362,7 @@ class Prior:
             fault = shown(str(error).rstrip("."))
             raise InputError(f"{path}: the JSON beside it is damaged ({fault}); fetch both files again.") from error
         if said.expert is not None:
-            prior = replace(prior, expert=Expert.load(path, prior, said.expert))
+            prior = replace(prior, expert=Expert.load(path, prior, said.expert, cls.load))
         if spec is not None and spec.names != prior.spec.names:
             found, needed = (f"{len(s)} modalities ({', '.join(s.names)})" for s in (prior.spec, spec))
             raise InputError(f"{path}: these weights are for {found}, but {needed} are needed.")
