@@ -5,7 +5,7 @@ have, and several processes can take their share of it without talking to each o
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from a2a.common.rng import generator
 from a2a.training.config import Augmentation
 
-ORDER, ROW, STEP, NETWORK, CROP = 1, 2, 3, 4, 5  # purposes of random streams, part of the key
+ORDER, ROW, STEP, NETWORK, CROP, LABEL = 1, 2, 3, 4, 5, 6  # purposes of random streams, part of the key
 
 
 def rows_of_step(seed: int, step: int, batch: int, slices: int) -> list[int]:
@@ -60,6 +60,28 @@ def consistent_rows(keys: tuple[Hashable, ...], seed: int, step: int, batch: int
     groups = _groups(keys)
     steps = sum(-(-len(rows) // batch) for rows in groups)
     return _consistent(groups, seed, step // steps, batch)[step % steps]
+
+
+def drawn_among(chosen: Sequence[int], rows: list[int], share: float, seed: int, step: int) -> list[int]:
+    """Return the slice numbers of a step with a random share of them drawn anew, among some slices.
+
+    Parameters
+    ----------
+    chosen
+        The slices that are to come more often.
+    rows
+        Slice numbers of the step.
+    share
+        What share of them is drawn anew, in [0, 1].
+    seed, step
+        Of the run, and its number.
+    """
+    draw = generator(seed, LABEL, step)
+    anew, which = (
+        torch.rand(len(rows), generator=draw) < share,
+        torch.randint(len(chosen), (len(rows),), generator=draw),
+    )
+    return [int(chosen[i]) if other else row for row, other, i in zip(rows, anew, which, strict=True)]
 
 
 @lru_cache(maxsize=2)

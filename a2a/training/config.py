@@ -147,6 +147,12 @@ class PriorConfig(TrainConfig):
     all_but_one
         Of the slices that show given modalities, the share that lacks a single one, the question asked most; the others
         lack any number of them.
+    ask
+        Scenarios such as ``T1 + T2FLAIR + T2star``, each with its share of the slices that show given modalities; the
+        rest gives what is drawn otherwise. What a prior is asked most, it learns first.
+    labelled
+        Share of the slices that are drawn among those with labels, such as lesions, which are few. What is cut out of
+        such a slice shows one of its labels, if it can.
     adjacent
         Of the slices that show given modalities, the share that also shows these of the slices below and above, which a
         patient's volume has and a single slice has not; a plain network learns to look at them, or to do without.
@@ -171,7 +177,9 @@ class PriorConfig(TrainConfig):
     given: float = Field(0.0, ge=0, le=1)
     given_until: float = Field(0.05, ge=0, le=1)
     all_but_one: float = Field(0.0, ge=0, le=1)
+    ask: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field({}, max_length=64)
     last: float = Field(0.0, ge=0, le=1)
+    labelled: float = Field(0.0, ge=0, le=1)
     adjacent: float = Field(0.0, ge=0, le=1)
     noisy: float = Field(0.0, ge=0, le=1)
     checkpointing: bool = False
@@ -182,12 +190,18 @@ class PriorConfig(TrainConfig):
             raise ValueError("plain and precondition: pooled go together: set both or neither")
         if self.crops and self.plain is None:
             raise ValueError("crops need a network that is told where they lie: set plain")
+        if self.labelled and not self.crops:
+            raise ValueError("labelled: only what is cut out of slices can show a label; set crops")
         if self.adjacent and self.plain is None:
             raise ValueError("adjacent: only a plain network looks at the slices below and above; set plain")
         if self.plain is not None and self.checkpointing:
             raise ValueError("checkpointing: a plain network keeps all its activations; leave it out")
         if self.plain is None and (self.given > 0) != (self.network.noise_levels == "per-modality"):
             raise ValueError("given and network.noise_levels go together: set both (0.5, per-modality) or neither")
+        if self.ask and (sum(self.ask.values()) > 1 or not self.given):
+            raise ValueError(
+                "ask: its shares, of slices that show given modalities, add up to 1 at most; set given too"
+            )
         if self.precondition != "none" and self.predicts != "clean":
             raise ValueError(f"precondition: {self.precondition} needs predicts: clean, but it is {self.predicts}")
         return self

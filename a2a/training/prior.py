@@ -18,6 +18,7 @@ from a2a.common.rng import generator, randn
 from a2a.common.units import to_model
 from a2a.data.store.datasets import keys_of, owner, seen_modalities
 from a2a.forward.adjacent import NONE
+from a2a.forward.scenario import Scenario
 from a2a.forward.stack import Modality
 from a2a.networks.blocks import zeroed
 from a2a.networks.plain import PlainConfig, PlainUNet, places
@@ -28,7 +29,7 @@ from a2a.prior.prior import Prior
 from a2a.prior.schedule import NoiseSchedule
 from a2a.prior.target import Target
 from a2a.prior.weights import read_card, trainings
-from a2a.training.batches import CROP, consistent_rows
+from a2a.training.batches import CROP, consistent_rows, drawn_among
 from a2a.training.config import PriorConfig
 from a2a.training.incomplete import calibrated_in_part
 from a2a.training.objective import Objective
@@ -54,9 +55,13 @@ class PriorObjective(Objective):
 
     def rows(self, step: int, slices: int) -> list[int]:
         """Training slices of a step; of a collection all of one data set, with the same modalities (MCBS)."""
-        if not self.store.datasets:
-            return super().rows(step, slices)
-        return consistent_rows(self.keys, self.config.seed, step, self.config.batch)
+        c = self.config
+        if self.store.datasets:
+            return consistent_rows(self.keys, c.seed, step, c.batch)
+        rows = super().rows(step, slices)
+        if c.labelled:
+            return drawn_among(np.flatnonzero(self._labels.any(axis=(1, 2))), rows, c.labelled, c.seed, step)
+        return rows
 
     def _check_collection(self) -> None:
         """Refuse a run that cannot learn from stacks that lack modalities."""
@@ -101,6 +106,10 @@ class PriorObjective(Objective):
             raise InputError(f"crops: {wrong[0]} must be a multiple of {size.stride}, and at most {side}.")
         if self.config.adjacent and (self._adjacent == NONE).all():
             raise InputError(f"adjacent: no planes of {self.store.path} lie next to each other; set it to 0.")
+        if self.config.ask and (self.store.datasets or not self._questions):
+            raise InputError(f"ask: subjects of {self.store.path} lack modalities; leave it out.")
+        if self.config.labelled and not (self.store.label_maps and self._labels.any()):
+            raise InputError(f"labelled: no training slice of {self.store.path} has labels; set it to 0.")
         if self.config.given and size.channels < 2:
             raise InputError("given: a stack of one modality has none to give and others to ask for; set it to 0.")
         if side % size.stride:
@@ -114,12 +123,20 @@ class PriorObjective(Objective):
         return {self.product: network}
 
     def read(self, images: np.ndarray, row: int) -> Tensor:
-        """Read a slice, or `(3, n, H, W)` with those below and above if the network looks there; NaN for none."""
-        here, read = super().read(images, row), super().read
-        if not self.config.adjacent:
-            return here
-        beside = [here * torch.nan if other == NONE else read(images, other) for other in self._adjacent[row]]
-        return torch.stack([here, *beside])
+        """Read a slice and, where needed, in further stacks those below and above (NaN for none) and its labels."""
+        here, read, more = super().read(images, row), super().read, []
+        if self.config.adjacent:
+            more = [here * torch.nan if other == NONE else read(images, other) for other in self._adjacent[row]]
+        if self.config.labelled:
+            more.append(torch.from_numpy(self._labels[row]).to(here).expand_as(here))
+        return torch.stack([here, *more]) if more else here
+
+    @cached_property
+    def _labels(self) -> np.ndarray:
+        """Where a training slice has a label that the store names, other than 0, bool ``(N, H, W)``."""
+        maps, named = self.store.split("train").labels, self.store.label_maps
+        values = [[int(value) for value in each["values"] if int(value)] for each in named]
+        return np.any([np.isin(maps[:, i], each) for i, each in enumerate(values)], axis=0)
 
     @cached_property
     def _adjacent(self) -> np.ndarray:
@@ -132,7 +149,7 @@ class PriorObjective(Objective):
         """
         parts, place = self._cropped(clean.flatten(1, -3), draws, step)
         n = len(self.store.spec)
-        clean, beside = parts[:, :n], parts[:, n:].unflatten(1, (-1, n)) if parts.shape[1] > n else None
+        clean, beside = parts[:, :n], parts[:, n : 3 * n].unflatten(1, (-1, n)) if self.config.adjacent else None
         available = ~clean.isnan().flatten(2).any(dim=2)
         drawn = [self._times(there, draw) for there, draw in zip(available, draws, strict=True)]
         times, asked = (torch.stack(part) for part in zip(*drawn, strict=True))
@@ -151,17 +168,19 @@ class PriorObjective(Objective):
         return *inputs, torch.full((len(clean),), number)
 
     def _cropped(self, clean: Tensor, draws: list[torch.Generator], step: int) -> tuple[Tensor, Tensor | None]:
-        """Cut squares of one size out of slices, which show some of the head if they can, and say where they lie."""
+        """Cut squares of one size out of slices, around a label or some of the head, and say where they lie."""
         crops = self.config.crops
         if not crops:
             return clean, None
         side = crops[int(torch.randint(len(crops), (), generator=generator(self.config.seed, CROP, step)))]
         where, parts = places(*clean.shape[2:]), []
         for slice_, draw in zip(clean, draws, strict=True):
+            labels = slice_[-1:] > 0.5 if self.config.labelled else torch.zeros(())
+            wanted, enough = (labels, 0) if labels.any() else (slice_ > 0, SHOWN * side**2)
             for _ in range(TRIES):
                 y, x = (int(torch.randint(size - side + 1, (), generator=draw)) for size in slice_.shape[1:])
                 part = (slice(None), slice(y, y + side), slice(x, x + side))
-                if (slice_[part] > 0).any(dim=0).float().mean() > SHOWN:
+                if wanted[part].any(dim=0).sum() > enough:
                     break
             parts.append((slice_[part], where[part]))
         return tuple(torch.stack(each) for each in zip(*parts, strict=True))
@@ -217,7 +236,28 @@ class PriorObjective(Objective):
             time = torch.full((1,), length - 1)
         low = torch.randint(max(round(self.config.given_until * length), 1), (modalities,), generator=draw)
         chosen = torch.randperm(modalities, generator=draw) < number
+        if number and self.config.ask:
+            chosen = self._asked(float(torch.rand((), generator=draw)), chosen)
         return torch.where(chosen, low, time), ~chosen
+
+    def _asked(self, drawn: float, chosen: Tensor) -> Tensor:
+        """Which modalities a question of the recipe gives, or `chosen` if `drawn` in [0, 1) falls on none of them."""
+        for given, share in self._questions:
+            drawn -= share
+            if drawn < 0:
+                return given
+        return chosen
+
+    @cached_property
+    def _questions(self) -> list[tuple[Tensor, float]]:
+        """What each question of the recipe gives, and its share."""
+        questions = []
+        for text, share in self.config.ask.items():
+            given = torch.tensor([kind == "clean" for kind in Scenario.parse(text, self.store.spec).kinds])
+            if "y(" in text or "@" in text or given.all() or not given.any():
+                raise InputError(f"ask: {text!r} must give some modalities as images and lack others.")
+            questions.append((given, share))
+        return questions
 
     def _start(self, size: UNetConfig | PlainConfig) -> nn.Module:
         """Return the network of the prior that the configuration starts from."""

@@ -16,6 +16,7 @@ from a2a.training import PriorConfig
 from a2a.training.config import NetworkSize
 
 SIZE = 16
+LESIONS = {"name": "lesions", "note": "", "values": {"0": "background", "1": "lesion"}}
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +41,16 @@ def discs(count: int, seed: int) -> np.ndarray:
 def make_store(tmp_path_factory) -> Callable[..., SliceStore]:
     """Return a function that writes slices to a store."""
 
-    def make(train: np.ndarray, val: np.ndarray, missing: str = "") -> SliceStore:
+    def make(train: np.ndarray, val: np.ndarray, missing: str = "", labels: np.ndarray | None = None) -> SliceStore:
         path = tmp_path_factory.mktemp("store") / "store"
         manifest = {"card": "discs", "profile": "ci", "fingerprint": "f", "preprocessing": {"size": SIZE}}
-        with StoreWriter(path, StackSpec.of("T1", "CT"), train.shape[-1]) as writer:
+        maps = [] if labels is None else [LESIONS]
+        with StoreWriter(path, StackSpec.of("T1", "CT"), train.shape[-1], label_maps=maps) as writer:
             for split, images in (("train", train), ("val", val)):
-                if len(images):
-                    writer.add(split, split, list(range(len(images))), [2.0 * i for i in range(len(images))], images)
+                marked = labels if labels is None or split == "train" else np.zeros_like(images[:, :1], np.uint8)
+                planes = list(range(len(images)))
+                if planes:
+                    writer.add(split, split, planes, [2.0 * plane for plane in planes], images, marked)
             writer.finish({key: value for key, value in manifest.items() if key != missing})
         return SliceStore.open(path)
 

@@ -88,6 +88,41 @@ def test_the_share_that_lacks_a_single_modality_is_that_of_the_recipe(plain, sto
     assert np.allclose(shares, [0.8 * 0.6 + few, few, few, 0.2], atol=0.03)
 
 
+def test_a_question_of_the_recipe_has_its_share_and_gives_what_it_says(plain, store):
+    objective = PriorObjective(plain.model_copy(update={"given": 0.9, "ask": {"CT": 0.7}}), store)
+    drawn = torch.stack([objective._times(torch.ones(2, dtype=torch.bool), draw)[1] for draw in draws(3000)])
+    asks_t1 = (drawn == torch.tensor([True, False])).all(dim=1)  # CT is given
+    assert abs(float(asks_t1.float().mean()) - 0.9 * (0.7 + 0.3 / 2)) < 0.03
+    assert abs(float(drawn.all(dim=1).float().mean()) - 0.1) < 0.02
+
+
+@pytest.mark.parametrize("scenario", ["T1 + CT", "nothing", "y(T1)", "PET"])
+def test_a_question_must_give_something_and_lack_something(plain, store, scenario):
+    with pytest.raises(InputError, match="ask: 'T1|ask: 'nothing'|ask: 'y|PET"):
+        PriorObjective(plain.model_copy(update={"ask": {scenario: 0.5}}), store).networks()
+
+
+def test_slices_with_labels_come_as_often_as_the_recipe_says_and_show_one(plain, make_store):
+    labels = np.zeros((20, 1, 16, 16), np.uint8)
+    labels[4, 0, 8, 7], labels[5] = 1, 255  # nobody looked for lesions in slice 5
+    noise = np.random.default_rng(0).random((26, 2, 16, 16))
+    store = make_store(noise[:20], noise[20:], labels=labels)
+    objective = PriorObjective(plain.model_copy(update={"labelled": 0.4, "crops": (8,)}), store)
+    rows = np.concatenate([objective.rows(step, 20) for step in range(300)])
+    assert abs((rows == 4).mean() - (0.4 + 0.6 / 20)) < 0.03
+    images = store.split("train").images
+    several = torch.stack([objective.read(images, row) for row in (4, 5)])
+    assert torch.equal(several[:, 0], torch.from_numpy(np.float32(images[[4, 5]])))
+    for seed in range(10):
+        draw = [generator(seed, i) for i in range(2)]
+        parts, _ = objective._cropped(several.flatten(1, -3), draw, 0)
+        assert parts[0, -1].sum() == 1 and not parts[1, -1].any()
+    shown, *_ = objective.inputs(several, draws(2), 0)
+    assert shown.shape == (2, 8, 8, 8)  # the labels are not among what is shown
+    with pytest.raises(InputError, match="labelled: no training slice of .* has labels"):
+        PriorObjective(objective.config, make_store(noise[:6], noise[20:])).networks()
+
+
 def test_the_network_is_shown_how_much_is_left_open_and_where_it_looks(plain, store):
     objective = PriorObjective(plain, store)
     shown, times, truth, asked, weight = objective.inputs(torch.rand(6, 2, 16, 16), draws(6), 0)
@@ -164,6 +199,9 @@ def test_planes_that_do_not_touch_are_refused(plain, store, monkeypatch):
         ({"plain": None, "precondition": "none", "crops": (), "adjacent": 0.5}, "adjacent: only a plain network looks"),
         ({"precondition": "cross-modal"}, "plain and precondition: pooled go together"),
         ({"plain": None}, "plain and precondition: pooled go together"),
+        ({"ask": {"T1": 0.7, "CT": 0.4}}, "ask: its shares"),
+        ({"ask": {"T1": 0.7}, "given": 0.0}, "ask: its shares"),
+        ({"labelled": 0.5, "crops": ()}, "labelled: only what is cut out"),
         ({"checkpointing": True}, "keeps all its activations"),
         ({"plain": None, "precondition": "none"}, "crops need a network"),
     ],
