@@ -13,7 +13,7 @@ from a2a.figures.physics import denoising_strip, forward_process_strip, mask_and
 from a2a.figures.planning import scan_forecasts
 from a2a.figures.reconstruction import answers_grid, methods_grid, reconstruction_grid
 from a2a.figures.show import show
-from a2a.figures.sorting import sortable_table
+from a2a.figures.sorting import samples_table, sortable_table
 from a2a.figures.source import live_source, sourced, table_source
 from a2a.figures.stacks import completion_panel, completion_sheet, incomplete_grid, realism_sheet, stack_grid
 from a2a.figures.static import contact_sheet
@@ -63,6 +63,7 @@ __all__ = [
     "scenario_ladder",
     "schedule_curves",
     "show",
+    "samples_table",
     "sortable_table",
     "sourced",
     "stack_grid",
