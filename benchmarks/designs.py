@@ -56,6 +56,7 @@ DESIGNS: dict[str, dict] = {
     "corrects across modalities": ACROSS,
     "corrects across modalities, last": ACROSS | LAST,
     "that, given alone": ACROSS | LAST | {"given": 1.0, "given_until": 0.01},
+    "that, asked for CT and PET": ACROSS | LAST | {"ask": {"T1 + T2FLAIR + T2star": 0.35}},
     "that, no attention": ACROSS | LAST | {"network": SIZE.model_copy(update={"attention": ()})},
     "that, width 32": ACROSS | LAST | {"network": SIZE.model_copy(update={"width": 32})},
     "that, twice the images": ACROSS | LAST | {"steps": 2.0},

@@ -10,11 +10,8 @@ evaluation: at least as good as the mean of samples, and whatever noise is put i
 Columns: ``prior``, ``split``, ``given``, ``modality``, ``method`` and ``psnr``, of each subject's slices together, the
 mean over subjects. The methods are ``1 evaluation`` (mean over four noises), ``1 evaluation, mean of 4 noises`` (what
 the first loses to it is its dependence on the noise), ``10 evaluations`` (samples of MDS, levels of their own), ``mean
-of 16 samples``, ``linear estimate`` (of a prior that has one), ``boosted trees``, and ``network-regression``: the
-prior's own U-Net as plain regression, trained first where ``--train-network`` says for how many steps::
-
-    python benchmarks/one_evaluation.py --data runs/data/phantom-any2all-64-full \
-        --network runs/baselines/network-regression-64 --train-network 3000
+of 16 samples``, ``linear estimate`` (of a prior that has one), ``boosted trees``, and ``network-regression``, the
+prior's own U-Net as plain regression (``experiments/baselines/network-regression-64.yaml``).
 """
 
 import argparse
@@ -29,19 +26,15 @@ import torch
 from torch import Tensor
 
 from a2a.common.files import write_atomically
-from a2a.common.paths import repository
 from a2a.common.rng import spawn
 from a2a.common.units import to_image, to_model
 from a2a.data.store.read import SliceStore
 from a2a.forward.observation import Observation
-from a2a.methods.recipes import load_config
-from a2a.methods.references.network import NetworkRegression, NetworkRegressionConfig, NetworkRegressionObjective
+from a2a.methods.references.network import NetworkRegression
 from a2a.methods.references.regression import BoostedTrees
 from a2a.prior.prior import Prior
 from a2a.samplers import mds
 from a2a.samplers.spread import Eta
-from a2a.training import train
-from a2a.training.checkpoint import CHECKPOINT
 
 QUESTIONS = {
     "phantom-any2all": (("T1 + T2FLAIR + T2star", ("CT", "PET")), ("T1 + T2star + CT + PET", ("T2FLAIR",))),
@@ -133,17 +126,6 @@ def trees(question: Question) -> np.ndarray:
     return question.score(stacks)
 
 
-def regression(store: SliceStore, folder: Path, steps: int | None) -> NetworkRegression:
-    """Load the regression U-Net, trained first where steps are given: of the size of the prior, in batches like its."""
-    if steps:
-        recipe = load_config(repository("experiments", "priors", f"{store.manifest['card']}-64.yaml"))
-        same = {name: getattr(recipe, name) for name in ("data", "augmentation", "batch", "lr", "ema", "warmup")}
-        own = {"network": recipe.network.model_copy(update={"noise_levels": "joint"}), "precision": "bf16"}
-        config = NetworkRegressionConfig(name=folder.name, steps=steps, **same, **own)
-        train(NetworkRegressionObjective(config, store), folder, resume=(folder / CHECKPOINT).is_file())
-    return NetworkRegression.load(folder / NetworkRegressionObjective.file, store.spec)
-
-
 def questions(store: SliceStore, splits: list[str], count: int) -> Iterator[Question]:
     """Ask everything of `count` slices of each split, evenly spread."""
     for split in splits:
@@ -167,15 +149,14 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=24, help="of each split")
     parser.add_argument("--fast", action="store_true", help="one evaluation only, no samples")
     parser.add_argument("--trees", action="store_true", help="fit boosted trees, too")
-    parser.add_argument("--network", type=Path, help="folder of the run of the regression U-Net")
-    parser.add_argument("--train-network", type=int, metavar="STEPS", help="train it first")
+    parser.add_argument("--network", type=Path, help="weights of the regression U-Net")
     parser.add_argument("--out", type=Path, help="CSV file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["A2A_QUIET"] = "1"
     store, found = SliceStore.open(options.data), []
     priors = {_name(path): Prior.load(path, store.spec) for path in options.priors}
-    network = regression(store, options.network, options.train_network) if options.network else None
+    network = NetworkRegression.load(options.network, store.spec) if options.network else None
 
     def note(who: str, question: Question, method: str, scores: np.ndarray) -> None:
         labels = {"prior": who, "split": question.split, "given": question.given}

@@ -68,6 +68,7 @@ METHODS = {
     "apt": Look("APT", "#4d6b2e", "square-cross", "dashdot"),
     "ftn": Look("FTN, ours", "#7d4a4a", "star-triangle-down", "dot"),
     "boosted-trees": Look("boosted trees", "#555555", "y-up", "dash"),
+    "network-regression": Look("regression U-Net", "#6a6a6a", "y-right", "longdash"),
     "linear-regression": Look("linear regression", "#888888", "y-down", "dot"),
     "tikhonov-sense": Look("SENSE", "#333333", "asterisk", "longdash"),
     "zero-filled": Look("zero-filled", "#a0a0a0", "hash", "dashdot"),

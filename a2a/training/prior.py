@@ -36,6 +36,7 @@ from a2a.training.objective import Objective
 from a2a.training.validation import calibrated, validation_loss
 
 SHOWN, TRIES = 0.25, 8  # share of a crop that is to show something, and how often one is drawn anew
+HALF = 0.5  # of a label that was turned and scaled
 NOISY = 0.8  # share of the T times before the noisiest ones
 
 
@@ -156,6 +157,8 @@ class PriorObjective(Objective):
         noise, stack = randn(clean.shape[1:], draws), to_model(clean.nan_to_num(0.5))
         shown, line = self.target.shown(self.schedule.diffuse(stack, times, noise), times)
         truth, weight = self.target.truth(stack, noise, times, line), self.target.weight(times, line, stack)
+        if self.config.labelled:
+            weight = weight * (1 + (self.config.emphasis - 1) * (parts[:, -1:] > HALF))
         shown = torch.cat([shown, place], dim=1) if place is not None else shown
         inputs = shown, times, truth, asked, weight
         if beside is not None:
@@ -175,7 +178,7 @@ class PriorObjective(Objective):
         side = crops[int(torch.randint(len(crops), (), generator=generator(self.config.seed, CROP, step)))]
         where, parts = places(*clean.shape[2:]), []
         for slice_, draw in zip(clean, draws, strict=True):
-            labels = slice_[-1:] > 0.5 if self.config.labelled else torch.zeros(())
+            labels = slice_[-1:] > HALF if self.config.labelled else torch.zeros(())
             wanted, enough = (labels, 0) if labels.any() else (slice_ > 0, SHOWN * side**2)
             for _ in range(TRIES):
                 y, x = (int(torch.randint(size - side + 1, (), generator=draw)) for size in slice_.shape[1:])

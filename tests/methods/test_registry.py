@@ -20,7 +20,7 @@ from a2a.methods.recipes import trained_methods
 from a2a.methods.registry import load_method, method, methods
 
 RIVALS = {"cocagan", "discdiff", "hinet", "m2dn", "mcvarnet", "minet", "mmgan", "mmresvit", "mmsyn", "pmmsynth"}
-RIVALS |= {"ftn", "pflsynth", "syndiff", "ucdgan"}
+RIVALS |= {"ftn", "network-regression", "pflsynth", "syndiff", "ucdgan"}
 PAGE = repository("book", "29-howto-method.md")
 
 

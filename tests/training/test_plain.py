@@ -119,6 +119,10 @@ def test_slices_with_labels_come_as_often_as_the_recipe_says_and_show_one(plain,
         assert parts[0, -1].sum() == 1 and not parts[1, -1].any()
     shown, *_ = objective.inputs(several, draws(2), 0)
     assert shown.shape == (2, 8, 8, 8)  # the labels are not among what is shown
+    louder = PriorObjective(objective.config.model_copy(update={"emphasis": 5.0}), store)
+    weight = louder.inputs(several, draws(2), 0)[4]
+    assert (weight[1] == 1).all() and sorted(weight[0].unique().tolist()) == [1, 5]
+    assert (weight[0] == 5).sum() == weight.shape[1]  # one pixel of each modality
     with pytest.raises(InputError, match="labelled: no training slice of .* has labels"):
         PriorObjective(objective.config, make_store(noise[:6], noise[20:])).networks()
 
@@ -201,6 +205,7 @@ def test_planes_that_do_not_touch_are_refused(plain, store, monkeypatch):
         ({"plain": None}, "plain and precondition: pooled go together"),
         ({"ask": {"T1": 0.7, "CT": 0.4}}, "ask: its shares"),
         ({"ask": {"T1": 0.7}, "given": 0.0}, "ask: its shares"),
+        ({"emphasis": 5.0}, "emphasis: only what is drawn"),
         ({"labelled": 0.5, "crops": ()}, "labelled: only what is cut out"),
         ({"checkpointing": True}, "keeps all its activations"),
         ({"plain": None, "precondition": "none"}, "crops need a network"),

@@ -1,7 +1,7 @@
 """Reference for missing modalities: plain regression by the U-Net of the priors.
 
 It says what this architecture can know of a modality from others when it is asked nothing else: the yardstick of a
-prior's one evaluation. Measured by ``benchmarks/one_evaluation.py``.
+prior's one evaluation. Explained in the chapter "The diffusion prior".
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from a2a.common.units import to_image, to_model
 from a2a.forward.stack import StackSpec
 from a2a.methods.baselines.synthesis import Synthesis, SynthesisConfig, draw_given, validation_error
+from a2a.methods.registry import method
 from a2a.networks.unet import UNet, UNetConfig
 from a2a.training.config import NetworkSize
 from a2a.training.objective import Objective
@@ -65,6 +66,7 @@ class NetworkRegressionObjective(Objective):
         return NetworkRegression(network, self.config, self.store.spec, self.store.size, card)
 
 
+@method
 @dataclass(frozen=True, eq=False)
 class NetworkRegression(Synthesis[NetworkRegressionConfig]):
     """The conditional mean of missing modalities, by one network for all scenarios."""
