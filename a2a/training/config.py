@@ -153,6 +153,9 @@ class PriorConfig(TrainConfig):
     labelled
         Share of the slices that are drawn among those with labels, such as lesions, which are few. What is cut out of
         such a slice shows one of its labels, if it can.
+    painted
+        Share of what is cut out that lesions are painted into, as bright as labelled ones and of more sizes; see
+        `a2a.training.lesions.Lesions`.
     emphasis
         How many times an error counts where there is a label: small lesions are a few pixels of what is cut out.
     adjacent
@@ -182,6 +185,7 @@ class PriorConfig(TrainConfig):
     ask: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field({}, max_length=64)
     last: float = Field(0.0, ge=0, le=1)
     labelled: float = Field(0.0, ge=0, le=1)
+    painted: float = Field(0.0, ge=0, le=1)
     emphasis: float = Field(1.0, ge=1, le=1000)
     adjacent: float = Field(0.0, ge=0, le=1)
     noisy: float = Field(0.0, ge=0, le=1)
@@ -193,8 +197,8 @@ class PriorConfig(TrainConfig):
             raise ValueError("plain and precondition: pooled go together: set both or neither")
         if self.crops and self.plain is None:
             raise ValueError("crops need a network that is told where they lie: set plain")
-        if self.emphasis > 1 and not self.labelled:
-            raise ValueError("emphasis: only what is drawn for its labels is shown with them; set labelled")
+        if (self.emphasis > 1 or self.painted) and not self.labelled:
+            raise ValueError("emphasis and painted: labels are read only where slices are drawn for them; set labelled")
         if self.labelled and not self.crops:
             raise ValueError("labelled: only what is cut out of slices can show a label; set crops")
         if self.adjacent and self.plain is None:

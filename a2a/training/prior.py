@@ -32,6 +32,7 @@ from a2a.prior.weights import read_card, trainings
 from a2a.training.batches import CROP, consistent_rows, drawn_among
 from a2a.training.config import PriorConfig
 from a2a.training.incomplete import calibrated_in_part
+from a2a.training.lesions import Lesions
 from a2a.training.objective import Objective
 from a2a.training.validation import calibrated, validation_loss
 
@@ -111,6 +112,8 @@ class PriorObjective(Objective):
             raise InputError(f"ask: subjects of {self.store.path} lack modalities; leave it out.")
         if self.config.labelled and not (self.store.label_maps and self._labels.any()):
             raise InputError(f"labelled: no training slice of {self.store.path} has labels; set it to 0.")
+        if self.config.painted:
+            _ = self._lesions  # too few of them are refused before the training begins
         if self.config.given and size.channels < 2:
             raise InputError("given: a stack of one modality has none to give and others to ask for; set it to 0.")
         if side % size.stride:
@@ -139,6 +142,20 @@ class PriorObjective(Objective):
         values = [[int(value) for value in each["values"] if int(value)] for each in named]
         return np.any([np.isin(maps[:, i], each) for i, each in enumerate(values)], axis=0)
 
+    def _painted(self, parts: Tensor, draws: list[torch.Generator]) -> Tensor:
+        """Paint lesions into a share of the squares; labels stay where somebody saw a lesion."""
+        n, done = len(self.store.spec), parts.clone()
+        for part, draw in zip(done, draws, strict=True):
+            if torch.rand((), generator=draw) < self.config.painted:
+                part[:-n] = self._lesions.painted(part[:-n].unflatten(0, (-1, n)), draw).flatten(0, 1)
+        return done
+
+    @cached_property
+    def _lesions(self) -> Lesions:
+        split, rows = self.store.split("train"), np.flatnonzero(self._labels.any(axis=(1, 2)))
+        images = torch.from_numpy(np.asarray(split.images[rows], np.float32))
+        return Lesions.measured(images, torch.from_numpy(self._labels[rows]))
+
     @cached_property
     def _adjacent(self) -> np.ndarray:
         return self.store.split("train").adjacent
@@ -150,6 +167,8 @@ class PriorObjective(Objective):
         """
         parts, place = self._cropped(clean.flatten(1, -3), draws, step)
         n = len(self.store.spec)
+        if self.config.painted:
+            parts = self._painted(parts, draws)
         clean, beside = parts[:, :n], parts[:, n : 3 * n].unflatten(1, (-1, n)) if self.config.adjacent else None
         available = ~clean.isnan().flatten(2).any(dim=2)
         drawn = [self._times(there, draw) for there, draw in zip(available, draws, strict=True)]

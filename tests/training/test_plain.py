@@ -123,8 +123,24 @@ def test_slices_with_labels_come_as_often_as_the_recipe_says_and_show_one(plain,
     weight = louder.inputs(several, draws(2), 0)[4]
     assert (weight[1] == 1).all() and sorted(weight[0].unique().tolist()) == [1, 5]
     assert (weight[0] == 5).sum() == weight.shape[1]  # one pixel of each modality
+    with pytest.raises(InputError, match="painted: 1 labelled pixels are too few"):
+        PriorObjective(objective.config.model_copy(update={"painted": 0.5}), store).networks()
     with pytest.raises(InputError, match="labelled: no training slice of .* has labels"):
         PriorObjective(objective.config, make_store(noise[:6], noise[20:])).networks()
+
+
+def test_lesions_are_painted_into_the_share_that_the_recipe_says(plain, make_store):
+    noise, labels = np.random.default_rng(0).random((26, 2, 16, 16)), np.zeros((20, 1, 16, 16), np.uint8)
+    labels[4, 0, 6:10, 6:10] = 1
+    store = make_store(noise[:20], noise[20:], labels=labels)
+    config = plain.model_copy(update={"labelled": 0.3, "painted": 0.4, "crops": (16,)})
+    objective, count = PriorObjective(config, store), 400
+    parts = objective.read(store.split("train").images, 4).flatten(0, 1).expand(count, -1, -1, -1)
+    found = objective._painted(parts, [generator(6, i) for i in range(count)])
+    changed = (found != parts).flatten(1).any(dim=1)
+    assert abs(float(changed.float().mean()) - 0.4) < 0.08
+    assert torch.equal(found[:, 2:], parts[:, 2:])  # the labels
+    assert not np.isnan(found.numpy()).any() and torch.equal(parts[0], parts[1])
 
 
 def test_the_network_is_shown_how_much_is_left_open_and_where_it_looks(plain, store):
@@ -205,7 +221,8 @@ def test_planes_that_do_not_touch_are_refused(plain, store, monkeypatch):
         ({"plain": None}, "plain and precondition: pooled go together"),
         ({"ask": {"T1": 0.7, "CT": 0.4}}, "ask: its shares"),
         ({"ask": {"T1": 0.7}, "given": 0.0}, "ask: its shares"),
-        ({"emphasis": 5.0}, "emphasis: only what is drawn"),
+        ({"painted": 0.5}, "emphasis and painted: labels are read"),
+        ({"emphasis": 5.0}, "emphasis and painted: labels are read"),
         ({"labelled": 0.5, "crops": ()}, "labelled: only what is cut out"),
         ({"checkpointing": True}, "keeps all its activations"),
         ({"plain": None, "precondition": "none"}, "crops need a network"),
