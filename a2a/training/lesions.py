@@ -64,8 +64,10 @@ class Lesions:
         root = torch.linalg.cholesky(inside.cov() + 1e-6 * torch.eye(n, dtype=torch.float64))
         return cls(inside.mean(dim=1).float(), root.float(), levels.float())
 
-    def painted(self, stacks: Tensor, draw: torch.Generator) -> Tensor:
+    def painted(self, stacks: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         """Paint one to three lesions into slices that lie upon each other, where they show healthy tissue.
+
+        Returns the slices, and how much of each pixel of the first one is painted, `(h, w)`.
 
         Parameters
         ----------
@@ -74,16 +76,17 @@ class Lesions:
         draw
             Source of all numbers.
         """
-        low, _, high = self.tissue[:, :, None, None]
+        (low, _, high), where = self.tissue[:, :, None, None], torch.zeros(stacks.shape[2:])
         for _ in range(int(torch.randint(1, 4, (), generator=draw))):
             healthy = ((stacks >= low) & (stacks <= high)).all(dim=1, keepdim=True).float()
             places = healthy[0, 0].nonzero()
             if not len(places):
-                return stacks
+                break
             centre = places[int(torch.randint(len(places), (), generator=draw))]
             cover = self._outline(centre, stacks.shape[2:], draw) * F.avg_pool2d(healthy, 3, stride=1, padding=1)
             stacks = torch.lerp(stacks, self._brightness(stacks, draw), cover)
-        return stacks.clamp(0, 1)
+            where = torch.maximum(where, cover[0, 0])
+        return stacks.clamp(0, 1), where
 
     def _outline(self, centre: Tensor, size: tuple[int, int], draw: torch.Generator) -> Tensor:
         """How much of each pixel is lesion, `(h, w)`: an ellipse with an uneven edge, about two pixels wide."""

@@ -143,11 +143,12 @@ class PriorObjective(Objective):
         return np.any([np.isin(maps[:, i], each) for i, each in enumerate(values)], axis=0)
 
     def _painted(self, parts: Tensor, draws: list[torch.Generator]) -> Tensor:
-        """Paint lesions into a share of the squares; labels stay where somebody saw a lesion."""
+        """Paint lesions into a share of the squares, and label them."""
         n, done = len(self.store.spec), parts.clone()
         for part, draw in zip(done, draws, strict=True):
             if torch.rand((), generator=draw) < self.config.painted:
-                part[:-n] = self._lesions.painted(part[:-n].unflatten(0, (-1, n)), draw).flatten(0, 1)
+                stacks, where = self._lesions.painted(part[:-n].unflatten(0, (-1, n)), draw)
+                part[:-n], part[-n:] = stacks.flatten(0, 1), torch.maximum(part[-n:], where)
         return done
 
     @cached_property

@@ -43,9 +43,11 @@ def test_they_lie_in_healthy_tissue_and_nowhere_else(slices, lesions):
     stacks[2] = torch.nan  # nothing is known of the slice above
     changed = torch.zeros(48, 48)
     for seed in range(40):
-        found = lesions.painted(stacks, generator(seed))
+        found, where = lesions.painted(stacks, generator(seed))
         torch.testing.assert_close(found[:2, :, :, 38:], stacks[:2, :, :, 38:])
         assert found[2].isnan().all() and found[:2].min() >= 0 and found[:2].max() <= 1
+        assert where.shape == (48, 48) and not where[:, 38:].any()
+        assert (((found - stacks)[0].abs().sum(dim=0) > 0.1) <= (where > 0.05)).all()
         changed += ((found - stacks)[0].abs().sum(dim=0) > 0.1).float()
     assert changed[:, :36].sum() > 40 * 20 and not changed[:, 38:].any()
 
@@ -54,20 +56,21 @@ def test_they_are_as_bright_as_those_that_were_marked(slices, lesions):
     stack = HEALTHY[:, None, None].expand(1, 2, 48, 48)
     cores = []
     for seed in range(300):
-        found = lesions.painted(stack, generator(seed))
-        core = (found - stack)[0].abs().sum(dim=0) > 0.35
+        found, where = lesions.painted(stack, generator(seed))
+        core = where > 0.9
         cores += [found[0][:, core].mean(dim=1)] if core.any() else []
     torch.testing.assert_close(torch.stack(cores).mean(dim=0), lesions.mean, atol=0.05, rtol=0)
 
 
 def test_the_same_numbers_paint_the_same(slices, lesions):
-    one, other = (lesions.painted(slices[0][:1], generator(7)) for _ in range(2))
+    one, other = (lesions.painted(slices[0][:1], generator(7))[0] for _ in range(2))
     assert torch.equal(one, other) and not torch.equal(one, slices[0][:1])
 
 
 def test_without_healthy_tissue_nothing_is_painted(lesions):
     fluid = torch.full((1, 2, 16, 16), 0.95)
-    assert torch.equal(lesions.painted(fluid, generator(0)), fluid)
+    found, where = lesions.painted(fluid, generator(0))
+    assert torch.equal(found, fluid) and not where.any()
 
 
 def test_a_few_pixels_are_no_law(slices):
