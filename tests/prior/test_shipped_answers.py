@@ -25,9 +25,10 @@ def prior() -> Prior:
 
 @pytest.fixture(scope="module")
 def stacks(prior) -> torch.Tensor:
-    """Twelve slices of one test subject."""
+    """Slices of three test subjects."""
     subjects = PhantomSubjects.plan(load_card("phantom-any2all"), "ci", prior.size)
-    return torch.from_numpy(np.float32(subjects.prepare("205").images))
+    each = [subjects.prepare(name).images[1::3] for name in ("205", "208", "211")]
+    return torch.from_numpy(np.float32(np.concatenate(each)))
 
 
 def answer(prior: Prior, stacks: torch.Tensor, given: str, seed: int = 0) -> torch.Tensor:
