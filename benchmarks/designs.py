@@ -1,6 +1,6 @@
 r"""What makes one evaluation good: priors of one small size that differ in one thing, after equally many images.
 
-A U-Net of width 16 learns from the training slices of the phantom, 600 steps of 8, with the same order of slices, noise
+A U-Net of width 16 learns from the training slices of the phantom, 350 steps of 8, with the same order of slices, noise
 and seeds; 24 validation slices are completed with one evaluation::
 
     a2a prepare phantom-any2all --profile full --out runs/data/phantom-any2all-64-full
@@ -8,8 +8,8 @@ and seeds; 24 validation slices are completed with one evaluation::
 
 What differs: the target (velocity, the clean stack, or the clean stack as a correction of the linear estimate of each
 pixel, of one modality or across modalities), where training asks (more in the noisiest fifth of the times, half of the
-questions at t = T), the size (width 32, no attention) and the length of training, and the yardstick: the same U-Net as
-plain regression. Widths take more time for an image, the column ``minutes`` says how much.
+questions at t = T, a third of them for CT and PET), the size (width 32, no attention), the length of training, and the
+yardstick: the same U-Net as plain regression. Widths take more time for an image, the column ``minutes`` says how much.
 
 Columns: ``part`` (the design), ``parameters``, ``minutes`` of a core, ``images``, ``given``, ``modality`` and ``psnr``
 of one evaluation, dB. Where ``given`` is ``all at t = 500``, it is that of the clean estimate where all is noisy alike.
@@ -126,7 +126,7 @@ def main() -> None:
     """Read the command line, and train and measure one design after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the slice store of the phantom")
-    parser.add_argument("--steps", type=int, default=600, help="of 8 slices")
+    parser.add_argument("--steps", type=int, default=350, help="of 8 slices")
     parser.add_argument("--only", action="append", help="a design by name; all, unless some are named")
     parser.add_argument("--out", type=Path, required=True, help="CSV file; designs that it has are measured again")
     options = parser.parse_args()

@@ -32,6 +32,7 @@ from a2a.methods.references.reconstruction import tikhonov_sense, tune_lambda
 from a2a.methods.references.regression import BoostedTrees, TreesConfig
 from a2a.prior.prior import Prior
 from a2a.samplers.mds import mds
+from a2a.samplers.table import Eta
 
 TREES = TreesConfig(pixels=300_000, iterations=250, rate=0.08)
 TUNED = 6  # validation slices on which the weight of SENSE is chosen
@@ -69,7 +70,7 @@ def _adjacent(split: Split, rows: np.ndarray, clean: torch.Tensor) -> Adjacent:
 
 
 def completions(
-    prior: Prior, observation: Observation, steps: Sequence[int], samples: int, rho: float
+    prior: Prior, observation: Observation, steps: Sequence[int], samples: int, rho: float, eta: Eta
 ) -> Iterator[tuple[str, torch.Tensor, float]]:
     """Yield name, samples `(S, B, n, H, W)` and seconds of MDS with several numbers of evaluations.
 
@@ -79,13 +80,13 @@ def completions(
         What is completed, and by what.
     steps
         Evaluations; one of them needs one sample.
-    samples, rho
+    samples, rho, eta
         See `a2a.samplers.mds.mds`.
     """
     for count in steps:
         several = 1 if count == 1 else samples
         done = mds(
-            prior, observation, steps=count, noise_levels=prior.noise_levels, rho=rho, samples=several,
+            prior, observation, steps=count, noise_levels=prior.noise_levels, rho=rho, eta=eta, samples=several,
             generators=spawn(0, observation.shape[0], several),
         )  # fmt: skip
         yield f"prior, {count} evaluation{'s' * (count > 1)}", done.samples, done.seconds
@@ -129,7 +130,9 @@ def head_rows(
         measured = volume_measures(image, truth[:, target], brain, lesions)
         return common | {"method": method, "of": of} | measured | {"seconds": round(seconds, 1)}
 
-    for name, samples, seconds in completions(prior, observation, options.steps, options.samples, options.rho):
+    for name, samples, seconds in completions(
+        prior, observation, options.steps, options.samples, options.rho, options.eta
+    ):
         yield from _of_samples(row, name, samples[:, :, target], seconds)
     if coarse is not None:
         images = torch.from_numpy(truth)
@@ -167,6 +170,10 @@ def _weight_of_sense(store: SliceStore, given: str, undersampling: Undersampling
     return tune_lambda(observation, torch.from_numpy(np.asarray(split.images[rows], np.float32)))
 
 
+def _eta(text: str) -> Eta:
+    return "optimal" if text == "optimal" else float(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Complete the heads of a test split and write the table."""
     parser = argparse.ArgumentParser(prog="python -m a2a.benchmark.heads", description="Measure a prior on real heads.")
@@ -177,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 10], help="network evaluations of MDS")
     parser.add_argument("--samples", type=int, default=4, help="samples of each slice")
     parser.add_argument("--rho", type=float, default=0.9, help="correlation of the noise of neighbouring slices")
+    parser.add_argument("--eta", type=_eta, default="optimal", help="fresh noise of MDS: a number, or optimal")
     parser.add_argument("--acceleration", type=int, default=4, help="R of simulated k-space")
     parser.add_argument("--every", type=int, default=1, help="measure every n-th slice; jumps need all")
     parser.add_argument("--trees", action="store_true", help="also boosted trees, fitted on the training split")
@@ -203,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "prior": {"file": options.prior.name, "sha256": prior.digest, "bf16": prior.bf16},
         "coarse": coarse and {"file": options.coarse.name, "sha256": coarse.prior.digest},
         "store": {"name": f"{store.said('card')}/{store.said('profile')}", "sha256": store.manifest["sha256"]},
-        **{name: getattr(options, name) for name in ("given", "target", "steps", "samples", "rho", "every")},
+        **{name: getattr(options, name) for name in ("given", "target", "steps", "samples", "rho", "eta", "every")},
         "commit": provenance.commit(repository()),
         "machine": provenance.machine(),
     }

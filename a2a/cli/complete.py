@@ -65,7 +65,7 @@ def complete(
     ] = None,
     quality: Annotated[
         str | None,
-        typer.Option(help="Of a prior, in one word: fast (MDS, 10 evaluations, 4 samples) or best (50 and 16)."),
+        typer.Option(help="Of a prior, in one word: fast (MDS, 10 evaluations, 4 samples) or best (16, eta optimal)."),
     ] = None,
     precision: Annotated[
         str, typer.Option(help="In which a prior computes: float32, bf16, or auto: bf16 where it takes half the time.")

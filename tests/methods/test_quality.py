@@ -18,7 +18,9 @@ def quiet(monkeypatch):
 
 def test_a_word_stands_for_settings_and_named_ones_count_more(tiny_prior):
     options, samples = settings("fast", tiny_prior, {"steps": 3})
-    assert options == {"steps": 3, "rho": QUALITIES["fast"].rho, "noise_levels": "joint"} and samples == 4
+    assert options == {"steps": 3, "eta": 1.0, "rho": QUALITIES["fast"].rho, "noise_levels": "joint"} and samples == 4
+    best, samples = settings("best", tiny_prior, {})
+    assert best["eta"] == "optimal" and samples == 16
     assert Any2all(tiny_prior, "mds", options).options["steps"] == 3
     with pytest.raises(InputError, match="'good' is none of fast, best"):
         settings("good", tiny_prior, {})
