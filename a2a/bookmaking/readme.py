@@ -4,6 +4,7 @@ The picture shows what one prior makes of different observations of one test sli
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,13 +144,15 @@ def sentence(number: Number, table: pd.DataFrame) -> str:
     return f"- {said}: `{number.command}`"
 
 
-def of_a_head(table: pd.DataFrame) -> str:
+def of_a_head(table: pd.DataFrame, samples: int) -> str:
     """Return what a prior makes of a real head as an item of a Markdown list.
 
     Parameters
     ----------
     table
         ``results/open-ms-1mm-heads.csv``, as `a2a.benchmark.heads` writes it.
+    samples
+        How many of them the mean is of, see the JSON beside it.
 
     Raises
     ------
@@ -165,8 +168,8 @@ def of_a_head(table: pd.DataFrame) -> str:
     one, mean, sense, trees = (f"{found[row]:.1f}" for row in rows.values())
     return (
         f"- **{mean} dB** for the FLAIR of a real head at 1 mm that the prior has not seen, from T1 and a quarter of "
-        f"its simulated k-space, the mean of 8 samples (a single one has {one} dB); SENSE has {sense} dB, trees, "
-        f"which see T1 only, {trees} dB: `python -m a2a.benchmark.heads`"
+        f"its simulated k-space, the mean of {samples} samples (a single one has {one} dB); SENSE has {sense} dB, "
+        f"trees, which see T1 only, {trees} dB: `python -m a2a.benchmark.heads`"
     )
 
 
@@ -180,7 +183,9 @@ def numbers() -> str:
     """Return all of `NUMBERS`, and that of a real head, as a Markdown list."""
     files = [[repository("results", f"{name}.parquet") for name in number.tables] for number in NUMBERS]
     said = [sentence(number, tables(paths)) for number, paths in zip(NUMBERS, files, strict=True)]
-    return "\n".join([*said, of_a_head(pd.read_csv(repository("results", "open-ms-1mm-heads.csv")))])
+    heads = repository("results", "open-ms-1mm-heads.csv")
+    samples = json.loads(heads.with_suffix(".json").read_text(encoding="utf-8"))["samples"]
+    return "\n".join([*said, of_a_head(pd.read_csv(heads), samples)])
 
 
 def fill(text: str, made: str, name: str = "README.md") -> str:

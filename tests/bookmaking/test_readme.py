@@ -122,10 +122,11 @@ def test_the_number_of_a_real_head_is_of_the_row_that_it_names():
     rows += [("SENSE", "estimate", 11.0), ("boosted trees", "estimate", 15.0), ("prior, 1 evaluation", "sample", 99.0)]
     table = pd.DataFrame(rows, columns=["method", "of", "psnr"]).assign(given="T1 + y(FLAIR)")
     others = table.assign(given="T1", psnr=77.0)
-    said = of_a_head(pd.concat([others, table]))
+    said = of_a_head(pd.concat([others, table]), 12)
     assert re.findall(r"[0-9.]+ dB", said) == ["22.5 dB", "20.0 dB", "11.0 dB", "15.0 dB"]
+    assert "the mean of 12 samples" in said
     with pytest.raises(InputError, match="no SENSE of estimate"):
-        of_a_head(table[table.method != "SENSE"])
+        of_a_head(table[table.method != "SENSE"], 12)
 
 
 def test_filling_exchanges_the_numbers_and_nothing_else():
