@@ -174,8 +174,7 @@ def _eta(text: str) -> Eta:
     return "optimal" if text == "optimal" else float(text)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Complete the heads of a test split and write the table."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m a2a.benchmark.heads", description="Measure a prior on real heads.")
     parser.add_argument("prior", type=Path, help="weights (.safetensors, its .json beside it)")
     parser.add_argument("--store", type=Path, required=True, help="slice store; its test split is measured")
@@ -191,7 +190,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--coarse", type=Path, help="weights of a prior on a coarser grid, measured on the same one")
     parser.add_argument("--bf16", action="store_true", help="evaluate the network in bf16")
     parser.add_argument("--out", type=Path, default=Path("runs", "heads"), help="folder for CSV and JSON")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Complete the heads of a test split and write the table."""
+    options = _parser().parse_args(arguments)
     stem = f"{options.prior.stem}-heads"
     for suffix in (".csv", ".json"):
         check_file(options.out / f"{stem}{suffix}")
