@@ -1,4 +1,4 @@
-r"""What makes one evaluation good: priors of one small size that differ in one thing, after equally many images.
+r"""What makes one evaluation good: small priors that differ in one thing from each other.
 
 A U-Net of width 16 learns from the training slices of the phantom, 350 steps of 8, with the same order of slices, noise
 and seeds; 24 validation slices are completed with one evaluation::
@@ -8,7 +8,8 @@ and seeds; 24 validation slices are completed with one evaluation::
 
 What differs: the target (velocity, the clean stack, or the clean stack as a correction of the linear estimate of each
 pixel, of one modality or across modalities), where training asks (more in the noisiest fifth of the times, half of the
-questions at t = T, a third of them for CT and PET), attention, and the yardstick: the same U-Net as plain regression.
+questions at t = T, a third of them for CT and PET), attention, width, the length of training, and the yardstick: the
+same U-Net as plain regression.
 
 Columns: ``part`` (the design), ``parameters``, ``minutes`` of a core, ``images``, ``given``, ``modality`` and ``psnr``
 of one evaluation, dB. Where ``given`` is ``all at t = 500``, it is that of the clean estimate where all is noisy alike.
@@ -55,8 +56,14 @@ DESIGNS: dict[str, dict] = {
     "corrects across modalities, last": ACROSS | LAST,
     "that, asked for CT and PET": ACROSS | LAST | {"ask": {"T1 + T2FLAIR + T2star": 0.35}},
     "that, no attention": ACROSS | LAST | {"network": SIZE.model_copy(update={"attention": ()})},
+    "that, width 8": ACROSS | LAST | {"network": SIZE.model_copy(update={"width": 8})},
+    "that, width 32": ACROSS | LAST | {"network": SIZE.model_copy(update={"width": 32})},
+    "that, twice as long": ACROSS | LAST,
+    "that, four times as long": ACROSS | LAST,
 }
 """What each design changes."""
+LONGER = {"that, twice as long": 2, "that, four times as long": 4, "regression, four times as long": 4}
+"""Of these the training, in so many times the steps of the others."""
 
 
 def objectives(store: SliceStore, steps: int) -> Iterator[tuple[str, Objective]]:
@@ -66,12 +73,12 @@ def objectives(store: SliceStore, steps: int) -> Iterator[tuple[str, Objective]]
     same |= {"ema": 0.99, "precision": "float32 channels_last", "checkpoint_every": 10**6}
     asked = {"network": SIZE, "predicts": "velocity", "given": 0.75, "given_until": shipped.given_until}
     for name, changes in DESIGNS.items():
-        yield name, Uncalibrated(PriorConfig(name="design", steps=steps, **same | asked | changes), store)
-    network = SIZE.model_copy(update={"noise_levels": "joint"})
-    yield (
-        "regression",
-        NetworkRegressionObjective(NetworkRegressionConfig(name="design", network=network, steps=steps, **same), store),
-    )
+        config = PriorConfig(name="design", steps=steps * LONGER.get(name, 1), **same | asked | changes)
+        yield name, Uncalibrated(config, store)
+    same["network"] = SIZE.model_copy(update={"noise_levels": "joint"})
+    for name in ("regression", "regression, four times as long"):
+        config = NetworkRegressionConfig(name="design", steps=steps * LONGER.get(name, 1), **same)
+        yield name, NetworkRegressionObjective(config, store)
 
 
 def trained(objective: Objective) -> tuple[Prior | NetworkRegression, float]:

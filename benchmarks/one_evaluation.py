@@ -9,7 +9,8 @@ evaluation: at least as good as the mean of samples, and whatever noise is put i
 
 Columns: ``prior``, ``split``, ``given``, ``modality``, ``method`` and ``psnr``, of each subject's slices together, the
 mean over subjects. The methods are ``1 evaluation`` (mean over four noises), ``1 evaluation, mean of 4 noises`` (what
-the first loses to it is its dependence on the noise), ``10 evaluations`` (samples of MDS, levels of their own), ``mean
+the first loses to it is its dependence on the noise), ``1 evaluation, not of the mirror image`` (of a prior whose
+expert is asked of both), ``10 evaluations`` (samples of MDS, levels of their own), ``mean
 of 16 samples``, ``linear estimate`` (of a prior that has one), ``boosted trees``, and ``network-regression``, the
 prior's own U-Net as plain regression (``experiments/baselines/network-regression-64.yaml``).
 """
@@ -17,7 +18,7 @@ prior's own U-Net as plain regression (``experiments/baselines/network-regressio
 import argparse
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,9 @@ def answers(prior: Prior, question: Question, sampled: bool) -> Iterator[tuple[s
     one = samples(prior, question, 1, NOISES)
     yield "1 evaluation", question.score(one)
     yield f"1 evaluation, mean of {NOISES} noises", question.score(one.mean(dim=0))
+    if prior.expert is not None and prior.expert.mirrored:
+        once = replace(prior, expert=replace(prior.expert, mirrored=False))
+        yield "1 evaluation, not of the mirror image", question.score(samples(once, question, 1, 1))
     if prior.linear is not None:
         yield "linear estimate", question.score(linear(prior, question))
     if sampled:

@@ -21,12 +21,13 @@ class Tables(BaseModel):
 
 
 class Named(BaseModel):
-    """What a JSON says of an `Expert`: the name of its weights, which lie beside, and when it begins to answer."""
+    """What a JSON says of an `Expert`: the name of its weights, which lie beside, and when and how it answers."""
 
     model_config = ConfigDict(extra="forbid")
 
     weights: Name
     since: int = Field(ge=1)
+    mirrored: bool = False
 
 
 class PriorDescription(Description):

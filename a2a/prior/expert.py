@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from torch import Tensor
+
 from a2a.common.errors import InputError
 from a2a.forward.stack import StackSpec
 from a2a.prior.denoiser import Denoiser, Times
@@ -38,11 +40,15 @@ class Expert(Generic[P]):
         Of its weights.
     since
         The first time at which it is asked.
+    mirrored
+        Whether it is asked of the mirror images, too, and says the mean of both answers: twice the work, and an answer
+        that is the mirror image for a mirror image, as it should be where training slices are mirrored.
     """
 
     prior: P
     name: str
     since: int
+    mirrored: bool = False
 
     @classmethod
     def load(cls, path: Path, prior: P, named: Named, read: Callable[[Path, StackSpec], P]) -> "Expert[P]":
@@ -71,8 +77,13 @@ class Expert(Generic[P]):
         fits = (expert.schedule, expert.size, expert.noise_levels) == (prior.schedule, prior.size, "per-modality")
         if not (fits and named.since < prior.schedule.length):
             raise InputError(f"{path}: the expert {named.weights} has another schedule, size or kind of noise levels.")
-        return cls(expert, named.weights, named.since)
+        return cls(expert, named.weights, named.since, named.mirrored)
 
     def answers(self, t: Times) -> bool:
         """Whether it is asked: some modality is at a level below `since`, and another one at `since` or above."""
         return isinstance(t, Sequence) and min(t) < self.since <= max(t)
+
+    def predict(self, x: Tensor, t: Times) -> Tensor:
+        """Return the clamped clean estimate, see `a2a.prior.denoiser.Denoiser.predict`."""
+        answer = self.prior.predict(x, t)
+        return (answer + self.prior.predict(x.flip(-1), t).flip(-1)) / 2 if self.mirrored else answer

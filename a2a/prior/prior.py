@@ -119,6 +119,8 @@ class Prior:
             raise InputError(f"linear: it is of {tuple(self.linear.mean.shape)}, but the prior is for {self._shape}.")
         if self.calibration is not None:
             self.calibration.check(self._shape, self.predicts)
+        if self.expert is not None and self.expert.mirrored and isinstance(self.expert.prior.network, PlainUNet):
+            raise InputError("expert: a plain network, which looks at parts of slices, is not asked of mirror images.")
 
     def __repr__(self) -> str:
         name, parameters = self.card.get("config", {}).get("name"), sum(p.numel() for p in self.network.parameters())
@@ -143,7 +145,7 @@ class Prior:
         """The same of both networks, where an `expert` answers in part."""
         if self.expert is None:
             return self.digest
-        both = f"{self.digest}\n{self.expert.prior.digest}\n{self.expert.since}"
+        both = f"{self.digest}\n{self.expert.prior.digest}\n{self.expert.since}" + "\nmirrored" * self.expert.mirrored
         return hashlib.sha256(both.encode()).hexdigest()
 
     def to(self, device: torch.device | str) -> "Prior":
@@ -261,8 +263,9 @@ class Prior:
         if x.shape[1:] != self._shape:
             raise InputError(f"Stacks are {tuple(x.shape[1:])}, but the prior is for {self._shape}.")
         if self.expert is not None and self.expert.answers(t):
-            expert = self.expert.prior
-            return (expert if expert.bf16 == self.bf16 else replace(expert, bf16=self.bf16)).predict(x, t)
+            own = self.expert.prior
+            same = own if own.bf16 == self.bf16 else replace(own, bf16=self.bf16)
+            return replace(self.expert, prior=same).predict(x, t)
         if self.absent:
             last = self.schedule.length - 1
             levels = t if isinstance(t, Sequence) else [int(t)] * len(self.spec)
@@ -314,6 +317,11 @@ class Prior:
         tensors |= self.linear.tensors() if self.linear else {}
         tensors |= self.calibration.tensors() if self.calibration else {}
         write_atomically(path, lambda p: p.write_bytes(to_bytes(tensors)))
+        expert = self.expert and {
+            "weights": self.expert.name,
+            "since": self.expert.since,
+            "mirrored": self.expert.mirrored,
+        }
         description = {
             "network": dataclasses.asdict(self.network.config),
             "schedule": dataclasses.asdict(self.schedule),
@@ -323,7 +331,7 @@ class Prior:
             "calibration": self.calibration and {"times": self.calibration.times},
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "card": self.card,
-        } | ({"expert": {"weights": self.expert.name, "since": self.expert.since}} if self.expert else {})
+        } | ({"expert": expert} if expert else {})
         write_json(path.with_suffix(".json"), description)
 
     @classmethod

@@ -63,6 +63,24 @@ def test_a_sampler_asks_it_only_where_clean_modalities_are_told_as_they_are(prio
         assert (told == untold) == same
 
 
+def test_an_expert_that_is_asked_of_mirror_images_says_the_same_of_them_mirrored(prior):
+    once, x = prior.expert.prior, torch.randn(3, 2, SIDE, SIDE)
+    twice = replace(prior, expert=replace(prior.expert, mirrored=True))
+    answer = twice.predict(x, [0, 999])
+    torch.testing.assert_close(answer, (once.predict(x, [0, 999]) + once.predict(x.flip(-1), [0, 999]).flip(-1)) / 2)
+    torch.testing.assert_close(twice.predict(x.flip(-1), [0, 999]), answer.flip(-1))
+    assert not torch.allclose(prior.predict(x.flip(-1), [0, 999]), prior.predict(x, [0, 999]).flip(-1), atol=1e-3)
+    assert twice.digest_with_expert != prior.digest_with_expert and twice.digest == prior.digest
+
+
+def test_a_plain_network_is_not_asked_of_mirror_images(prior):
+    linear = LinearEstimate(torch.full((2, 1, 1), 0.3), torch.eye(2)[:, :, None, None])
+    network = PlainUNet(PlainConfig(2, widths=(4, 4)))
+    plain = Prior(network, NoiseSchedule(), SPEC, SIDE, predicts="clean", linear=linear)
+    with pytest.raises(InputError, match="a plain network, which looks at parts of slices"):
+        replace(prior, expert=Expert(plain, "plain", 500, mirrored=True))
+
+
 def test_an_expert_looks_where_its_prior_is_told_to_look(prior):
     linear = LinearEstimate(torch.full((2, 1, 1), 0.3), torch.eye(2)[:, :, None, None])
     network = PlainUNet(PlainConfig(2, widths=(4, 4), adjacent=True))
@@ -74,7 +92,9 @@ def test_an_expert_looks_where_its_prior_is_told_to_look(prior):
     assert told.window is None and told.adjacent is None  # its own network is no plain one
 
 
-def test_both_files_are_read_again(prior, tmp_path):
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_both_files_are_read_again(prior, tmp_path, mirrored):
+    prior = replace(prior, expert=replace(prior.expert, mirrored=mirrored))
     prior.expert.prior.save(tmp_path / "expert.safetensors")
     prior.save(tmp_path / "prior.safetensors")
     found = Prior.load(tmp_path / "prior.safetensors")
@@ -89,6 +109,7 @@ def test_both_files_are_read_again(prior, tmp_path):
         ({"weights": "prior", "since": 500}, "names prior as expert, which has one itself"),
         ({"weights": "expert", "since": 1000}, "another schedule, size or kind of noise levels"),
         ({"weights": "expert", "since": 0}, "field expert.since"),
+        ({"weights": "expert", "since": 500, "mirrored": "left"}, "field expert.mirrored"),
         ({"weights": "../expert", "since": 500}, "field expert.weights"),
         ({"weights": "gone", "since": 500}, "gone.safetensors: no such file"),
     ],

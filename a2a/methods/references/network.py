@@ -69,7 +69,10 @@ class NetworkRegressionObjective(Objective):
 @method
 @dataclass(frozen=True, eq=False)
 class NetworkRegression(Synthesis[NetworkRegressionConfig]):
-    """The conditional mean of missing modalities, by one network for all scenarios."""
+    """The conditional mean of missing modalities, by one network for all scenarios.
+
+    It is asked of slices and of their mirror images, as the expert of a prior is (`a2a.prior.expert.Expert`).
+    """
 
     name: ClassVar[str] = "network-regression"
     fill: ClassVar[float] = _EMPTY
@@ -82,9 +85,10 @@ class NetworkRegression(Synthesis[NetworkRegressionConfig]):
         return UNet(UNetConfig(len(spec), **config.network.model_dump(), stacks=2))
 
     def fill_in(self, images: Tensor, given: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Complete rows that may have different modalities given."""
+        """Complete rows that may have different modalities given: the mean of what it says of them and mirrored."""
         entered = shown(images, given)
-        return torch.where(given[:, :, None, None], images, to_image(self.network(entered, _no_time(entered))))
+        once, mirrored = (self.network(each, _no_time(each)) for each in (entered, entered.flip(-1)))
+        return torch.where(given[:, :, None, None], images, to_image((once + mirrored.flip(-1)) / 2))
 
 
 def shown(images: Tensor, given: Tensor) -> Tensor:
