@@ -77,8 +77,10 @@ def export_onnx(prior: Prior, path: Path | str, half: bool = False) -> None:
     Raises
     ------
     InputError
-        If the extra ``[onnx]`` is not installed.
+        If the extra ``[onnx]`` is not installed, or the prior learned several data sets.
     """
+    if prior.datasets:
+        raise InputError("engine: a prior that learned several data sets is not exported; take the engine torch.")
     onnx = _package("onnx")
     _package("onnxscript")
     n, size, network = len(prior.spec), prior.size, prior.network.cpu().eval()
@@ -230,13 +232,17 @@ class OnnxPrior:
             raise InputError(f"{self.path}: ONNX Runtime cannot read it ({fault}); export it again.") from None
 
     def _error(self) -> float:
-        """Largest difference of the two clean estimates of noise and of grey, at four times."""
+        """Largest difference of the two clean estimates of noise and of a diffused ramp, at four times."""
         n, size = len(self.prior.spec), self.prior.size
-        noise = torch.randn((n, size, size), generator=torch.Generator().manual_seed(0))
-        x = torch.stack([noise, torch.zeros_like(noise)])
+        noise = torch.randn((1, n, size, size), generator=torch.Generator().manual_seed(0))
+        ramp = torch.linspace(-1, 1, size).expand_as(noise)  # nothing flat: normalisation divides by its spread
         times = [round(share * (self.prior.schedule.length - 1)) for share in _CHECKED_AT]
+        found = []
         with torch.no_grad():
-            return max(float((self.predict(x, t) - self.prior.predict(x, t)).abs().max()) for t in times)
+            for t in times:
+                x = torch.cat([noise, self.schedule.diffuse(ramp, torch.tensor([t]), noise)])
+                found.append(float((self.predict(x, t) - self.prior.predict(x, t)).abs().max()))
+        return max(found)
 
     @property
     def spec(self) -> StackSpec:

@@ -250,6 +250,7 @@ def complete_for_ever(out: Path, files: dict, prior: Prior) -> None:
         complete_patient(out, acquired, fast(prior), samples=1, seed=seed, overwrite=True)
 
 
+@pytest.mark.long
 def test_a_completion_killed_at_any_moment_leaves_the_old_or_the_new_and_the_next_start_sweeps(
     patient, tiny_prior, tmp_path
 ):

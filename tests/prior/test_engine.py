@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from a2a.common.errors import InputError
+from a2a.common.paths import repository
 from a2a.common.rng import spawn
 from a2a.forward.adjacent import Adjacent
 from a2a.forward.observation import Observation
@@ -56,6 +57,18 @@ def test_a_prior_of_the_noise_is_exported_too(tmp_path):
     prior = made("noise", 1)
     export_onnx(prior, tmp_path / "prior.onnx")
     OnnxPrior(prior, tmp_path / "prior.onnx")  # compares the estimates of the two
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["phantom-any2all-64", "phantom-brats-64", "open-ms-1mm"])
+def test_shipped_priors_are_exported(name):
+    OnnxPrior.of(Prior.load(repository("weights", f"{name}.safetensors")))  # compares the estimates of the two
+
+
+def test_a_prior_of_several_data_sets_is_refused(tmp_path):
+    prior = Prior.load(repository("weights", "four-hospitals-64.safetensors")).told("brats")
+    with pytest.raises(InputError, match="several data sets is not exported"):
+        export_onnx(prior, tmp_path / "prior.onnx")
 
 
 @pytest.mark.parametrize("looks", [False, True])

@@ -122,6 +122,7 @@ def test_random_kills_of_several_workers_leave_neither_orphans_nor_other_bytes(
     assert os.listdir(out.parent) == ["store"]
 
 
+@pytest.mark.long
 def test_runs_on_the_same_store_wait_for_the_first_and_take_what_it_made(
     five: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_damaged_part_is_made_again(five: tuple[Path, Path], tmp_path: Path) -
     assert _files(out) == _files(tmp_path / "straight")
 
 
+@pytest.mark.long
 def test_two_runs_at_once_make_one_good_store(five: tuple[Path, Path], tmp_path: Path) -> None:
     card, root = five
     out = tmp_path / "store"
@@ -243,6 +245,7 @@ def _unprivileged(folder: Path) -> Iterator[None]:
         folder.chmod(0o755)
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_is_a_sentence_and_what_was_done_is_kept(five: tuple[Path, Path], tmp_path: Path) -> None:
     card, root = five
     out = tmp_path / "store"

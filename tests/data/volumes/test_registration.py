@@ -190,6 +190,7 @@ def _shift(planes: int) -> np.ndarray:
     return found
 
 
+@pytest.mark.long
 @needs_antspy
 def test_moved_series_go_through_prepare_and_are_shown(phantom: Path, tmp_path: Path, write_scan: Callable) -> None:
     content = yaml.safe_load(find_card("open-ms-longitudinal").read_text(encoding="utf-8"))
