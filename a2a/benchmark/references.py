@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from a2a.forward.observation import Observation
 from a2a.forward.scenario import Scenario
 from a2a.forward.stack import StackSpec
 from a2a.methods.references.config import ReferencesConfig, ScenarioTargets
+from a2a.methods.references.network import NetworkRegression
 from a2a.methods.references.reconstruction import tikhonov_sense, tune_lambda, zero_filled
 from a2a.methods.references.regression import BoostedTrees, LinearRegression, TreesConfig
 from a2a.methods.tissues import Tissues
@@ -36,7 +38,7 @@ _CHUNK = 256
 def reference_table(
     config: ReferencesConfig, trees: TreesConfig, train: SliceStore, tests: Sequence[SliceStore]
 ) -> pd.DataFrame:
-    """Fit the references on one store and measure them on the test splits of others.
+    """Fit the references on one store and measure them on the test splits of others; see also `network_table`.
 
     Parameters
     ----------
@@ -64,6 +66,44 @@ def reference_table(
     return pd.concat(blocks, ignore_index=True).assign(job=_key(config, trees, train, tests))
 
 
+def network_table(config: ReferencesConfig, network: NetworkRegression, tests: Sequence[SliceStore]) -> pd.DataFrame:
+    """Measure plain regression by a U-Net, which was trained before, where the other regressions are fitted on images.
+
+    Parameters
+    ----------
+    config
+        Scenarios; those with k-space are left out.
+    network
+        The U-Net.
+    tests
+        Stores of its modalities and size.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `a2a.benchmark.table.SCHEMA`; none if there is no such scenario.
+    """
+    tables = []
+    for block, store in product(config.scenarios, tests):
+        if "measured" in Scenario.parse(block.given, store.spec).kinds or not block.regressions:
+            continue
+        split = store.split("test")
+        images = torch.from_numpy(np.float32(split.images[split.thinned(block.every)]))
+        targets = [store.spec.index(name) for name in block.targets]
+        completed = network.complete(Observation.simulate(images, block.given, store.spec)).samples[0][:, targets]
+        own = {"method": network.name, "settings": "", "weights": network.digest[:16]}
+        tables.append(_measured(completed, block, config, store).assign(**own))
+    if not tables:
+        return pd.DataFrame()
+    return pd.concat(tables, ignore_index=True).assign(job=_network_key(config, network, tests))
+
+
+def _network_key(config: ReferencesConfig, network: NetworkRegression, tests: Sequence[SliceStore]) -> str:
+    """Hash of everything that decides the rows of the U-Net."""
+    said = config.model_dump_json(include={"scenarios", "learned"})
+    return hashlib.sha256("\n".join([said, network.digest, *map(split_digest, tests)]).encode()).hexdigest()[:16]
+
+
 def _check(config: ReferencesConfig, train: SliceStore, tests: Sequence[SliceStore]) -> None:
     """Refuse stores that do not go together, and unknown names."""
     for store in tests:
@@ -88,8 +128,11 @@ def write_references(
     train: SliceStore,
     tests: Sequence[SliceStore],
     overwrite: bool = False,
+    network: NetworkRegression | None = None,
 ) -> pd.DataFrame:
     """Write the rows of `reference_table`, scenario by scenario; those that `out` or a killed run holds are kept.
+
+    So are those of a U-Net, unless another one is given.
 
     Parameters
     ----------
@@ -105,17 +148,31 @@ def write_references(
         Stores whose test splits are predicted.
     overwrite
         Whether rows of `out` that are of none of the scenarios go; else they are a reason to refuse.
+    network
+        A trained U-Net, to be measured, too.
     """
     _check(config, train, tests)
     single = [config.model_copy(update={"scenarios": (block,)}) for block in config.scenarios]
     blocks = {_key(one, trees, train, tests): one for one in single}
-    with PartialResults(out, blocks, overwrite) as partial:
+    former = _of_a_network(out, tests) if network is None else {}
+    with PartialResults(out, [*blocks, *former], overwrite) as partial:
         done = partial.done()
         for key in progress([key for key in blocks if key not in done], "scenarios"):
             done[key] = reference_table(blocks[key], trees, train, tests)
             partial.add(key, done[key])
-        partial.join(pd.concat([done[key] for key in blocks]))
+        last = [network_table(config, network, tests)] if network is not None else former.values()
+        partial.join(pd.concat([*(done[key] for key in blocks), *last]))
     return read_table(out)
+
+
+def _of_a_network(out: Path, tests: Sequence[SliceStore]) -> dict[str, pd.DataFrame]:
+    """The rows of a U-Net that a table of these stores holds, by job."""
+    if not out.is_file():
+        return {}
+    table = read_table(out)
+    same = table["store"].isin(list(map(split_digest, tests)))
+    rows = table[same & (table["method"] == NetworkRegression.name)]
+    return {str(job): part for job, part in rows.groupby("job", sort=False)}
 
 
 def _block(
@@ -128,7 +185,6 @@ def _block(
     targets = [spec.index(name) for name in block.targets]
     lam = _tuned(block.given, config, train)
     predict = _fitted(block, config, trees, train, lam) if block.regressions else None
-    learned = Tissues.load(located(config.learned)) if config.learned else None
     tables = []
     for store in tests:
         split = store.split("test")
@@ -139,21 +195,30 @@ def _block(
         if lam is not None:
             reconstructed = _reconstructions(split, block.given, spec, config, lam, targets)
             results |= {method: images[rows] for method, images in reconstructed.items()}
-        truth = torch.from_numpy(np.float32(split.images[rows]))
-        lesion = split.labels[rows].any(axis=1) if split.labels.shape[1] else None
-        labels = {"scenario": str(scenario), "slices": len(rows), "precision": "float32"}
-        labels |= origin(config.name, config.seed, store)
         for method, completed in results.items():
             own = {
                 "method": method,
                 "settings": f"lambda {lam:.3g}" if method == "tikhonov-sense" else "",
                 "weights": None if method == "zero-filled" else train.manifest["sha256"]["train.npy"][:16],
             }
-            made = truth.clone()
-            made[:, targets] = torch.as_tensor(completed, dtype=torch.float32)
-            found = measured(truth, made, split.subjects[rows], spec, block.targets, lesion=lesion, learned=learned)
-            tables.append(found.assign(**own, **labels))
+            tables.append(_measured(torch.as_tensor(completed), block, config, store).assign(**own))
     return pd.concat(tables)
+
+
+def _measured(
+    completed: torch.Tensor, block: ScenarioTargets, config: ReferencesConfig, store: SliceStore
+) -> pd.DataFrame:
+    """Return the metrics of completed targets `(N, targets, H, W)`, and what is known of all references."""
+    split = store.split("test")
+    rows = split.thinned(block.every)
+    truth = torch.from_numpy(np.float32(split.images[rows]))
+    lesion = split.labels[rows].any(axis=1) if split.labels.shape[1] else None
+    learned = Tissues.load(located(config.learned)) if config.learned else None
+    labels = {"scenario": str(Scenario.parse(block.given, store.spec)), "slices": len(rows), "precision": "float32"}
+    made = truth.clone()
+    made[:, [store.spec.index(name) for name in block.targets]] = completed.float()
+    found = measured(truth, made, split.subjects[rows], store.spec, block.targets, lesion=lesion, learned=learned)
+    return found.assign(**labels, **origin(config.name, config.seed, store))
 
 
 def _fitted(
@@ -217,6 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--train", type=Path, required=True, help="slice store with train and val splits")
     parser.add_argument("--test", type=Path, action="append", help="slice store to measure on; may be repeated")
     parser.add_argument("--profile", default="full", help="size of the trees")
+    parser.add_argument("--network", type=Path, help="a trained regression U-Net to measure, too (.safetensors)")
     parser.add_argument("--out", type=Path, default=Path("runs", "bench"), help="folder for the table")
     parser.add_argument("--overwrite", action="store_true", help="drop rows of other scenarios, stores or settings")
     options = parser.parse_args(arguments)
@@ -226,7 +292,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train = SliceStore.open(options.train)
     tests = [SliceStore.open(path) for path in options.test or [options.train]]
     out = options.out / f"{options.config.stem}.parquet"
-    table = write_references(out, config, config.profiles[options.profile], train, tests, options.overwrite)
+    network = NetworkRegression.load(options.network, train.spec) if options.network else None
+    table = write_references(out, config, config.profiles[options.profile], train, tests, options.overwrite, network)
     labels = ["dataset", "scenario", "modality", "method", "subject", "metric", "value"]
     psnr = table.loc[table["metric"] == "psnr", labels]
     print(summary(psnr).drop(columns=["metric", "identical"]).round(2).to_string(index=False))

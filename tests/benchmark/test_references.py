@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from a2a.benchmark import read_table, tables
 from a2a.benchmark.references import ReferencesConfig, main
@@ -13,8 +14,11 @@ from a2a.common.paths import repository
 from a2a.data.store.read import SliceStore
 from a2a.data.store.write import StoreWriter
 from a2a.evaluation.metrics import METRICS, psnr
+from a2a.forward.observation import Observation
 from a2a.forward.stack import StackSpec
+from a2a.methods.references.network import NetworkRegression, NetworkRegressionConfig
 from a2a.methods.references.regression import LinearRegression
+from a2a.training.config import NetworkSize
 
 SPEC = StackSpec.of("T1", "T2")
 EXPERIMENT = """
@@ -27,8 +31,8 @@ profiles: {smoke: {pixels: 1000, iterations: 5}}
 """
 
 
-def write_store(path: Path, spec: StackSpec = SPEC) -> Path:
-    rng = np.random.default_rng(0)
+def write_store(path: Path, spec: StackSpec = SPEC, seed: int = 0) -> Path:
+    rng = np.random.default_rng(seed)
     with StoreWriter(path, spec, 16) as writer:
         for split, subjects in (("train", "abcd"), ("val", "e"), ("test", "fg")):
             for subject in subjects:
@@ -79,6 +83,38 @@ def test_rows_say_where_they_come_from(folder):
     assert set(table["store"]) == {sums["test.npy"][:16]} and set(table["experiment"]) == {"tiny"}
     assert set(table["weights"].dropna()) == {sums["train.npy"][:16]} and table["commit"].notna().all()
     assert table["weights"].isna().equals(table["method"] == "zero-filled")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    size = NetworkSize(width=8, multipliers=(1, 2), attention=())
+    config = NetworkRegressionConfig(name="net", data="tiny", network=size, steps=1)
+    path = tmp_path_factory.mktemp("network") / "method.safetensors"
+    NetworkRegression(NetworkRegression.build(config, SPEC, 16), config, SPEC, 16, {}).save(path)
+    return path
+
+
+def test_a_trained_network_has_rows_too_which_stay(folder, network, tmp_path):
+    same = ["--train", str(folder / "store"), "--profile", "smoke", "--out", str(tmp_path)]
+    (tmp_path / "references.parquet").write_bytes((folder / "references.parquet").read_bytes())
+    main([str(folder / "references.yaml"), *same, "--network", str(network)])
+    table = read_table(tmp_path / "references.parquet")
+    rows = table[table.method == "network-regression"]
+    assert set(rows.scenario) == {"T1"} and set(rows[rows.metric == "psnr"].subject) == {"f", "g"}
+    test = SliceStore.open(folder / "store").split("test").images
+    answer = NetworkRegression.load(network, SPEC).complete(
+        Observation.build(SPEC, {"T1": torch.from_numpy(np.float32(test[3:, 0]))}, {})
+    )
+    expected = psnr(test[3:, 1].astype(float), answer.samples[0][:, 1].double().numpy()).mean()
+    row = rows.query("subject == 'g' and metric == 'psnr_slice'")
+    assert row["value"].item() == pytest.approx(expected, rel=1e-5)
+    main([str(folder / "references.yaml"), *same, "--overwrite"])
+    pd.testing.assert_frame_equal(read_table(tmp_path / "references.parquet"), table)
+    moved = [str(folder / "references.yaml"), *same, "--test", str(write_store(tmp_path / "other", seed=1))]
+    with pytest.raises(InputError, match="rows are of other jobs"):
+        main(moved)
+    main([*moved, "--overwrite"])  # rows of the network on another store are not of this table
+    assert "network-regression" not in set(read_table(tmp_path / "references.parquet").method)
 
 
 @pytest.mark.parametrize(
