@@ -1,6 +1,7 @@
 """What the shipped prior of the phantom knows with one evaluation, of heads that it has not seen."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -70,3 +71,14 @@ def test_with_something_given_it_errs_less_than_a_linear_estimator_at_every_time
         straight = to_image(linear(x, *prior.schedule.coefficients(times, x))[0])
         errors = [(each - stacks)[:, asked].square().mean() for each in (to_image(prior.predict(x, times)), straight)]
         assert errors[0] < errors[1], t
+
+
+def test_committed_answers_are_at_or_above_regression_and_near_the_mean_of_samples():
+    table = pd.read_csv(repository("results", "one-evaluation.csv"), keep_default_na=False)
+    rows = table[(table.split == "test") & table.prior.isin(["", "phantom-any2all-64"])]
+    methods = rows.pivot(index="modality", columns="method", values="psnr")
+    one = methods["1 evaluation"]
+    assert set(one.index) == {"CT", "PET", "T2FLAIR"}
+    assert (one >= methods["boosted trees"]).all() and (one >= methods["network-regression"]).all()
+    assert (one >= methods["mean of 16 samples"] - 0.3).all()
+    assert ((one - methods["1 evaluation, mean of 4 noises"]).abs() <= 0.1).all()
