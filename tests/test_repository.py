@@ -22,7 +22,7 @@ from a2a.common.paths import repository
 ROOT = repository()
 SOURCES = sorted((ROOT / "a2a").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-ROUND = "2026-11-29T21:10"
+ROUND = "2026-11-30T04:50"
 LOCKED = {"test", "book", "fid", "kspace", "onnx", "png", "segment"}  # extras in requirements.txt
 UNLOCKED = {"bench", "register", "workflow"}  # and those outside
 MODULES = pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
