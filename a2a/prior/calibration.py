@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from a2a.common.errors import InputError
+from a2a.common.units import to_model
+from a2a.prior.principal import PrincipalEstimate
 
 PREFIX = "calibration."
+_TABLES = ("error", "gain", "mean", "components", "variances")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +30,13 @@ class Calibration:
         Covariance of the error of the clean estimate between modalities in each frequency band, `(times, K, n, n)` in
         squared image units; see `a2a.prior.frequency_bands`.
     gain
-        Shrinkage of the clean estimate towards `mean`, `(times, n)` in [0, 1]; None where there is no mean.
+        Shrinkage of the clean estimate towards that of a Gaussian, `(times, n)` in [0, 1]; None where there is none.
     mean
-        Mean of the training stacks, `(n, H, W)` in image units, for a network that predicts noise; else None.
+        Mean of this Gaussian, that of the training stacks, `(n, H, W)` in image units.
+    components
+        Principal components of the training stacks, orthonormal, `(K, n, H, W)`; None where the Gaussian is its mean.
+    variances
+        Variances along them, `(K,)` in squared image units.
 
     Raises
     ------
@@ -41,23 +48,50 @@ class Calibration:
     error: Tensor
     gain: Tensor | None = None
     mean: Tensor | None = None
+    components: Tensor | None = None
+    variances: Tensor | None = None
 
     def __post_init__(self) -> None:
         if any(a >= b for a, b in pairwise(self.times)):
             raise InputError("calibration: its times must increase.")
         if (self.mean is None) != (self.gain is None):
             raise InputError("calibration: it has a gain and a mean, or neither.")
+        if (self.components is None) != (self.variances is None) or (self.components is not None and self.mean is None):
+            raise InputError("calibration: components come with their variances and with a mean.")
         rows, n = len(self.times), self.error.shape[-1]
         fits = self.error.ndim == 4 and self.error.shape[::2] == (rows, n)
         if self.gain is not None and self.mean is not None:
             fits = fits and self.gain.shape == (rows, n) and len(self.mean) == n
-        tables = [table for table in (self.error, self.gain, self.mean) if table is not None]
+        if self.components is not None and self.variances is not None and self.mean is not None:
+            fits = fits and self.components.shape[1:] == self.mean.shape and bool((self.variances > 0).all())
+            fits = fits and self.variances.shape == self.components.shape[:1]
+        tables = [getattr(self, name) for name in _TABLES if getattr(self, name) is not None]
         if not (fits and all(bool(table.isfinite().all()) for table in tables)):
             raise InputError(f"calibration: its tables must be finite, a row for each of the {rows} times.")
 
     def __repr__(self) -> str:
         bands, modalities = self.error.shape[1:3]
         return f"Calibration(times={len(self.times)}, {bands=}, {modalities=}, shrinks={self.gain is not None})"
+
+    def gaussian(self, like: Tensor) -> PrincipalEstimate:
+        """Return the estimate that clean estimates are shrunk towards, model range.
+
+        Parameters
+        ----------
+        like
+            Gives dtype and device.
+        """
+        assert self.mean is not None
+        none = self.mean.new_zeros(0, *self.mean.shape)
+        components = none if self.components is None else self.components
+        variances = none.new_zeros(0) if self.variances is None else 4 * self.variances
+        return PrincipalEstimate(*(each.to(like) for each in (to_model(self.mean), components, variances)))
+
+    def gaussian_tensors(self) -> dict[str, Tensor]:
+        """Return what changes clean estimates of a prior that has components: all tables but that of errors."""
+        if self.components is None:
+            return {}
+        return {name: table for name, table in self.tensors().items() if name != f"{PREFIX}error"}
 
     def check(self, shape: tuple[int, int, int], predicts: str) -> None:
         """Refuse what does not belong to a prior of stacks `(n, H, W)` that predicts this.
@@ -67,15 +101,15 @@ class Calibration:
         InputError
             If the tables are of other stacks, or a mean belongs to estimates that are not shrunk.
         """
-        if predicts != "noise" and self.mean is not None:
-            raise InputError(f"calibration: estimates from a {predicts} are not shrunk; it has no mean and no gain.")
+        if predicts != "noise" and self.mean is not None and self.components is None:
+            raise InputError(f"calibration: estimates from a {predicts} are not shrunk towards a mean alone.")
         found = self.error.shape[-1:] if self.mean is None else self.mean.shape
         if tuple(found) != shape[: len(found)]:
             raise InputError(f"calibration: it is of {tuple(found)}, but the prior is for {shape}.")
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tables by the names that they have beside the weights."""
-        tables = {"error": self.error, "gain": self.gain, "mean": self.mean}
+        tables = {name: getattr(self, name) for name in _TABLES}
         return {f"{PREFIX}{name}": table.contiguous() for name, table in tables.items() if table is not None}
 
     @classmethod
@@ -88,9 +122,10 @@ class Calibration:
             If there is no table of errors, or the tables do not fit the times.
         """
         found = {name.removeprefix(PREFIX): tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
-        if "error" not in found or not set(found) <= {"error", "gain", "mean"}:
+        if "error" not in found or not set(found) <= set(_TABLES):
             raise InputError("calibration: its table of errors is not among the tensors.")
-        return cls(times, **{name: table if name == "mean" else table.double() for name, table in found.items()})
+        exact = {name: found[name].double() for name in ("error", "gain") if name in found}
+        return cls(times, **found | exact)
 
 
 def at_all_times(times: tuple[int, ...], rows: Tensor, length: int) -> Tensor:

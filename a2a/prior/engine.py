@@ -310,7 +310,7 @@ class OnnxPrior:
         if self.prior.window is not None:
             part, x0 = x0, np.zeros(x.shape, np.float32)
             x0[:, :, rows, columns] = part
-        return self.prior.shrunk(torch.from_numpy(x0), t)
+        return self.prior.shrunk(torch.from_numpy(x0), x, t)
 
     @cached_property
     def _places(self) -> np.ndarray:

@@ -167,6 +167,10 @@ class PriorConfig(TrainConfig):
     last
         Of the slices that show given modalities, the share whose others are shown at the last time, as nothing but
         noise: there one evaluation is the whole answer.
+    components
+        Principal components of the training slices; towards what a Gaussian with them says of a noisy stack the clean
+        estimates are shrunk at the end, see `a2a.training.validation.calibrated`. 0: no network needs it but at the
+        noisiest times.
     checkpointing
         Compute activations again instead of keeping them, see `a2a.networks.unet.UNet`: slower, in less memory.
     """
@@ -189,6 +193,7 @@ class PriorConfig(TrainConfig):
     emphasis: float = Field(1.0, ge=1, le=1000)
     adjacent: float = Field(0.0, ge=0, le=1)
     noisy: float = Field(0.0, ge=0, le=1)
+    components: int = Field(0, ge=0, le=1000)
     checkpointing: bool = False
 
     @model_validator(mode="after")

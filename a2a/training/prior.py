@@ -231,7 +231,8 @@ class PriorObjective(Objective):
         if self.store.datasets:
             prior = replace(prior, card=card | {"datasets": seen_modalities(self.store)})
             return calibrated_in_part(prior, self.store)
-        return calibrated(prior, self.store.split("train").images, self.store.split("val").images)
+        splits = (self.store.split(name).images for name in ("train", "val"))
+        return calibrated(prior, *splits, self.config.components)
 
     def _times(self, available: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw the times of a slice, and which modalities are asked for; of what it lacks the last one, and not."""

@@ -13,10 +13,12 @@ from a2a.common.units import to_image, to_model
 from a2a.prior.calibration import Calibration
 from a2a.prior.denoiser import Denoiser
 from a2a.prior.frequency_bands import band_covariance
+from a2a.prior.principal import PrincipalEstimate
 from a2a.prior.prior import Prior
 from a2a.prior.target import Target
 
 SLICES, BATCH = 48, 16
+DRAWS = 6  # of noise, where a gain is measured: a few numbers of each slice decide it at the noisiest times
 
 
 def chosen_rows(count: int) -> np.ndarray:
@@ -62,13 +64,14 @@ def validation_loss(network: nn.Module, images: np.ndarray, target: Target, owne
     return total / len(clean)
 
 
-def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
+def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray, components: int = 0) -> Prior:
     """Measure the errors of a prior's clean estimates and return the prior with them.
 
     Measured on held-out slices is the covariance of the error over time, between modalities in each frequency band of
     spatial frequency: the samplers know from it what an estimate is worth. Where the network predicts noise, so is, for
     each modality, the gain that brings the clean estimate closest to the truth when it is shrunk towards the mean
-    training stack. Other estimates need none, and shrinking them would make samples alike.
+    training stack, or with components towards the linear estimate of a Gaussian that has them. Other estimates are
+    shrunk towards the latter only: towards the mean they would make samples alike.
 
     Parameters
     ----------
@@ -76,17 +79,27 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray) -> Prior:
         A freshly trained prior.
     train, held_out
         Slices `(N, n, H, W)` in [0, 1].
+    components
+        Principal components of the training slices that clean estimates are shrunk towards; 0 for none.
     """
     times = calibration_times(prior.schedule.length)
     raw = replace(prior, calibration=None)
-    if prior.predicts != "noise":
+    if prior.predicts != "noise" and not components:
         return replace(prior, calibration=Calibration(times, denoising_error(raw, held_out, times)))
     mean = torch.from_numpy(np.mean(train, axis=0, dtype=np.float64).astype(np.float32))
-    gains, errors = [], []
-    for x0, truth in _estimates(raw, held_out, times):
-        gains.append(_gain(x0 - mean, truth - mean))
-        errors.append(_error(torch.lerp(mean.double(), x0, gains[-1][:, None, None]), truth))
-    return replace(prior, calibration=Calibration(times, torch.stack(errors), torch.stack(gains), mean))
+    known: dict[str, torch.Tensor] = {"mean": mean}
+    if components:
+        found = PrincipalEstimate.fit(to_model(torch.from_numpy(np.asarray(train, np.float32))), components)
+        known = {"mean": to_image(found.mean), "components": found.components, "variances": found.variances / 4}
+    n = len(mean)
+    blank = Calibration(times, torch.zeros(len(times), 1, n, n), torch.ones(len(times), n), **known)
+    gaussian, gains, errors = blank.gaussian(mean.double()), [], []
+    for t, x, x0, truth in _estimates(raw, held_out, times, DRAWS if components else 1):
+        abar = prior.schedule.abar(t)
+        centre = to_image(prior.clamp(gaussian(x.double(), abar**0.5, (1 - abar) ** 0.5)))
+        gains.append(_gain(x0 - centre, truth - centre))
+        errors.append(_error(torch.lerp(centre, x0, gains[-1][:, None, None]), truth))
+    return replace(prior, calibration=replace(blank, error=torch.stack(errors), gain=torch.stack(gains)))
 
 
 def calibration_times(length: int) -> tuple[int, ...]:
@@ -112,7 +125,7 @@ def denoising_error(prior: Denoiser, images: np.ndarray, times: Sequence[int]) -
     Tensor
         The covariance between modalities in each frequency band at each time, `(times, K, n, n)`, squared image units.
     """
-    return torch.stack([_error(x0, truth) for x0, truth in _estimates(prior, images, times)])
+    return torch.stack([_error(x0, truth) for *_, x0, truth in _estimates(prior, images, times)])
 
 
 def _error(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -127,12 +140,12 @@ def _gain(estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _estimates(
-    prior: Denoiser, images: np.ndarray, times: Sequence[int]
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Denoise the chosen slices at each time: clean estimates and truth, image units, float64."""
-    truth, like = _chosen(images), prior.like
+    prior: Denoiser, images: np.ndarray, times: Sequence[int], draws: int = 1
+) -> Iterator[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Denoise the chosen slices at each time: the time, noisy stacks, clean estimates and truth in image units."""
+    truth, like = _chosen(images).repeat(draws, 1, 1, 1), prior.like
     noise = randn(truth.shape[1:], spawn(1, len(truth)))
     for t in progress(times, "measuring the clean estimate"):
         noisy = prior.schedule.diffuse(to_model(truth), torch.full((len(truth),), t), noise)
         estimates = [to_image(prior.predict(part.to(like), t)).cpu() for part in noisy.split(BATCH)]
-        yield torch.cat(estimates).double(), truth.double()
+        yield t, noisy, torch.cat(estimates).double(), truth.double()

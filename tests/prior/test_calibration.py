@@ -8,6 +8,7 @@ from a2a.common.errors import InputError
 from a2a.prior.calibration import Calibration, at_all_times
 
 TIMES = (0, 4, 9)
+PARTS, ALONG = torch.rand(3, 2, 8, 8), torch.rand(3) + 0.1
 ERROR, GAIN, MEAN = torch.rand(3, 5, 2, 2).double(), torch.rand(3, 2).double(), torch.rand(2, 8, 8)
 
 
@@ -26,6 +27,11 @@ ERROR, GAIN, MEAN = torch.rand(3, 5, 2, 2).double(), torch.rand(3, 2).double(), 
         ({"gain": GAIN * np.inf}, "must be finite"),
         ({"gain": None}, "a gain and a mean, or neither"),
         ({"mean": None}, "a gain and a mean, or neither"),
+        ({"components": PARTS}, "components come with their variances"),
+        ({"components": PARTS[:, :1], "variances": ALONG}, "a row for each of the 3 times"),
+        ({"components": PARTS, "variances": ALONG[:2]}, "a row for each of the 3 times"),
+        ({"components": PARTS, "variances": -ALONG}, "a row for each of the 3 times"),
+        ({"mean": None, "gain": None, "components": PARTS, "variances": ALONG}, "and with a mean"),
         ({"mean": MEAN[:1]}, "a row for each of the 3 times"),
     ],
 )

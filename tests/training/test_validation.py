@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from a2a.common.rng import spawn
-from a2a.common.units import to_image
+from a2a.common.rng import randn, spawn
+from a2a.common.units import to_image, to_model
 from a2a.forward.stack import StackSpec
 from a2a.networks.warm_start import own_levels
 from a2a.prior.frequency_bands import pixel_variance
@@ -73,6 +73,27 @@ def test_calibration_never_makes_the_error_larger(bare, store):
     raw = torch.stack([pixel_variance(row, bare.size, bare.size) for row in rows])
     error = torch.stack([done.variance(t) for t in done.calibration.times])
     assert (error <= raw + 1e-6).all() and error[-1].max() < 0.5 * raw[-1].max()
+
+
+@pytest.mark.parametrize("predicts", ["noise", "velocity"])
+def test_with_components_it_errs_no_more_than_network_or_gaussian(bare, store, predicts, tmp_path):
+    raw, train, held_out = replace(bare, predicts=predicts), store.split("train").images, store.split("val").images
+    done = calibrated(raw, train, held_out, components=4)
+    known = done.calibration
+    assert known.components.shape == (4, 2, 16, 16) and known.gain.shape == (len(known.times), 2)
+    gaussian, draws = known.gaussian(torch.empty(0)), randn((2, 16, 16), spawn(3, 6 * len(held_out)))
+    clean = to_model(torch.from_numpy(np.float32(held_out))).repeat(6, 1, 1, 1)
+    for t in (400, 800, 950):
+        x = done.schedule.diffuse(clean, torch.full((len(clean),), t), draws)
+        levels = done.schedule.coefficients(t, x)
+        answers = done.predict(x, t), raw.predict(x, t), gaussian(x, *levels)
+        errors = [float((answer - clean).square().mean()) for answer in answers]
+        assert errors[0] <= 1.02 * min(errors[1:]), t
+    done.save(tmp_path / "p.safetensors")
+    again = Prior.load(tmp_path / "p.safetensors")
+    assert (
+        torch.equal(again.predict(x[:2], 950), done.predict(x[:2], 950)) and again.digest == done.digest != raw.digest
+    )
 
 
 def test_what_is_told_a_level_of_each_modality_is_not_shrunk(bare, store):
