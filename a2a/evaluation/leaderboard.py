@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from a2a.common.errors import InputError
-from a2a.evaluation.estimates import distances
+from a2a.evaluation.estimates import OF_SETS, distances
 from a2a.evaluation.metrics import summary
 from a2a.prior.weights import trainings
 
@@ -93,7 +93,8 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row for each group of `GROUP`, best PSNR first within a scenario and modality: ``psnr, psnr_low,
         psnr_high``, the same of ``ssim`` and ``ssim_head`` (mean over subjects with 95 % interval), ``rfd, rfd_low,
-        rfd_high`` (radiomic Fréchet distance of all slices together, see `distances`; NaN where not measured),
+        rfd_high, dfd, dfd_low, dfd_high`` (Fréchet distances of all slices together, see `distances`; NaN where not
+        measured),
         ``seconds`` for each slice, ``evaluations`` of a network and ``rank``.
 
     Raises
@@ -115,8 +116,10 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
             for statistic, suffix in (("mean", ""), ("low", "_low"), ("high", "_high"))
         }
     )
-    distance = distances(single, GROUP)
-    board["rfd"], board["rfd_low"], board["rfd_high"] = distance["mean"], distance["low"], distance["high"]
+    for metric in OF_SETS:
+        distance = distances(single, GROUP, metric)
+        for statistic, suffix in (("mean", ""), ("low", "_low"), ("high", "_high")):
+            board[f"{metric}{suffix}"] = distance[statistic]
     for name in ("seconds", "evaluations"):
         board[name] = single.groupby(GROUP)[name].first() if name in single else np.nan
     board = board.reset_index()
@@ -129,7 +132,7 @@ def leaderboard(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """PSNR, SSIM (of slices and of heads) and rFD of each group of a results table, with 95 % intervals.
+    """PSNR, SSIM (of slices and of heads), rFD and dFD of each group of a results table, with 95 % intervals.
 
     Parameters
     ----------
@@ -140,14 +143,14 @@ def intervals(table: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row for each method with its settings, estimate, scenario, modality and metric, and where there are several
-        for each data set: ``mean, low, high`` and ``subjects``. Of the distance rFD, which subjects have none of,
+        for each data set: ``mean, low, high`` and ``subjects``. Of the distances, which subjects have none of,
         ``mean`` is that of all slices together.
     """
     several = ["dataset"] if table["dataset"].nunique() > 1 else []
     groups = [*several, "scenario", "method", "settings", "evaluations", "estimate", "modality", "metric"]
     means = summary(table.loc[table["metric"].isin(BOARD), [*groups, "subject", "value"]])
-    distance = distances(table, groups[:-1]).reset_index().assign(metric="rfd")
-    together = pd.concat([part for part in (means, distance) if len(part)], ignore_index=True)
+    sets = [distances(table, groups[:-1], metric).reset_index().assign(metric=metric) for metric in OF_SETS]
+    together = pd.concat([part for part in (means, *sets) if len(part)], ignore_index=True)
     return together[[*groups, "mean", "low", "high", "subjects"]].sort_values(groups[:-1], kind="stable")
 
 

@@ -107,9 +107,11 @@ class Calibration:
         if tuple(found) != shape[: len(found)]:
             raise InputError(f"calibration: it is of {tuple(found)}, but the prior is for {shape}.")
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the tables by the names that they have beside the weights."""
+    def tensors(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """Return the tables by the names that they have beside the weights, components like weights."""
         tables = {name: getattr(self, name) for name in _TABLES}
+        if self.components is not None:
+            tables["components"] = self.components.to(dtype)
         return {f"{PREFIX}{name}": table.contiguous() for name, table in tables.items() if table is not None}
 
     @classmethod
@@ -124,8 +126,8 @@ class Calibration:
         found = {name.removeprefix(PREFIX): tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
         if "error" not in found or not set(found) <= set(_TABLES):
             raise InputError("calibration: its table of errors is not among the tensors.")
-        exact = {name: found[name].double() for name in ("error", "gain") if name in found}
-        return cls(times, **found | exact)
+        formats = {"error": torch.float64, "gain": torch.float64}
+        return cls(times, **{name: table.to(formats.get(name, torch.float32)) for name, table in found.items()})
 
 
 def at_all_times(times: tuple[int, ...], rows: Tensor, length: int) -> Tensor:

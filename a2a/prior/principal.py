@@ -1,7 +1,7 @@
 r"""The best linear estimate of whole noisy stacks, from the principal components of clean ones.
 
-Where a stack is nearly nothing but noise, it says more than most networks learn there. Explained in the chapter "The
-diffusion prior".
+Where a stack is nearly nothing but noise, it says more than most networks learn there. Explained in the chapter
+"Unconditional samples".
 """
 
 from dataclasses import dataclass

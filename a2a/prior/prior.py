@@ -329,7 +329,7 @@ class Prior:
         path = Path(path)
         tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in self.network.state_dict().items()}
         tensors |= self.linear.tensors() if self.linear else {}
-        tensors |= self.calibration.tensors() if self.calibration else {}
+        tensors |= self.calibration.tensors(dtype) if self.calibration else {}
         write_atomically(path, lambda p: p.write_bytes(to_bytes(tensors)))
         expert = self.expert and {
             "weights": self.expert.name,

@@ -19,6 +19,9 @@ from a2a.prior.target import Target
 
 SLICES, BATCH = 48, 16
 DRAWS = 6  # of noise, where a gain is measured: a few numbers of each slice decide it at the noisiest times
+KEPT = (
+    1.75  # times the gain of least squares; up to twice, a shrunk estimate errs no more than what it is shrunk towards
+)
 
 
 def chosen_rows(count: int) -> np.ndarray:
@@ -70,8 +73,8 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray, components
     Measured on held-out slices is the covariance of the error over time, between modalities in each frequency band of
     spatial frequency: the samplers know from it what an estimate is worth. Where the network predicts noise, so is, for
     each modality, the gain that brings the clean estimate closest to the truth when it is shrunk towards the mean
-    training stack, or with components towards the linear estimate of a Gaussian that has them. Other estimates are
-    shrunk towards the latter only: towards the mean they would make samples alike.
+    training stack. With components, estimates of any kind are shrunk towards the linear estimate of a Gaussian, no more
+    than it takes to err less than it: the more is left of the estimates of a network, the more samples look like heads.
 
     Parameters
     ----------
@@ -97,7 +100,7 @@ def calibrated(prior: Prior, train: np.ndarray, held_out: np.ndarray, components
     for t, x, x0, truth in _estimates(raw, held_out, times, DRAWS if components else 1):
         abar = prior.schedule.abar(t)
         centre = to_image(prior.clamp(gaussian(x.double(), abar**0.5, (1 - abar) ** 0.5)))
-        gains.append(_gain(x0 - centre, truth - centre))
+        gains.append((_gain(x0 - centre, truth - centre) * (KEPT if components else 1.0)).clamp(max=1.0))
         errors.append(_error(torch.lerp(centre, x0, gains[-1][:, None, None]), truth))
     return replace(prior, calibration=replace(blank, error=torch.stack(errors), gain=torch.stack(gains)))
 

@@ -55,3 +55,13 @@ def test_it_survives_as_tensors_of_a_file(gain, mean):
     assert set(tensors) == {"weight"}
     assert again.times == TIMES and torch.equal(again.error, ERROR)
     assert again.gain is None if gain is None else torch.equal(again.gain, gain)
+
+
+def test_components_have_the_number_format_of_the_weights():
+    known = Calibration(TIMES, ERROR, GAIN, MEAN, PARTS, ALONG)
+    for dtype, error in ((torch.float32, 0.0), (torch.float16, 1e-3)):
+        tensors = known.tensors(dtype)
+        assert tensors["calibration.components"].dtype == dtype
+        again = Calibration.taken_from(TIMES, tensors)
+        assert again.components.dtype == torch.float32
+        torch.testing.assert_close(again.components, PARTS, atol=error, rtol=0)

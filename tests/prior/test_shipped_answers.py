@@ -73,6 +73,22 @@ def test_with_something_given_it_errs_less_than_a_linear_estimator_at_every_time
         assert errors[0] < errors[1], t
 
 
+@pytest.mark.parametrize("t", [500, 900, 940, 970, 990])
+def test_with_nothing_given_it_errs_no_more_than_a_linear_estimator_of_whole_stacks(prior, stacks, t):
+    clean, abar = to_model(stacks).repeat(4, 1, 1, 1), prior.schedule.abar(t)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
+    x = prior.schedule.diffuse(clean, torch.full((len(clean),), t), noise)
+    straight = prior.calibration.gaussian(x)(x, abar**0.5, (1 - abar) ** 0.5)
+    errors = [float((each - clean).square().mean()) for each in (prior.predict(x, t), straight)]
+    assert errors[0] <= 1.005 * errors[1]
+
+
+def test_committed_errors_at_noisy_times_are_no_more_than_those_of_a_linear_estimator():
+    table = pd.read_csv(repository("results", "noisy-times.csv"))
+    rows = table[table.prior == "phantom-any2all-64"]
+    assert len(rows) == 12 and (rows.network <= 1.005 * rows.linear).all()
+
+
 def test_committed_answers_are_at_or_above_regression_and_near_the_mean_of_samples():
     table = pd.read_csv(repository("results", "one-evaluation.csv"), keep_default_na=False)
     rows = table[(table.split == "test") & table.prior.isin(["", "phantom-any2all-64"])]
