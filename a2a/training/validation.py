@@ -19,9 +19,7 @@ from a2a.prior.target import Target
 
 SLICES, BATCH = 48, 16
 DRAWS = 6  # of noise, where a gain is measured: a few numbers of each slice decide it at the noisiest times
-KEPT = (
-    1.75  # times the gain of least squares; up to twice, a shrunk estimate errs no more than what it is shrunk towards
-)
+KEPT = 1.5  # times the best gain; up to twice, a shrunk estimate errs no more than what it is shrunk towards
 
 
 def chosen_rows(count: int) -> np.ndarray:
