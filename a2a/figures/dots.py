@@ -5,6 +5,7 @@ because decibels have no meaningful zero; the label of a row says which method i
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from a2a.figures import theme
 from a2a.figures.looks import look, plain, scale
 
 _ROW, _GAP = 19, 0.35
+_LINE, _NARROW = 16, 15  # height of a further line of a title, and the letters of one in narrow columns
 _STEPS = (1, 2, 2.5, 4, 5, 10)  # of ticks
 _LOGARITHMIC = ((1,), (3,), (1, 3), (1, 2, 5), (1, 1.2, 1.5, 2, 3, 4, 5, 6, 8))  # the first with two ticks in reach
 
@@ -60,6 +62,7 @@ def method_dots(
     means, values = estimates(results, metrics), singles(results, metrics)
     rows = _rows(means, metrics[0], by, _sign(metrics[0]))
     figure = make_subplots(1, len(metrics), shared_yaxes=True, horizontal_spacing=0.03)
+    narrow = len(metrics) > 4
     for column, metric in enumerate(metrics, start=1):
         for method in dict.fromkeys(means["method"]):
             dots, mean = (t[(t["metric"] == metric) & (t["method"] == method)] for t in (values, means))
@@ -68,11 +71,14 @@ def method_dots(
             _means(figure, mean, rows, method, column)
         bounds, dots = (table.loc[table["metric"] == metric] for table in (means, values))
         drawn = pd.concat([bounds["low"], bounds["high"], dots["value"]])
-        axis = {"title_text": scale(metric).hint, "row": 1, "col": column, "tickangle": 0}
+        title = textwrap.wrap(scale(metric).hint, _NARROW if narrow else 99)
+        axis = {"title_text": "<br>".join(title), "row": 1, "col": column, "tickangle": 0}
         if scale(metric).logarithmic:
             axis |= {"type": "log"} | _ticks(drawn.min(), drawn.max())
         else:
-            axis["tickvals"] = MaxNLocator(3, steps=_STEPS).tick_values(drawn.min(), drawn.max())
+            ticks = MaxNLocator(3, steps=_STEPS).tick_values(drawn.min(), drawn.max())
+            inside = ticks[(ticks >= drawn.min()) & (ticks <= drawn.max())]
+            axis["tickvals"] = inside[:: len(inside) - 1] if narrow and len(inside) > 2 else ticks
         if scale(metric).better == "one":
             figure.add_vline(1, line={"color": theme.MUTED, "width": 1, "dash": "dot"}, row=1, col=column)
         figure.update_xaxes(**axis)
@@ -201,8 +207,9 @@ def _finish(figure: go.Figure, rows: _Rows, description: str) -> go.Figure:
     figure.update_yaxes(tickvals=list(labels), ticktext=list(labels.values()), col=1)
     for y in list(rows.headings.values())[1:]:
         figure.add_hline(y - 0.5 - _GAP / 2, line={"color": theme.FAINT, "width": 1})
-    figure.update_layout(margin={"t": 10, "b": 54})
-    return theme.finish(figure, description, round(78 + _ROW * rows.height))
+    further = _LINE * max((axis.title.text or "").count("<br>") for axis in figure.select_xaxes())
+    figure.update_layout(margin={"t": 10, "b": 54 + further})
+    return theme.finish(figure, description, round(78 + further + _ROW * rows.height))
 
 
 def _best(means: pd.DataFrame, metric: str, by: str) -> str:

@@ -69,6 +69,18 @@ def test_dots_stand_in_rows_sorted_within_each_scenario(results):
     assert "T1: mmGAN" in figure.layout.meta["description"]
 
 
+def test_titles_and_ticks_of_five_columns_do_not_run_into_each_other(results):
+    psnr, few = results[results.metric == "psnr"], ("psnr", "mae", "hfr", "crps")
+    names = (*few, "ssim_head")
+    wide = pd.concat([psnr.assign(metric=name, value=psnr.value / 30) for name in names])
+    axes = list(method_dots(wide, names).select_xaxes())
+    assert axes[-1].title.text == "SSIM of the<br>head →"
+    assert all(len(axis.tickvals) == 2 for axis in axes if axis.type != "log")
+    four = method_dots(wide[wide.metric != "ssim_head"], few)
+    assert not any("<br>" in axis.title.text for axis in four.select_xaxes())
+    assert method_dots(wide, names).layout.margin.b > four.layout.margin.b
+
+
 def test_methods_without_a_look_are_refused(results):
     with pytest.raises(InputError, match="No look for the method 'other'"):
         method_dots(results.assign(method="other").drop_duplicates(["subject", "scenario", "metric"]), ("psnr",))
