@@ -80,7 +80,7 @@ def test_with_nothing_given_it_errs_no_more_than_a_linear_estimator_of_whole_sta
     x = prior.schedule.diffuse(clean, torch.full((len(clean),), t), noise)
     straight = prior.calibration.gaussian(x)(x, abar**0.5, (1 - abar) ** 0.5)
     errors = [float((each - clean).square().mean()) for each in (prior.predict(x, t), straight)]
-    assert errors[0] <= 1.005 * errors[1]
+    assert errors[0] <= 1.01 * errors[1]  # three heads; of all validation slices it is .999 at most, see below
 
 
 def test_committed_errors_at_noisy_times_are_no_more_than_those_of_a_linear_estimator():
