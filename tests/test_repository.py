@@ -22,7 +22,7 @@ from a2a.common.paths import repository
 ROOT = repository()
 SOURCES = sorted((ROOT / "a2a").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-ROUND = "2026-11-30T08:20"
+ROUND = "2026-11-30T11:45"
 LOCKED = {"test", "book", "fid", "kspace", "onnx", "png", "segment"}  # extras in requirements.txt
 UNLOCKED = {"bench", "register", "workflow"}  # and those outside
 MODULES = pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
@@ -103,7 +103,7 @@ def test_no_file_names_a_private_path():
 
 def test_the_clone_stays_small():
     sizes = {p.relative_to(ROOT).as_posix(): p.stat().st_size / 2**20 for p in tracked()}
-    assert sum(size for name, size in sizes.items() if name.startswith("weights/")) < 90
+    assert sum(size for name, size in sizes.items() if name.startswith("weights/")) < 94
     assert {name: size for name, size in sizes.items() if size > 2 and not name.startswith("weights/")} == {}
 
 

@@ -23,6 +23,10 @@ def train(
     devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes without one.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes for each device that read ahead.")] = 0,
     stop_after: Annotated[int | None, typer.Option(min=1, help="Stop with a checkpoint after this step.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**31 - 1, help="Instead of the configuration's; the name then ends in -seed-SEED."),
+    ] = None,
 ) -> None:
     """Train a prior or a method; writes checkpoint, log.csv and finally the weights with their model card.
 
@@ -38,11 +42,14 @@ def train(
     from a2a.training.checkpoint import CHECKPOINT
 
     settings = load_config(config)
+    if seed is not None:
+        settings = settings.model_copy(update={"seed": seed, "name": f"{settings.name}-seed-{seed}"})
     kind = "priors" if isinstance(settings, PriorConfig) else "baselines"
     folder = out or Path("runs") / kind / settings.name
     words = ["a2a", "train", str(config), "--data", str(data), "--out", str(folder)]
     words += ["--devices", str(devices)] if devices > 1 else []
     words += ["--workers", str(workers)] if workers else []
+    words += [] if seed is None else ["--seed", str(seed)]
     again = f"continue with: {shlex.join([*words, '--resume'])}"
     try:
         store = SliceStore.open(data, verify=True)

@@ -82,6 +82,17 @@ def test_what_train_prints_when_it_stops_continues_the_run(workplace, a2a):
     assert (code, out) == (0, "Weights: my runs/one/prior.safetensors\n")
 
 
+def test_another_seed_is_another_run_and_says_so_in_its_name(workplace, a2a):
+    a2a("train blocks.yaml --data store")
+    code, out, _ = a2a("train blocks.yaml --data store --seed 5 --stop-after 3")
+    assert code == 0 and "--out runs/priors/blocks-seed-5 --seed 5 --resume" in out
+    code, out, _ = a2a(out.split("continue with: a2a ")[1])
+    assert (code, out) == (0, "Weights: runs/priors/blocks-seed-5/prior.safetensors\n")
+    first, other = (Prior.load(Path(f"runs/priors/{name}/prior.safetensors")) for name in ("blocks", "blocks-seed-5"))
+    assert (other.card["config"]["name"], other.card["config"]["seed"]) == ("blocks-seed-5", 5)
+    assert first.digest != other.digest
+
+
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """Make SIGINT an interruption, also where the tests run in the background of a shell, which lets it be ignored."""
@@ -121,6 +132,7 @@ def test_an_interruption_leaves_a_checkpoint_and_says_how_to_go_on(workplace, a2
         ("train blocks.yaml --data store --devices 3", {}, "batch: 4 cannot be shared by 3 devices"),
         ("train blocks.yaml --data store --devices 0", {}, "--devices"),
         ("train blocks.yaml --data store --stop-after 0", {}, "--stop-after"),
+        ("train blocks.yaml --data store --seed -1", {}, "--seed"),
         ("train blocks.yaml --data store --out store", {}, "store: the folder is not empty"),
         ("train blocks.yaml --data store --resume", {}, "no checkpoint to resume"),
         ("train blocks.yaml --data store", {"network": {"patch": 8}}, "slices of side 16 do not fit"),
