@@ -34,7 +34,7 @@ class Calibration:
     mean
         Mean of this Gaussian, that of the training stacks, `(n, H, W)` in image units.
     components
-        Principal components of the training stacks, orthonormal, `(K, n, H, W)`; None where the Gaussian is its mean.
+        Principal components of the training stacks, see `a2a.prior.principal`; None where the Gaussian is its mean.
     variances
         Variances along them, `(K,)` in squared image units.
 
@@ -63,7 +63,10 @@ class Calibration:
         if self.gain is not None and self.mean is not None:
             fits = fits and self.gain.shape == (rows, n) and len(self.mean) == n
         if self.components is not None and self.variances is not None and self.mean is not None:
-            fits = fits and self.components.shape[1:] == self.mean.shape and bool((self.variances > 0).all())
+            n, *sides = self.components.shape[1:]
+            block = self.mean.shape[-1] // max(1, *sides)
+            fits = fits and (n, *(block * side for side in sides)) == tuple(self.mean.shape)
+            fits = fits and bool((self.variances > 0).all())
             fits = fits and self.variances.shape == self.components.shape[:1]
         tables = [getattr(self, name) for name in _TABLES if getattr(self, name) is not None]
         if not (fits and all(bool(table.isfinite().all()) for table in tables)):

@@ -7,7 +7,11 @@ Where a stack is nearly nothing but noise, it says more than most networks learn
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+_FINEST = 64
+"""Side of components; those of larger stacks are constant in blocks, for the leading ones are coarse."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +29,8 @@ class PrincipalEstimate:
     mean
         m, `(n, H, W)`, model range.
     components
-        V, orthonormal, `(K, n, H, W)`.
+        V, orthonormal, `(K, n, H / f, W / f)`. With f above 1 they stand for components of whole stacks that are
+        constant in blocks of f x f pixels, 1 / f times as large in each.
     variances
         Along them, `(K,)`, model range squared.
     """
@@ -45,13 +50,13 @@ class PrincipalEstimate:
         count
             Components K; fewer where there are fewer stacks.
         """
-        rows = torch.cat([stacks, stacks.flip(-1)]).flatten(1)
-        mean = rows.mean(dim=0)
+        both = torch.cat([stacks, stacks.flip(-1)])
+        mean, side = both.flatten(1).mean(dim=0).reshape(both.shape[1:]), both.shape[-1]
+        parts = _in_blocks(both - mean, side // _FINEST if side % _FINEST == 0 else 1)
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
-            _, values, vectors = torch.pca_lowrank(rows - mean, min(count, len(rows)), center=False)
-        found = vectors.T.reshape(-1, *stacks.shape[1:]).contiguous()
-        return cls(mean.reshape(stacks.shape[1:]), found, values.square() / len(rows))
+            _, values, vectors = torch.pca_lowrank(parts.flatten(1), min(count, len(parts)), center=False)
+        return cls(mean, vectors.T.reshape(-1, *parts.shape[1:]).contiguous(), values.square() / len(parts))
 
     def __call__(self, x: Tensor, signal: Tensor | float, spread: Tensor | float) -> Tensor:
         r"""Return the estimate `(B, n, H, W)`, model range.
@@ -65,7 +70,13 @@ class PrincipalEstimate:
         """
         if not len(self.components):
             return self.mean.expand_as(x)
-        basis = self.components.flatten(1)
+        basis, block = self.components.flatten(1), self.mean.shape[-1] // self.components.shape[-1]
         gain = signal * self.variances / (signal**2 * self.variances + spread**2)
-        along = (x - signal * self.mean).flatten(1) @ basis.T
-        return self.mean + ((gain * along) @ basis).view_as(x)
+        along = _in_blocks(x - signal * self.mean, block).flatten(1) @ basis.T
+        found = ((gain * along) @ basis).unflatten(1, self.components.shape[1:])
+        return self.mean + (F.interpolate(found, scale_factor=block) / block if block > 1 else found)
+
+
+def _in_blocks(x: Tensor, block: int) -> Tensor:
+    """Products with the orthonormal images that are constant in one block of `block` x `block` pixels and 0 outside."""
+    return block * F.avg_pool2d(x, block) if block > 1 else x

@@ -47,3 +47,25 @@ def test_it_finds_the_directions_that_made_the_stacks(gaussian):
     torch.testing.assert_close(found.mean.double(), stacks.mean(dim=0), atol=1e-3, rtol=0)
     again = PrincipalEstimate.fit(stacks.float(), 1)
     assert torch.equal(again.components, found.components)
+
+
+def test_components_that_are_constant_in_blocks_are_those_of_whole_stacks(gaussian):
+    draw = torch.Generator().manual_seed(4)
+    mean = torch.rand(2, 12, 12, generator=draw, dtype=torch.float64)
+    coarse = PrincipalEstimate(mean, gaussian.components, gaussian.variances)
+    whole = gaussian.components.repeat_interleave(3, dim=2).repeat_interleave(3, dim=3) / 3
+    torch.testing.assert_close(whole.flatten(1) @ whole.flatten(1).T, torch.eye(3, dtype=torch.float64))
+    x = torch.randn(5, 2, 12, 12, generator=draw, dtype=torch.float64)
+    fine = PrincipalEstimate(mean, whole, gaussian.variances)
+    torch.testing.assert_close(coarse(x, 0.3, 0.9), fine(x, 0.3, 0.9))
+
+
+def test_components_of_large_stacks_are_coarse():
+    draw = torch.Generator().manual_seed(5)
+    one = torch.rand(1, 8, 64, generator=draw).repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+    stacks = torch.randn(300, 1, 1, 1, generator=draw) * one
+    found = PrincipalEstimate.fit(stacks, 2)
+    assert found.components.shape == (2, 1, 8, 64) and found.mean.shape == one.shape
+    exact = torch.cat([stacks, stacks.flip(-1)]).flatten(1)
+    exact = torch.linalg.svdvals(exact - exact.mean(dim=0)).square()[:2] / len(exact)
+    torch.testing.assert_close(found.variances, exact, rtol=1e-3, atol=0)
