@@ -52,7 +52,7 @@ def truly_removed(prior: GaussianPrior, observation: Observation, scan: str) -> 
 @pytest.mark.parametrize("given", ["CT", "CT + y(T2)"])
 def test_the_shares_are_those_of_the_exact_posterior(prior, given):
     observation = observed(prior, given)
-    table = value_of_scans(partial(exact, prior), observation, "PET", None, COILS, samples=60).table()
+    table = value_of_scans(partial(exact, prior), observation, "PET", None, COILS, samples=120).table()
     true = np.array([truly_removed(prior, observation, scan) for scan in table["scan"]])
     assert len(true) == len(scans_left(observation.scenario, "PET", SPEC))
     assert np.abs(table["removed"] - true).max() < 0.1
