@@ -1,4 +1,4 @@
-# make book | test | test-long | test-fast | drift | bench | workflow | lint | twins | clean | help. Each sets up .venv by itself.
+# make book | pages | test | test-long | test-fast | drift | bench | workflow | lint | twins | clean | help. Each sets up .venv by itself.
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -17,7 +17,7 @@ READY   := $(VENV)/.installed
 FLOW    := $(VENV)/.workflow-installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help book test test-long test-fast drift bench workflow lint twins clean
+.PHONY: help book pages test test-long test-fast drift bench workflow lint twins clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -27,15 +27,18 @@ help: ## show this list
 book: $(READY) ## execute the chapters that changed and build the HTML book
 	@$(BIN)/a2a book --profile $(PROFILE) --jobs $(JOBS)
 
+pages: $(READY) ## look at every page of the built book in a browser
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rfEs --durations=5 -n 2 --dist load -m apart tests/book
+
 test: $(READY) ## check the style and run the tests, less than ten minutes
 	@echo "make: checking the style and running the tests"
-	@failed=0; $(BIN)/ruff check . || failed=1; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rfEs --durations=10 -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not long" || failed=1; exit $$failed
+	@failed=0; $(BIN)/ruff check . || failed=1; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rfEs --durations=10 -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not long and not apart" || failed=1; exit $$failed
 
-test-long: $(READY) ## run the tests that make test leaves out: killed processes, kernels, browsers
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rfEs --durations=5 -n 2 --dist load -m long
+test-long: $(READY) ## run the tests that make test leaves out: trainings, killed processes, kernels, browsers
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rfEs --durations=5 -n 2 --dist load -m "long and not apart"
 
 test-fast: $(READY) ## run the tests of the core, a minute
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not slow and not long and not law" --ignore tests/prior/test_engine.py $(CORE)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not slow and not long and not apart and not law" --ignore tests/prior/test_engine.py $(CORE)
 
 drift: $(READY) ## compare a small experiment with its committed results
 	@$(BIN)/a2a prepare phantom-any2all --profile ci --out $(PHANTOM) --workers 2 --overwrite

@@ -14,8 +14,7 @@ from papermill.exceptions import strip_color
 
 import a2a
 from a2a.bookmaking.chapters import Chapter, book_chapters, pages
-from a2a.bookmaking.live import LIVE_PAGE, add_live
-from a2a.bookmaking.pages import LIVE, stage
+from a2a.bookmaking.pages import LIVE, LIVE_PAGE, stage
 from a2a.bookmaking.pictures import add_pictures
 from a2a.bookmaking.run import Run, Task, chapter_key, complain, run_all
 from a2a.common.documents import read_yaml
@@ -168,6 +167,8 @@ class Book:
         add_pictures([task.folder / run.notebook for task, run in zip(tasks, runs, strict=True)], report)
         stage(self.root, build / "staging", tasks, runs)
         if LIVE_PAGE in pages(self.root):
+            from a2a.bookmaking.live import add_live  # with torch and all that prepares data
+
             add_live(build / "staging" / "_vendor" / LIVE, self.root, report)
         index, stamp = build / "html" / "index.html", build / "html.key"
         key = self._html_key(build / "staging")

@@ -28,7 +28,6 @@ from a2a.prior.engine import export_onnx
 from a2a.prior.load import load_prior
 from a2a.prior.prior import Prior
 
-LIVE_PAGE = "try-it"
 CARD, PRIOR = "phantom-any2all", "phantom-any2all-64"
 ACCELERATIONS = (2, 4, 8)
 STEPS, SPACING = 10, 1.25

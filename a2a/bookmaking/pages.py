@@ -27,7 +27,7 @@ from a2a.common.progress import format_seconds
 STATUS, MATERIALS, *API = GENERATED = ("status", "data-and-weights", *PAGES)
 INJECTED = "injected-parameters"
 PICTURES = "pictures"
-LIVE = "live"
+LIVE, LIVE_PAGE = "live", "try-it"
 
 
 def merge(chapter: Chapter, executed: NotebookNode, run: Run) -> NotebookNode:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from a2a.common.children import noted_signals
@@ -42,6 +42,9 @@ from a2a.training.log import TrainingLog
 from a2a.training.numerics import autocast, fastest
 from a2a.training.objective import Objective
 from a2a.training.state import State, build
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LOG = "log.csv"
 SOURCE = ("card", "profile", "fingerprint", "preprocessing")  # what of the store's manifest goes into the model card
@@ -132,6 +135,8 @@ def _train(
     workers: int,
 ) -> Path | None:
     """Train in a folder that is held."""
+    from lightning_fabric import Fabric  # two seconds, which what only reads a recipe need not wait
+
     config = objective.config
     with warnings.catch_warnings():  # a run on one machine is in order, also where there is a Slurm
         warnings.filterwarnings("ignore", message="The `srun` command is available")
@@ -191,7 +196,7 @@ def _require_free(out: Path) -> None:
 class _Run:
     """The surroundings of a run, which do not change."""
 
-    fabric: Fabric
+    fabric: "Fabric"
     objective: Objective
     out: Path
     identity: str

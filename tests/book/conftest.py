@@ -17,10 +17,14 @@ from a2a.common.paths import repository
 MINI = Path(__file__).parent / "mini"
 CHATTER = ("[PST]", "[togglebutton]")
 STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+COLOURS = ["color-contrast", "link-in-text-block"]  # milliseconds for each element
 RULES = {"region": {"enabled": False}}  # the theme has the title of the book outside of every landmark
+RULES |= {name: {"enabled": False} for name in COLOURS}  # asked about apart
 FIGURES = {"exclude": [[".js-plotly-plot"]]}  # one image with a description each; its insides are hidden from readers
 READY = "async () => { if (window.MathJax?.startup) await MathJax.startup.promise }"
 UNFOLD = "document.querySelectorAll('details').forEach(folded => { folded.open = true })"
+PATIENCE = 300_000  # milliseconds; a page with many figures takes half a minute on a busy machine
+LOOKS = (Path(__file__).parent / "looks.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,13 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def browse(browser: Browser) -> Callable[[str], Page]:
     """Return a function that looks at an address on disk in Chromium without any network."""
-    return lambda address, colours=True: look(browser, address, colours)
+    return lambda address: look(browser, address)
 
 
-def look(browser: Browser, address: str, colours: bool = True) -> Page:
-    """Load a page and examine it: light, dark, and as wide as a telephone; without `colours`, not their contrast."""
+def look(browser: Browser, address: str) -> Page:
+    """Load a page and examine it: light, dark, and as wide as a telephone."""
     with browser.new_context(offline=True, color_scheme="light") as context:
+        context.set_default_timeout(PATIENCE)
         page, console = context.new_page(), []
         page.on("console", lambda message: console.append(message.text))
         page.on("pageerror", lambda error: console.append(str(error)))
@@ -90,22 +95,28 @@ def look(browser: Browser, address: str, colours: bool = True) -> Page:
         page.evaluate(READY)
         document = page.content()
         page.evaluate(UNFOLD)
-        rules = {"color-contrast": {"enabled": colours}}
-        complaints = examine(page, "light", {"type": "tag", "values": STANDARDS}, rules)
-        if colours:
-            page.emulate_media(color_scheme="dark")
-            page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-            complaints += examine(page, "dark", {"type": "rule", "values": ["color-contrast"]})
+        complaints = examine(page, "light", {"type": "tag", "values": STANDARDS}, FIGURES)
+        complaints += colours(page, "light")
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        complaints += colours(page, "dark")
         page.set_viewport_size({"width": 375, "height": 800})
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return Page(document, tuple(m for m in console if not m.startswith(CHATTER)), tuple(complaints), overflow)
 
 
-def examine(
-    page: BrowserPage, scheme: str, asked: dict[str, Any], rules: dict[str, dict[str, bool]] | None = None
-) -> list[str]:
-    """Return what axe-core says against a page, one line for each element."""
+def colours(page: BrowserPage, scheme: str) -> list[str]:
+    """Return what axe-core says against the colours of a page; it is asked about some elements of each look.
+
+    A page has thousands of elements of some forty looks.
+    """
     page.wait_for_timeout(300)  # colours fade from one scheme to the other
-    options = {"runOnly": asked, "rules": RULES | (rules or {}), "resultTypes": ["violations"], "preload": False}
-    found = Axe().run(page, FIGURES, options).response["violations"]
+    page.evaluate(LOOKS)
+    return examine(page, scheme, {"type": "rule", "values": COLOURS}, {"include": [["[data-look]"]]})
+
+
+def examine(page: BrowserPage, scheme: str, asked: dict[str, Any], where: dict[str, list[list[str]]]) -> list[str]:
+    """Return what axe-core says against some parts of a page, one line for each element."""
+    options = {"runOnly": asked, "rules": RULES, "resultTypes": ["violations"], "preload": False}
+    found = Axe().run(page, where, options).response["violations"]
     return [f"{scheme}, {rule['id']}: {node['html']}" for rule in found for node in rule["nodes"]]

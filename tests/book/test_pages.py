@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -106,6 +107,16 @@ def test_a_browser_shows_the_small_book(built, browse, page):
     check(browse((built / "_build" / "html" / f"{page}.html").as_uri()), text(built, page))
 
 
+@pytest.mark.parametrize("scheme, colour", [("light", "#aaa"), ("dark", "#555")])
+def test_pale_text_is_found(built, browse, tmp_path, scheme, colour):
+    html = shutil.copytree(built / "_build" / "html", tmp_path / "html")
+    intro = html / "intro.html"
+    pale = f"<b style='color: {colour}'>exists</b>"
+    intro.write_text(intro.read_text().replace("It exists", f"It {pale}"))
+    (complaint,) = browse(intro.as_uri()).complaints
+    assert complaint.startswith(f"{scheme}, color-contrast") and colour in complaint
+
+
 def test_a_search_needs_no_network(built, browse):
     found = browse((built / "_build" / "html" / "search.html").as_uri() + "?q=circle")
     assert found.console == () and found.complaints == () and '<a href="01-mini.html' in found.document
@@ -148,16 +159,17 @@ def test_no_link_is_broken(built):
     assert broken_links(built / "_build" / "html") == []
 
 
+@pytest.mark.apart
 def test_no_link_of_the_book_is_broken():
     if not (html := repository("_build", "html")).is_dir():
         pytest.skip("the book is not built yet; `make book` builds it")
     assert broken_links(html) == []
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("page", pages(repository()))
 def test_a_browser_shows_the_book(browse, page):
     path = repository("_build", "html", f"{page}.html")
     if not path.is_file():
         pytest.skip(f"{page}.html is not built yet; `make book` builds it")
-    colours = not page.startswith("api-") or page == "api-common"  # one template, and minutes for its largest pages
-    check(browse(path.as_uri(), colours), path.read_text(encoding="utf-8"))
+    check(browse(path.as_uri()), path.read_text(encoding="utf-8"))

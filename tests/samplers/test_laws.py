@@ -167,7 +167,14 @@ def five() -> GaussianPrior:
 
 @pytest.mark.law
 @pytest.mark.parametrize(
-    ("text", "noise"), [("T1", 0.0), ("T1 + CT", 0.0), ("T1", 0.03), ("y(T1)", 0.0), ("T1 + y(T2FLAIR)", 0.0)]
+    ("text", "noise"),
+    [
+        pytest.param("T1", 0.0, marks=pytest.mark.long),
+        pytest.param("T1 + CT", 0.0, marks=pytest.mark.long),
+        pytest.param("y(T1)", 0.0, marks=pytest.mark.long),
+        ("T1", 0.03),
+        ("T1 + y(T2FLAIR)", 0.0),
+    ],
 )
 def test_more_cg_steps_are_exact_for_five_modalities_of_correlated_pixels(five, text, noise):
     """Neighbouring pixels are no new draws: a mean of 300 x 64 correlated values is uncertain by 0.02 of the std."""

@@ -34,6 +34,18 @@ def test_the_faster_precision_is_found_by_measuring(slow, kept):
     assert measure(SlowWhere(bf16=slow)).split()[0] == kept
 
 
+def test_a_hopeless_choice_is_tried_once_and_others_as_often_as_asked():
+    calls = []
+
+    def losses(trial):
+        calls.append("bf16" if torch.is_autocast_enabled("cpu") else "float32")
+        time.sleep(0.3 if calls[-1] == "bf16" else 0.03)
+        return []
+
+    assert fastest({}, losses, CPU, repeats=2).startswith("float32")
+    assert calls == ["float32"] * 6 + ["bf16"] * 2
+
+
 def test_measuring_leaves_weights_and_gradients_as_they_were():
     network = SlowWhere(bf16=True)
     before = [p.detach().clone() for p in network.parameters()]

@@ -16,6 +16,8 @@ import yaml
 from a2a.bookmaking.run import read_run
 from a2a.common.paths import repository
 
+pytestmark = pytest.mark.apart
+
 if not find_spec("snakemake"):
     pytest.skip("the workflow is not installed; see make workflow", allow_module_level=True)
 
@@ -23,7 +25,7 @@ SETTINGS = {"profile": "smoke", "card": "phantom-any2all", "prior": "weights/pri
 GRID = {"name": "radii", "chapters": ["01-mini"], "profile": "smoke", "parameters": {"radius": [-1.0, 2.0]}}
 OTHER = {"# A circle": "# Another", "eq-euler": "eq-other", "fig-circle": "fig-other", "fig-phase": "fig-angle"}
 OPTIONS = "--profile workflow/profiles/local --cores 2 --set-threads chapter=1 combination=1".split()
-PATIENCE = 600
+PATIENCE = 1200
 
 
 class Clone:

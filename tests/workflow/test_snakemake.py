@@ -17,6 +17,8 @@ from a2a.common.paths import repository
 from a2a.figures import method_dots
 from a2a.prior.prior import Prior
 
+pytestmark = pytest.mark.apart
+
 if not find_spec("snakemake"):
     pytest.skip("the workflow is not installed; see make workflow", allow_module_level=True)
 
@@ -26,7 +28,7 @@ NEEDS_SLURM = pytest.mark.skipif(
 )
 SLURM = ["--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
 STOP = ["sh", "-c", "scancel --signal=STOP $0; scontrol update JobId=$0 TimeLimit=1"]  # lets a job run out of its time
-PATIENCE = 600
+PATIENCE = 1200
 
 
 def experiment(*jobs: dict, **more: object) -> dict:

@@ -16,6 +16,8 @@ from a2a.common.paths import repository
 from a2a.data.store.write import StoreWriter
 from a2a.forward.stack import StackSpec
 
+pytestmark = pytest.mark.apart
+
 RECIPE = {
     "name": "blocks",
     "data": "blocks, profile ci",
@@ -26,6 +28,7 @@ RECIPE = {
     "precision": "float32",
     "checkpoint_every": 25,
 }
+PATIENCE = 1200
 
 
 def says(*words: object) -> str:
@@ -37,8 +40,8 @@ def slurm_is_up() -> bool:
     return bool(shutil.which("scontrol")) and subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0
 
 
-def wait_for(truth: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
+def wait_for(truth: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
     while not truth():
         assert time.monotonic() < end, f"{what} did not come true"
         time.sleep(0.2)
@@ -66,7 +69,7 @@ def test_a_job_that_is_ended_early_goes_on_and_ends_with_the_same_weights(workpl
         lambda: (out / "log.csv").is_file() and "\n50," in (out / "log.csv").read_text(), "the first row of the log"
     )
     says("scancel", "--batch", "--signal=TERM", job)
-    wait_for(lambda: (out / "prior.safetensors").is_file(), "the end of the second job", 300)
+    wait_for(lambda: (out / "prior.safetensors").is_file(), "the end of the second job")
     log = (workplace / "log").read_text()
     assert "back into the queue" in log and "--resume" in log
     alone = [repository(".venv", "bin", "a2a"), "train", given[0], "--data", given[1], "--out", workplace / "alone"]

@@ -140,6 +140,7 @@ def test_it_says_what_it_cannot_use(method, truth):
         ADMConfig.model_validate(CONFIG.model_dump() | {"sampling_steps": 1001})
 
 
+@pytest.mark.long
 def test_four_slices_are_learned_by_heart_and_weights_come_back(make_store, tmp_path):
     store = make_store()
     done = train(ADMObjective(CONFIG, store), tmp_path / "run")

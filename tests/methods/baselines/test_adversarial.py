@@ -176,6 +176,7 @@ def test_the_discriminator_sees_what_it_is_told_to(method, condition, make_store
     assert all(torch.equal(beside, wanted) for _, beside in seen) and torch.equal(seen[1][0], truth)
 
 
+@pytest.mark.long
 @both
 def test_four_images_are_learnt_by_heart(method, make_store, tmp_path):
     store = make_store(size=32)

@@ -150,6 +150,7 @@ def test_the_losses_update_their_own_network_and_all_of_it(method, make_store):
         assert seen[name] == {key for key, _ in network.named_parameters()}
 
 
+@pytest.mark.long
 @each
 def test_four_images_are_learnt_by_heart(method, make_store, tmp_path):
     store = make_store(size=16)

@@ -166,6 +166,7 @@ def test_weights_come_back_and_wrong_ones_are_refused(observation, tmp_path):
         DisCDiff.load(path)
 
 
+@pytest.mark.long
 def test_four_slices_are_learned_by_heart(make_store, tmp_path):
     store = make_store()
     objective = DisCDiffObjective(CONFIG, store)

@@ -245,6 +245,7 @@ def test_a_joint_training_goes_on_bit_for_bit(options, store, tmp_path):
     assert train(objective, tmp_path / "parts", resume=True).read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.long
 def test_eight_images_are_learnt_by_heart(collect, tmp_path):
     options = {"steps": 130, "batch": 4, "adversarial_weight": 0.1, "width": 8, "augmentation": {"flip": 0.0}}
     learned = collect(splits=("train", "train"))

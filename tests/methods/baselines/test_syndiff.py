@@ -183,6 +183,7 @@ def test_a_run_repeats_itself_and_goes_on_after_an_interruption(make_store, tmp_
     assert train(objective, tmp_path / "parts", resume=True).read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.long
 def test_four_images_are_learnt_by_heart(make_store, tmp_path):
     store = make_store()
     options = {"steps": 80, "pixel_weight": 10.0, "lr": 5e-3, "augmentation": {"flip": 0.0}, "penalty_every": 10}

@@ -136,6 +136,7 @@ def test_weights_return_and_training_goes_on_bit_for_bit(method, collect: Callab
     assert again.datasets == DATASETS and again.told("there").number == 1
 
 
+@pytest.mark.long
 @both
 def test_eight_images_are_learnt_by_heart(method, collect: Callable[..., SliceStore], tmp_path):
     learned = collect(splits=("train", "train"))

@@ -221,6 +221,7 @@ def test_weights_come_back_also_at_half_precision_and_wrong_ones_are_refused(met
     assert all(torch.equal(half, full.half().float()) for half, full in weights)
 
 
+@pytest.mark.long
 def test_four_slices_are_learned_by_heart(make_store, tmp_path):
     config = CONFIG.model_copy(update={"predicts": "velocity"})
     store = make_store()
